@@ -1,0 +1,128 @@
+package onnx
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A rule sets the type, the shape and, for small integer vectors, the elements of a node's outputs from its inputs.
+// opset is the version of the operator's domain that the graph uses.
+type rule func(n *Node, opset int64) error
+
+var rules = map[string]rule{}
+
+// register adds a rule for one or more operators, named "Op" or "domain:Op". Files of rules call it from init.
+func register(r rule, ops ...string) {
+	for _, op := range ops {
+		if _, twice := rules[op]; twice {
+			panic("two shape rules for operator " + op)
+		}
+		rules[op] = r
+	}
+}
+
+func opKey(n *Node) string {
+	if n.Domain == "" || n.Domain == "ai.onnx" {
+		return n.Op
+	}
+	return n.Domain + ":" + n.Op
+}
+
+// HasRule reports whether types and shapes of this operator can be inferred.
+func HasRule(domain, op string) bool {
+	_, ok := rules[opKey(&Node{Domain: domain, Op: op})]
+	return ok
+}
+
+// Infer sets the types and shapes of n's outputs. Errors name the node and the shapes it was given.
+func Infer(n *Node, opset int64) error {
+	r, ok := rules[opKey(n)]
+	if !ok {
+		return fmt.Errorf("node %s: no shape rule for operator %s", n.Name, opKey(n))
+	}
+	if err := r(n, opset); err != nil {
+		return fmt.Errorf("node %s: %s(%s): %w", n.Name, opKey(n), describe(n.Inputs), err)
+	}
+	return nil
+}
+
+func describe(values []*Value) string {
+	parts := make([]string, len(values))
+	for i, v := range values {
+		parts[i] = "-"
+		if v != nil {
+			parts[i] = fmt.Sprintf("%s %s%s", v.Name, v.Type, v.Shape)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Broadcast is the shape of an elementwise operator over a and b: dimensions align from the right, and 1 stretches.
+// Two sizes that differ only by name are taken to be equal when the graph runs.
+func Broadcast(a, b Shape) (Shape, error) {
+	if a == nil || b == nil {
+		return nil, nil
+	}
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	out := append(Shape{}, a...)
+	lead := len(a) - len(b)
+	for i, d := range b {
+		x, xFixed := a[lead+i].Const()
+		y, yFixed := d.Const()
+		switch {
+		case xFixed && x == 1:
+			out[lead+i] = d
+		case yFixed && y == 1:
+		case xFixed && yFixed && x != y:
+			return nil, fmt.Errorf("sizes %d and %d do not broadcast (dimension %d of %s and %s)", x, y, lead+i, a, b)
+		case yFixed:
+			out[lead+i] = d
+		}
+	}
+	return out, nil
+}
+
+// axis turns a negative axis into a position in a shape of that rank.
+func axis(a int64, rank int) (int, error) {
+	if a < 0 {
+		a += int64(rank)
+	}
+	if a < 0 || a >= int64(rank) {
+		return 0, fmt.Errorf("axis %d outside a shape of rank %d", a, rank)
+	}
+	return int(a), nil
+}
+
+func init() {
+	register(sameAsFirst, "Identity", "Neg", "Exp", "Log", "Sqrt", "Tanh", "Sigmoid", "Relu", "Abs", "Erf", "Reciprocal",
+		"Softmax", "LogSoftmax", "Clip", "Gelu", "Sign", "Floor", "Ceil", "Round", "Sin", "Cos", "Softplus", "Not",
+		Microsoft+":QuickGelu", Microsoft+":RotaryEmbedding")
+	register(elementwise, "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max")
+}
+
+func sameAsFirst(n *Node, _ int64) error {
+	x := n.Inputs[0]
+	n.Outputs[0].Type, n.Outputs[0].Shape = x.Type, x.Shape
+	if n.Op == "Identity" {
+		n.Outputs[0].Elems = x.Elems
+	}
+	return nil
+}
+
+func elementwise(n *Node, _ int64) error {
+	out := n.Outputs[0]
+	out.Type, out.Shape = n.Inputs[0].Type, n.Inputs[0].Shape
+	for _, in := range n.Inputs[1:] {
+		s, err := Broadcast(out.Shape, in.Shape)
+		if err != nil {
+			return err
+		}
+		out.Shape = s
+		if in.Type != out.Type && n.Op != "Pow" {
+			return fmt.Errorf("types %s and %s differ", out.Type, in.Type)
+		}
+	}
+	return nil
+}
