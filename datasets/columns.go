@@ -1,0 +1,239 @@
+package datasets
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The columns that mean something to us.
+var known = []string{
+	"prompt", "chosen", "rejected", "completion", "completions", "responses", "ranks", "scores", "margin",
+	"ref_chosen_logps", "ref_rejected_logps", "ref_logps",
+	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason",
+}
+
+const needed = "needed are prompt, chosen and rejected (prompt may be left out where chosen and rejected begin with it); " +
+	"or prompt, completions (or responses) and ranks or scores; or prompt and completion"
+
+// columnsError is a row without the columns that make a group.
+type columnsError struct {
+	columns []string
+	missing string
+}
+
+func (e *columnsError) Error() string {
+	return fmt.Sprintf("%s: the columns are %s; %s", e.missing, strings.Join(e.columns, ", "), needed)
+}
+
+// columns maps our names for columns to the file's.
+type columns map[string]string
+
+func newColumns(o Options) (columns, error) {
+	c := columns{}
+	for _, name := range known {
+		c[name] = name
+	}
+	for ours, theirs := range o.Columns {
+		if !slices.Contains(known, ours) {
+			return nil, fmt.Errorf("mapping column %q to %q: no such column; there are %s", theirs, ours, strings.Join(known, ", "))
+		}
+		c[ours] = theirs
+	}
+	return c, nil
+}
+
+// wanted returns the file's names of the columns to be read.
+func (c columns) wanted() map[string]bool {
+	want := make(map[string]bool, len(c))
+	for _, theirs := range c {
+		want[theirs] = true
+	}
+	return want
+}
+
+// row is a record seen under our names for columns.
+type row struct {
+	columns
+	rec record
+}
+
+func (r row) has(name string) bool {
+	_, ok := r.rec.values[r.columns[name]]
+	return ok
+}
+
+func (r row) value(name string) any { return r.rec.values[r.columns[name]] }
+
+// group makes a group of a record; File and Row are left to the caller.
+func (c columns) group(rec record) (Group, error) {
+	r := row{c, rec}
+	switch {
+	case r.has("chosen") && r.has("rejected"):
+		return r.pair()
+	case r.has("completions"):
+		return r.ranked("completions")
+	case r.has("responses"):
+		return r.ranked("responses")
+	case r.has("completion"):
+		return r.single()
+	case r.has("chosen"):
+		return Group{}, &columnsError{rec.columns, "no column rejected"}
+	case r.has("rejected"):
+		return Group{}, &columnsError{rec.columns, "no column chosen"}
+	}
+	return Group{}, &columnsError{rec.columns, "no answers"}
+}
+
+func (r row) pair() (Group, error) {
+	chosen, err1 := r.text("chosen")
+	rejected, err2 := r.text("rejected")
+	if err := errors.Join(err1, err2); err != nil {
+		return Group{}, err
+	}
+	g := Group{Completions: []Text{chosen, rejected}}
+	var err error
+	if r.has("prompt") {
+		if g.Prompt, err = r.text("prompt"); err != nil {
+			return Group{}, err
+		}
+	}
+	if err := g.splitPrompt(r.has("prompt")); err != nil {
+		return Group{}, err
+	}
+	if g.Margin, err = r.number("margin", 0); err != nil {
+		return Group{}, err
+	}
+	if r.value("ref_chosen_logps") != nil && r.value("ref_rejected_logps") != nil {
+		c, err1 := r.number("ref_chosen_logps", 0)
+		j, err2 := r.number("ref_rejected_logps", 0)
+		if err := errors.Join(err1, err2); err != nil {
+			return Group{}, err
+		}
+		g.Ref = []float64{c, j}
+	}
+	if g.Cut, err = r.cut(2, "chosen_finish_reason", "rejected_finish_reason"); err != nil {
+		return Group{}, err
+	}
+	return g, nil
+}
+
+func (r row) single() (Group, error) {
+	if !r.has("prompt") {
+		return Group{}, &columnsError{r.rec.columns, "no column prompt"}
+	}
+	prompt, err1 := r.text("prompt")
+	completion, err2 := r.text("completion")
+	if err := errors.Join(err1, err2); err != nil {
+		return Group{}, err
+	}
+	g := Group{Prompt: prompt, Completions: []Text{completion}}
+	g.matchKinds()
+	if r.value("ref_logps") != nil {
+		ref, err := r.number("ref_logps", 0)
+		if err != nil {
+			return Group{}, err
+		}
+		g.Ref = []float64{ref}
+	}
+	var err error
+	g.Cut, err = r.cut(1, "finish_reason")
+	return g, err
+}
+
+func (r row) ranked(column string) (Group, error) {
+	var missing string
+	switch {
+	case !r.has("prompt"):
+		missing = "no column prompt"
+	case !r.has("ranks") && !r.has("scores"):
+		missing = "no column ranks or scores beside " + column
+	}
+	if missing != "" {
+		return Group{}, &columnsError{r.rec.columns, missing}
+	}
+	prompt, err := r.text("prompt")
+	if err != nil {
+		return Group{}, err
+	}
+	g := Group{Prompt: prompt}
+	list, ok := r.value(column).([]any)
+	if !ok || len(list) == 0 {
+		return Group{}, fmt.Errorf("column %s holds %s: a list of answers is needed", column, describe(r.value(column)))
+	}
+	for i, v := range list {
+		t, err := asText(v)
+		if err != nil {
+			return Group{}, fmt.Errorf("column %s, answer %d: %w", column, i, err)
+		}
+		g.Completions = append(g.Completions, t)
+	}
+	g.matchKinds()
+	return g, r.rank(&g)
+}
+
+// rank reads what goes with each answer of a ranked row, and sorts the answers, best first.
+func (r row) rank(g *Group) error {
+	n := len(g.Completions)
+	var err1, err2, err3, err4 error
+	g.Ranks, err1 = r.numbers("ranks", n)
+	g.Scores, err2 = r.numbers("scores", n)
+	g.Ref, err3 = r.numbers("ref_logps", n)
+	g.Cut, err4 = r.cut(n)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return err
+	}
+	if g.Ranks == nil && g.Scores == nil {
+		return errors.New("columns ranks and scores are null: one of them is needed")
+	}
+	perm := make([]int, n)
+	for i := range perm {
+		perm[i] = i
+	}
+	slices.SortStableFunc(perm, func(a, b int) int {
+		if g.Ranks != nil {
+			return cmp.Compare(g.Ranks[a], g.Ranks[b])
+		}
+		return cmp.Compare(g.Scores[b], g.Scores[a])
+	})
+	g.permute(perm)
+	return nil
+}
+
+// cut tells which of n answers were cut, from a column for each answer, or one list for all.
+func (r row) cut(n int, each ...string) ([]bool, error) {
+	cut := make([]bool, n)
+	set := func(column string, i int, v any) error {
+		s, ok := v.(string)
+		if v != nil && !ok {
+			return fmt.Errorf("column %s holds %s: a string is needed", column, describe(v))
+		}
+		cut[i] = s == "length"
+		return nil
+	}
+	for i, column := range each {
+		if err := set(column, i, r.value(column)); err != nil {
+			return nil, err
+		}
+	}
+	for _, column := range []string{"finish_reasons", "finish_reason"} {
+		list, ok := r.value(column).([]any)
+		if !ok {
+			continue
+		}
+		if len(list) != n {
+			return nil, fmt.Errorf("column %s has %d entries for %d answers", column, len(list), n)
+		}
+		for i, v := range list {
+			if err := set(column, i, v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !slices.Contains(cut, true) {
+		return nil, nil
+	}
+	return cut, nil
+}

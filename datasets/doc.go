@@ -1,0 +1,42 @@
+// Package datasets turns preference data into groups of token ids.
+//
+// A [Group] is a prompt and its completions, best first: a pair has two (chosen,
+// rejected), a ranked list more, a single answer one. [Expand] finds the files,
+// [Read] streams their groups, and an [Encoder] turns each group into an [Example]:
+//
+//	files, err := datasets.Expand([]string{"data/*.parquet"})
+//	enc := &datasets.Encoder{Tokenizer: tok, MaxLength: 512, MaxPromptLength: 256}
+//	for group, err := range datasets.Read(files, datasets.Options{}) {
+//		// a *RowError is one bad row, after which the loop may go on
+//		example, err := enc.Encode(group)
+//		// a *DropError is a row that holds nothing to learn from
+//	}
+//
+// # Columns
+//
+//	prompt      string, or a list of {role, content} messages
+//	chosen, rejected
+//	            a pair; without prompt (or with a string prompt beside whole
+//	            conversations) the common beginning of the two is the prompt
+//	completions (or responses)
+//	            a list of answers, with ranks (lower is better) or scores (higher
+//	            is better); ties keep the order of the file
+//	completion  one answer
+//	margin      number, optional: by how much chosen should win
+//	ref_chosen_logps, ref_rejected_logps, ref_logps
+//	            numbers, optional: the reference's log-probabilities
+//	finish_reason, finish_reasons, chosen_finish_reason, rejected_finish_reason
+//	            strings, optional: "length" marks an answer that was cut
+//
+// All other columns are ignored by [Read], and kept by a [Table].
+//
+// # Formats
+//
+// Parquet (.parquet), JSON Lines (.jsonl, .ndjson) and JSON arrays (.json). A format
+// is one file of this package that registers the extensions it reads.
+//
+// # Caveats
+//
+// A Parquet file is read a row group at a time, and only the columns named above; a
+// JSON row may be 256 MiB long at most. Broken files give errors, never panics.
+package datasets

@@ -1,0 +1,249 @@
+package datasets
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+)
+
+// Tokenizer turns text into token ids and back.
+type Tokenizer interface {
+	// Encode returns the ids of text with all that the tokenizer adds by itself (BOS), as
+	// transformers would. ends[i] is the offset in text, in bytes, just past what token i
+	// stands for, -1 for a token that was added.
+	Encode(text string) (ids []int32, ends []int, err error)
+	// EncodePlain is Encode with special tokens disarmed: text that spells one is text.
+	EncodePlain(text string) (ids []int32, ends []int, err error)
+	Decode(ids []int32) (string, error)
+	// EOS returns the token that ends an answer, and its text; false if there is none.
+	EOS() (id int32, text string, ok bool)
+	// VocabSize is the largest id + 1, added tokens included.
+	VocabSize() int
+}
+
+// EOSPolicy says how a completion ends.
+type EOSPolicy string
+
+const (
+	EOSAdd  EOSPolicy = "add"  // with the EOS token, once (the default)
+	EOSKeep EOSPolicy = "keep" // as its text does
+)
+
+// Encoder turns groups into token ids.
+//
+// A prompt and its completion are tokenized together, as one string. A token that spans the
+// border between them counts to the completion: the completion starts at the first token
+// that ends after the prompt. What the tokenizer itself adds at the end (T5's EOS) is
+// dropped, and one EOS added after each completion that does not end with it, unless EOS is
+// [EOSKeep] or the answer was cut by length.
+type Encoder struct {
+	Tokenizer Tokenizer
+	// MaxLength bounds a prompt and its longest completion together, in tokens; 0 is no bound.
+	// Only where they exceed it is the prompt cut to MaxPromptLength (0: not at all), from
+	// the left but for the BOS the tokenizer added, and then the completions from the right.
+	MaxLength, MaxPromptLength int
+	// KeepStart cuts all from the right instead, as TRL does: the first MaxLength tokens of
+	// prompt and completion stay, and a row whose prompt alone fills them is dropped.
+	KeepStart bool
+	EOS       EOSPolicy // "" is EOSAdd
+	// AllowEqual takes answers that are equal, as scoring them does no harm.
+	AllowEqual bool
+	// Render writes messages as the model's chat template has them, with the beginning of the
+	// assistant's turn if generationPrompt; nil refuses messages.
+	Render func(messages []Message, generationPrompt bool) (string, error)
+}
+
+// Example is a group in token ids. Prompt and a completion's IDs, one after the other, are
+// the tokens of prompt and completion encoded together (less what was cut).
+type Example struct {
+	// Prompt is what the prompts of all completions have in common; empty if they have
+	// nothing in common, or the prompt is empty and the tokenizer adds no BOS.
+	Prompt      []int32
+	Completions []Completion
+	Truncated   bool // prompt and longest completion exceeded MaxLength
+	// BorderTokens counts the completions whose first token spans the border to the prompt.
+	BorderTokens int
+	Margin       float64
+	Ref          []float64
+	Order        []int // as in Group
+	File         string
+	Row          int64
+}
+
+// Completion is one answer. IDs[Start:] are scored; before it is the end of the prompt as far
+// as it differs between completions, or, where Example.Prompt is empty, a first token
+// that nothing predicts.
+type Completion struct {
+	IDs       []int32
+	Start     int
+	Truncated bool // tokens were cut from its end
+}
+
+// Why a row is dropped.
+const (
+	DropEmpty     = "empty completion"
+	DropEqual     = "equal answers"
+	DropTruncated = "nothing left after truncation"
+	DropPrompt    = "prompt fills max length"
+	DropUnscored  = "no token to score" // one token, after an empty prompt without BOS
+)
+
+// DropError is a row that has nothing to learn from.
+type DropError struct {
+	Reason string // one of the Drop constants
+	File   string
+	Row    int64
+}
+
+func (e *DropError) Error() string { return fmt.Sprintf("%s: row %d: %s", e.File, e.Row, e.Reason) }
+
+// ErrMessages is wrapped by the error of a row that holds messages where Encoder.Render is nil.
+var ErrMessages = errors.New("the row holds chat messages, and there is no chat template to write them with: give prompt and answers as strings")
+
+// Encode returns the token ids of a group. A *[DropError] is a row that cannot be used, a *[RowError] one
+// whose text cannot be encoded; any other error concerns all rows.
+func (e *Encoder) Encode(g Group) (Example, error) {
+	if reason := e.unusable(g); reason != "" {
+		return Example{}, e.drop(g, reason)
+	}
+	seqs := make([]sequence, len(g.Completions))
+	for i, c := range g.Completions {
+		var err error
+		if seqs[i], err = e.join(g, c, len(g.Cut) > i && g.Cut[i]); err != nil {
+			return Example{}, err
+		}
+		if seqs[i].border == len(seqs[i].ids) {
+			return Example{}, e.drop(g, DropEmpty)
+		}
+	}
+	x := share(seqs)
+	x.Margin, x.Ref, x.Order, x.File, x.Row = g.Margin, g.Ref, g.Order, g.File, g.Row
+	if reason := e.truncate(&x, seqs); reason != "" {
+		return Example{}, e.drop(g, reason)
+	}
+	return x, nil
+}
+
+func (e *Encoder) drop(g Group, reason string) error {
+	return &DropError{Reason: reason, File: g.File, Row: g.Row}
+}
+
+// unusable returns the reason to drop a group whatever its tokens are.
+func (e *Encoder) unusable(g Group) string {
+	for i, c := range g.Completions {
+		if c.empty() {
+			return DropEmpty
+		}
+		for _, d := range g.Completions[:i] {
+			if !e.AllowEqual && c.String == d.String && slices.Equal(c.Messages, d.Messages) {
+				return DropEqual
+			}
+		}
+	}
+	return ""
+}
+
+// A sequence is a prompt and a completion encoded together.
+type sequence struct {
+	ids    []int32
+	border int  // index of the completion's first token
+	bos    int  // tokens that the tokenizer added at the beginning
+	spans  bool // the first token of the completion begins in the prompt
+}
+
+// join encodes a prompt and a completion.
+func (e *Encoder) join(g Group, c Text, cut bool) (sequence, error) {
+	prompt, completion, err := e.texts(g, c)
+	if err != nil {
+		return sequence{}, err
+	}
+	text := prompt + completion
+	if !utf8.ValidString(text) {
+		return sequence{}, &RowError{File: g.File, Row: g.Row, Err: errors.New("its text is not valid UTF-8")}
+	}
+	ids, ends, err := e.Tokenizer.Encode(text)
+	if err != nil {
+		return sequence{}, &RowError{File: g.File, Row: g.Row, Err: err}
+	}
+	// What the tokenizer adds at the end by itself would be the model's input after the answer.
+	for len(ends) > 0 && ends[len(ends)-1] < 0 {
+		ids, ends = ids[:len(ids)-1], ends[:len(ends)-1]
+	}
+	s := sequence{border: len(ids)}
+	for s.bos < len(ends) && ends[s.bos] < 0 {
+		s.bos++
+	}
+	if i := slices.IndexFunc(ends, func(end int) bool { return end > len(prompt) }); i >= 0 {
+		s.border = i
+		before := 0
+		if i > s.bos {
+			before = ends[i-1]
+		}
+		s.spans = before < len(prompt)
+	}
+	if c.Messages != nil {
+		// The template wrote all special tokens, the first and the last among them.
+		s.ids, s.border, s.bos = ids[s.bos:], s.border-s.bos, 0
+		return s, nil
+	}
+	s.ids = ids
+	if s.border == len(ids) || cut || e.EOS == EOSKeep {
+		return s, nil
+	}
+	id, _, ok := e.Tokenizer.EOS()
+	if !ok {
+		return sequence{}, errors.New("encoding: the tokenizer names no EOS token to end answers with: name one in tokenizer_config.json, or take answers as they are (--eos keep)")
+	}
+	if ids[len(ids)-1] != id {
+		s.ids = append(ids, id)
+	}
+	return s, nil
+}
+
+// texts returns prompt and completion as strings.
+func (e *Encoder) texts(g Group, c Text) (prompt, completion string, err error) {
+	if c.Messages == nil {
+		return g.Prompt.String, c.String, nil
+	}
+	if e.Render == nil {
+		return "", "", fmt.Errorf("encoding %s: row %d: %w", g.File, g.Row, ErrMessages)
+	}
+	if prompt, err = e.Render(g.Prompt.Messages, true); err != nil {
+		return "", "", &RowError{File: g.File, Row: g.Row, Err: err}
+	}
+	whole, err := e.Render(slices.Concat(g.Prompt.Messages, c.Messages), false)
+	if err != nil {
+		return "", "", &RowError{File: g.File, Row: g.Row, Err: err}
+	}
+	// Templates that write the assistant's turn otherwise when it is complete (thinking) make the
+	// prompt end where the two differ.
+	n, differ := common([]byte(prompt), []byte(whole))
+	if !differ {
+		n = min(len(prompt), len(whole))
+	}
+	for n > 0 && n < len(whole) && !utf8.RuneStart(whole[n]) {
+		n--
+	}
+	return whole[:n], whole[n:], nil
+}
+
+// share splits off what the prompts of all sequences have in common.
+func share(seqs []sequence) Example {
+	n := seqs[0].border
+	for _, s := range seqs[1:] {
+		i := 0
+		for i < min(n, s.border) && s.ids[i] == seqs[0].ids[i] {
+			i++
+		}
+		n = i
+	}
+	x := Example{Prompt: slices.Clip(seqs[0].ids[:n])}
+	for _, s := range seqs {
+		x.Completions = append(x.Completions, Completion{IDs: s.ids[n:], Start: s.border - n})
+		if s.spans {
+			x.BorderTokens++
+		}
+	}
+	return x
+}

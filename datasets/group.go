@@ -1,0 +1,99 @@
+package datasets
+
+import (
+	"fmt"
+	"math"
+)
+
+// Message is one turn of a conversation.
+type Message struct{ Role, Content string }
+
+// Text is a prompt or a completion: a string, or (when Messages is not nil) a list of messages.
+type Text struct {
+	String   string
+	Messages []Message
+}
+
+// empty reports whether the text says nothing.
+func (t Text) empty() bool {
+	for _, m := range t.Messages {
+		if m.Content != "" {
+			return false
+		}
+	}
+	return t.String == ""
+}
+
+// Group is a prompt and its completions, as read from one row.
+type Group struct {
+	Prompt      Text
+	Completions []Text // best first; a pair is chosen, rejected
+
+	// Ranks or Scores, of a ranked row, in the order of Completions; nil otherwise.
+	Ranks, Scores []float64
+	// Order holds the place in the file's list of each of Completions; nil if it is the same.
+	Order []int
+	// Cut marks the completions that ended because of a limit on their length; nil if none is known to.
+	Cut []bool
+
+	Margin float64   // 0 if the row has none
+	Ref    []float64 // the reference's log-probabilities, in the order of Completions; nil if the row has none
+
+	File string
+	Row  int64 // 0-based in File
+}
+
+// RowError is a row that cannot be used because of what it holds. Reading may go on after it.
+type RowError struct {
+	File string
+	Row  int64 // 0-based
+	Line int64 // 1-based, of a file of lines; 0 if the file has none
+	Err  error
+}
+
+func (e *RowError) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
+	}
+	return fmt.Sprintf("%s: row %d: %v", e.File, e.Row, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *RowError) Unwrap() error { return e.Err }
+
+// permute puts a ranked group in its order, best first: perm[i] is the place in the
+// file of what becomes completion i.
+func (g *Group) permute(perm []int) {
+	sorted := true
+	for i, p := range perm {
+		sorted = sorted && i == p
+	}
+	if sorted {
+		return
+	}
+	g.Order = perm
+	g.Completions = pick(g.Completions, perm)
+	g.Ranks, g.Scores = pick(g.Ranks, perm), pick(g.Scores, perm)
+	g.Cut, g.Ref = pick(g.Cut, perm), pick(g.Ref, perm)
+}
+
+func pick[T any](s []T, perm []int) []T {
+	if s == nil {
+		return nil
+	}
+	out := make([]T, len(perm))
+	for i, p := range perm {
+		out[i] = s[p]
+	}
+	return out
+}
+
+// checkFinite refuses NaN and infinities, which would go straight into the loss.
+func checkFinite(column string, values ...float64) error {
+	for _, v := range values {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("column %s holds %v: a finite number is needed", column, v)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package datasets
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strings"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+func init() { register(parquetFormat{}, ".parquet") }
+
+// parquetFormat reads Parquet, a row group at a time and only the columns wanted.
+type parquetFormat struct{}
+
+func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record, error] {
+	return func(yield func(record, error) bool) {
+		f, err := openParquet(path)
+		if err != nil {
+			yield(record{}, err)
+			return
+		}
+		defer f.Close()
+		row := int64(0)
+		for i, group := range f.RowGroups() {
+			r, err := f.newRowGroup(group, want)
+			if err != nil {
+				yield(record{}, fmt.Errorf("reading %s: row group %d: %w", path, i, err))
+				return
+			}
+			for range group.NumRows() {
+				values, err := r.read()
+				if err != nil {
+					r.close()
+					yield(record{}, fmt.Errorf("reading %s: row %d: %w", path, row, err))
+					return
+				}
+				if !yield(record{row: row, columns: f.names, values: values}, nil) {
+					r.close()
+					return
+				}
+				row++
+			}
+			r.close()
+		}
+	}
+}
+
+// parquetFile is an open Parquet file.
+type parquetFile struct {
+	*parquet.File
+	names []string // of the top-level columns
+	file  *os.File
+}
+
+func (f *parquetFile) Close() error { return f.file.Close() }
+
+// openParquet opens a file and checks that what its footer says fits the file.
+func openParquet(path string) (*parquetFile, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading data: %w", err)
+	}
+	f := &parquetFile{file: file}
+	err = guard(func() error { return f.open() })
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func (f *parquetFile) open() error {
+	info, err := f.file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := checkFooter(f.file, info.Size()); err != nil {
+		return err
+	}
+	f.File, err = parquet.OpenFile(f.file, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return err
+	}
+	for _, c := range f.Root().Columns() {
+		f.names = append(f.names, c.Name())
+	}
+	return f.checkChunks(info.Size())
+}
+
+const magic = "PAR1"
+
+var errCut = errors.New("it is no whole Parquet file (the footer is missing or damaged: was it cut, or is it still being written?)")
+
+// checkFooter refuses a file that is cut or no Parquet file. The library would
+// believe a footer's length and allocate it.
+func checkFooter(r io.ReaderAt, size int64) error {
+	var head [4]byte
+	if _, err := r.ReadAt(head[:], 0); err != nil || string(head[:]) != magic {
+		if string(head[:]) == "PARE" {
+			return errors.New("it is encrypted: decrypt it first")
+		}
+		return errors.New("it is no Parquet file (it does not start with PAR1)")
+	}
+	var tail [8]byte
+	if size < 12 {
+		return errCut
+	}
+	if _, err := r.ReadAt(tail[:], size-8); err != nil {
+		return err
+	}
+	if string(tail[4:]) != magic || int64(binary.LittleEndian.Uint32(tail[:])) > size-12 {
+		return errCut
+	}
+	return nil
+}
+
+// checkChunks refuses a footer whose column chunks lie outside the file, or that counts fewer values than rows.
+func (f *parquetFile) checkChunks(size int64) error {
+	rows := int64(0)
+	for i, g := range f.Metadata().RowGroups {
+		rows += g.NumRows
+		for _, c := range g.Columns {
+			m := &c.MetaData
+			start := m.DataPageOffset
+			if d := m.DictionaryPageOffset; d > 0 && d < start {
+				start = d
+			}
+			if start < 4 || m.TotalCompressedSize < 0 || start > size-8 || m.TotalCompressedSize > size-8-start ||
+				m.NumValues < g.NumRows || g.NumRows < 0 {
+				return fmt.Errorf("row group %d, column %s lies outside the file: %w", i, strings.Join(m.PathInSchema, "."), errCut)
+			}
+		}
+	}
+	if rows != f.NumRows() {
+		return fmt.Errorf("its row groups have %d rows where its footer counts %d: the file is damaged", rows, f.NumRows())
+	}
+	return nil
+}
+
+// guard turns a panic of the Parquet library, which it has for some broken files, into an
+// error. Nothing of the user's may run inside f.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the file is damaged: %v", p)
+		}
+	}()
+	return f()
+}
+
+// rowGroup reads the rows of a row group, the wanted top-level columns only.
+type rowGroup struct{ columns []*node }
+
+func (f *parquetFile) newRowGroup(group parquet.RowGroup, want map[string]bool) (*rowGroup, error) {
+	r := &rowGroup{}
+	err := guard(func() error {
+		chunks := group.ColumnChunks()
+		for _, c := range f.Root().Columns() {
+			if want[c.Name()] {
+				r.columns = append(r.columns, newNode(c, chunks))
+			}
+		}
+		return nil
+	})
+	return r, err
+}
+
+// read returns the next row.
+func (r *rowGroup) read() (map[string]any, error) {
+	values := make(map[string]any, len(r.columns))
+	err := guard(func() error {
+		for _, c := range r.columns {
+			v, err := c.read()
+			if err == io.EOF {
+				err = errors.New("it holds fewer values than rows: the file is damaged")
+			}
+			if err != nil {
+				return fmt.Errorf("column %s: %w", c.name, err)
+			}
+			values[c.name] = v
+		}
+		return nil
+	})
+	return values, err
+}
+
+func (r *rowGroup) close() {
+	for _, c := range r.columns {
+		for _, l := range c.leaves {
+			l.values.Close()
+		}
+	}
+}
