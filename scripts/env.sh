@@ -1,0 +1,39 @@
+# Sourced by the scripts beside it: where things lie, and how a file gets there. POSIX sh.
+#
+#   root     the module's folder
+#   cache    a folder outside the tree that survives `make clean`; $DPO_ORT_CACHE overrides it
+#   platform linux-x86_64, linux-aarch64, darwin-arm64, …
+
+here=${0%/*}
+[ "$here" != "$0" ] || here=.
+root=$(cd "$here/.." && pwd) || exit 1
+cache=${DPO_ORT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dpo-ort}
+
+platform() {
+    uname -sm | tr 'A-Z ' 'a-z-'
+}
+
+# fail says why this script stops, and stops.
+fail() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+# sha256 FILE prints the file's digest; nothing where there is no such file.
+sha256() {
+    [ -f "$1" ] || return 0
+    python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
+}
+
+# put FILE PLACE copies FILE to PLACE in one step: another build sees the old file or the new one, never half of it.
+put() {
+    mkdir -p "${2%/*}" && cp "$1" "$2.$$" && mv -f "$2.$$" "$2"
+}
+
+# fetch_wheel REQUIREMENT HASH PLATFORM FOLDER downloads one wheel from PyPI into FOLDER; pip refuses any other bytes.
+fetch_wheel() {
+    mkdir -p "$4" && echo "$1 --hash=sha256:$2" > "$4/requirements.txt"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+        --platform "$3" --python-version 3.12 --implementation cp \
+        --require-hashes --requirement "$4/requirements.txt" --dest "$4"
+}
