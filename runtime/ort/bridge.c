@@ -1,0 +1,137 @@
+#include "bridge.h"
+
+#ifdef _WIN32
+#include <windows.h>
+static void *find(const char *path) {
+  HMODULE library = GetModuleHandleA(path);
+  return library ? (void *)GetProcAddress(library, "OrtGetApiBase") : NULL;
+}
+#else
+#include <dlfcn.h>
+static void *find(const char *path) {
+  void *library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
+  return library ? dlsym(library, "OrtGetApiBase") : NULL;
+}
+#endif
+
+static const OrtApi *api;
+static OrtEnv *env;
+static OrtMemoryInfo *host;
+
+// TRY leaves the function by its label `done` when a call fails.
+#define TRY(call) if ((status = (call))) goto done
+
+int bridge_load(const char *path) {
+  const OrtApiBase *(*base)(void) = (const OrtApiBase *(*)(void))find(path);
+  if (!base) return 0;
+  api = base()->GetApi(ORT_API_VERSION);
+  if (!api) return 0;
+  // There is one environment in a process: this counts a reference to it.
+  if (api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "dpo-ort", &env)) return 0;
+  if (api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &host)) return 0;
+  return 1;
+}
+
+const char *bridge_message(const OrtStatus *status) { return api->GetErrorMessage(status); }
+void bridge_release(OrtStatus *status) { api->ReleaseStatus(status); }
+
+static OrtAllocator *plain(void) {
+  OrtAllocator *a = NULL;
+  OrtStatus *status = api->GetAllocatorWithDefaultOptions(&a);
+  if (status) api->ReleaseStatus(status);
+  return a;
+}
+
+void bridge_free(char *text) { plain()->Free(plain(), text); }
+
+static OrtStatus *configure(OrtSessionOptions *so, const bridge_options *o) {
+  OrtStatus *status = NULL;
+  TRY(api->SetSessionLogId(so, o->name));
+  TRY(api->SetSessionLogSeverityLevel(so, ORT_LOGGING_LEVEL_FATAL));
+  TRY(api->SetSessionExecutionMode(so, ORT_SEQUENTIAL));
+  TRY(api->SetSessionGraphOptimizationLevel(so, ORT_ENABLE_ALL));
+  TRY(api->SetIntraOpNumThreads(so, o->threads));
+  TRY(api->SetInterOpNumThreads(so, 1));
+  TRY(api->DisableCpuMemArena(so));
+  TRY(api->AddSessionConfigEntry(so, "session.force_spinning_stop", "1"));
+  TRY(api->AddSessionConfigEntry(so, "session.disable_prepacking", "1"));
+  if (o->profile) TRY(api->EnableProfiling(so, o->profile));
+done:
+  return status;
+}
+
+// list reads the names of all inputs and outputs.
+static OrtStatus *list(bridge_session *s) {
+  OrtStatus *status = NULL;
+  TRY(api->SessionGetInputCount(s->session, &s->inputs));
+  TRY(api->SessionGetOutputCount(s->session, &s->outputs));
+  s->names = calloc(s->inputs + s->outputs + 1, sizeof(char *));
+  for (size_t i = 0; i < s->inputs; i++) TRY(api->SessionGetInputName(s->session, i, plain(), &s->names[i]));
+  for (size_t i = 0; i < s->outputs; i++)
+    TRY(api->SessionGetOutputName(s->session, i, plain(), &s->names[s->inputs + i]));
+done:
+  return status;
+}
+
+OrtStatus *bridge_open(bridge_session *s, const void *model, size_t bytes, const bridge_options *o) {
+  OrtSessionOptions *so = NULL;
+  OrtStatus *status = NULL;
+  memset(s, 0, sizeof *s);
+  TRY(api->CreateSessionOptions(&so));
+  TRY(configure(so, o));
+  TRY(api->CreateSessionFromArray(env, model, bytes, so, &s->session));
+  TRY(list(s));
+done:
+  if (so) api->ReleaseSessionOptions(so);
+  if (status) bridge_close(s);
+  return status;
+}
+
+void bridge_close(bridge_session *s) {
+  for (size_t i = 0; s->names && i < s->inputs + s->outputs; i++)
+    if (s->names[i]) bridge_free(s->names[i]);
+  free(s->names);
+  if (s->session) api->ReleaseSession(s->session);
+  memset(s, 0, sizeof *s);
+}
+
+OrtStatus *bridge_end_profile(bridge_session *s, char **file) {
+  return api->SessionEndProfiling(s->session, plain(), file);
+}
+
+OrtStatus *bridge_info(const bridge_session *s, size_t i, int32_t *dtype, int64_t *dims, size_t *rank) {
+  OrtTypeInfo *info = NULL;
+  const OrtTensorTypeAndShapeInfo *tensor = NULL;
+  ONNXTensorElementDataType element = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+  size_t room = *rank;
+  OrtStatus *status = NULL;
+  *dtype = 0;
+  TRY(i < s->inputs ? api->SessionGetInputTypeInfo(s->session, i, &info)
+                    : api->SessionGetOutputTypeInfo(s->session, i - s->inputs, &info));
+  TRY(api->CastTypeInfoToTensorInfo(info, &tensor));
+  if (!tensor) goto done;
+  TRY(api->GetTensorElementType(tensor, &element));
+  *dtype = element;
+  TRY(api->GetDimensionsCount(tensor, rank));
+  if (*rank <= room) TRY(api->GetDimensions(tensor, dims, *rank));
+done:
+  if (info) api->ReleaseTypeInfo(info);
+  return status;
+}
+
+OrtStatus *bridge_run(const bridge_session *s, const bridge_tensor *tensors, const int64_t *dims, int cuda) {
+  size_t n = s->inputs + s->outputs;
+  OrtValue **values = calloc(n + 1, sizeof(OrtValue *));
+  OrtStatus *status = NULL;
+  for (size_t i = 0; i < n; i++) {
+    const bridge_tensor *t = &tensors[i];
+    TRY(api->CreateTensorWithDataAsOrtValue(host, t->data, t->bytes, dims + t->at, t->rank, t->dtype, &values[i]));
+  }
+  TRY(api->Run(s->session, NULL, (const char *const *)s->names, (const OrtValue *const *)values, s->inputs,
+               (const char *const *)s->names + s->inputs, s->outputs, values + s->inputs));
+done:
+  for (size_t i = 0; i < n; i++)
+    if (values[i]) api->ReleaseValue(values[i]);
+  free(values);
+  return status;
+}

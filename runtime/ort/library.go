@@ -1,0 +1,92 @@
+package ort
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// LibraryVariable names the environment variable that says which library file to load, before all other places.
+const LibraryVariable = "DPO_ORT_LIB"
+
+// findLibrary gives the path of the library: the variable's, else the newest version in the first folder that has any.
+func findLibrary() (string, error) {
+	if path := os.Getenv(LibraryVariable); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return "", fmt.Errorf("find ONNX Runtime: $%s: %w", LibraryVariable, err)
+		}
+		return filepath.Abs(path)
+	}
+	folders := libraryFolders()
+	for _, folder := range folders {
+		if path := newestLibrary(folder); path != "" {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("find ONNX Runtime: no %s in %s: run `make deps`, or set %s to the library's file",
+		libraryNames[runtime.GOOS], strings.Join(folders, ", "), LibraryVariable)
+}
+
+// libraryFolders are where a library is looked for: beside the program, in its installation, and in the source tree,
+// so that `go test` and `go run` need no setting.
+func libraryFolders() []string {
+	var folders []string
+	if program, err := os.Executable(); err == nil {
+		if real, err := filepath.EvalSymlinks(program); err == nil {
+			program = real
+		}
+		folder := filepath.Dir(program)
+		folders = append(folders, folder, filepath.Join(filepath.Dir(folder), "lib"))
+	}
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		folders = append(folders, filepath.Join(filepath.Dir(file), "..", "..", "build", "lib"))
+	}
+	return folders
+}
+
+var libraryNames = map[string]string{
+	"linux": "libonnxruntime.so*", "darwin": "libonnxruntime*.dylib", "windows": "onnxruntime.dll",
+}
+
+// versioned accepts the library itself, and none of its companions, such as libonnxruntime_providers_shared.so.
+var versioned = regexp.MustCompile(`^(?:lib)?onnxruntime(?:\.so|\.dylib|\.dll)?((?:\.\d+)*)(?:\.dylib)?$`)
+
+// newestLibrary gives the library of the highest version in a folder; one without a version in its name comes first,
+// as it is a link to what the system prefers. It is "" where there is none.
+func newestLibrary(folder string) string {
+	paths, err := filepath.Glob(filepath.Join(folder, libraryNames[runtime.GOOS]))
+	if err != nil {
+		return "" // a folder with a bracket in its name: Glob takes it for a pattern
+	}
+	paths = slices.DeleteFunc(paths, func(p string) bool {
+		info, err := os.Stat(p)
+		return err != nil || info.IsDir() || !versioned.MatchString(filepath.Base(p))
+	})
+	if len(paths) == 0 {
+		return ""
+	}
+	return slices.MaxFunc(paths, func(a, b string) int { return compareVersions(version(a), version(b)) })
+}
+
+func version(path string) []int {
+	var v []int
+	for part := range strings.SplitSeq(versioned.FindStringSubmatch(filepath.Base(path))[1], ".") {
+		if n, err := strconv.Atoi(part); err == nil {
+			v = append(v, n)
+		}
+	}
+	return v
+}
+
+func compareVersions(a, b []int) int {
+	if len(a) == 0 || len(b) == 0 {
+		return cmp.Compare(len(b), len(a))
+	}
+	return slices.Compare(a, b)
+}

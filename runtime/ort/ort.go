@@ -1,0 +1,63 @@
+// Package ort runs ONNX models with ONNX Runtime: devices and their memory, tensors over it, and sessions.
+//
+//	device, _ := ort.ParseDevice("cpu")
+//	buffer, _ := device.Alloc(4 << 20)                              // zeroed, outside Go's heap
+//	y, _ := ort.NewTensor(buffer, 0, ort.Float32, 1024, 1024)       // a view: nothing is copied
+//	x, _ := ort.HostTensor(mapped, ort.BFloat16, 1024, 1024)        // so is this, over a file's mapping or a Go slice
+//	s, _ := ort.NewSession(model, ort.Options{Name: "block"})
+//	err := s.Run(map[string]*ort.Tensor{"x": x}, map[string]*ort.Tensor{"y": y})
+//
+// A Run reads and writes the callers' memory in place: every output is bound to a tensor of the right shape beforehand,
+// and one tensor may be bound as an input and an output, if no node reads it after the one that writes it.
+//
+// Tensors are views without native state. What must be released are sessions (Close) and buffers (Free); Live counts
+// them.
+//
+// The library is loaded when it is first needed, by github.com/yalue/onnxruntime_go, which also holds the environment.
+// Sessions and tensors use the C API directly (bridge.c, under the header of the same version), because device memory,
+// preallocated outputs without a copy, and shared allocators are not in that module.
+package ort
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	onnxruntime "github.com/yalue/onnxruntime_go"
+)
+
+// #cgo linux LDFLAGS: -ldl
+// #include "bridge.h"
+import "C"
+
+var live atomic.Int64
+
+// Live is the number of sessions and buffers that have not been released.
+func Live() int { return int(live.Load()) }
+
+// load loads the library and makes the environment, once.
+var load = sync.OnceValue(func() error {
+	path, err := findLibrary()
+	if err != nil {
+		return err
+	}
+	onnxruntime.SetSharedLibraryPath(path)
+	if err := onnxruntime.InitializeEnvironment(onnxruntime.WithLogLevelFatal()); err != nil {
+		return fmt.Errorf("load %s: %w (a file cut short or of another version? `make deps` fetches the right one)", path, err)
+	}
+	name := C.CString(path)
+	defer C.free(ptr(name))
+	if C.bridge_load(name) == 0 {
+		return fmt.Errorf("load %s: its version %s lacks C API %d: `make deps` fetches one that has it",
+			path, onnxruntime.GetVersion(), C.ORT_API_VERSION)
+	}
+	return nil
+})
+
+// Version is that of the ONNX Runtime library, such as "1.32.0".
+func Version() (string, error) {
+	if err := load(); err != nil {
+		return "", err
+	}
+	return onnxruntime.GetVersion(), nil
+}

@@ -1,0 +1,134 @@
+package ort
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"unsafe"
+)
+
+// Tensor is memory seen as a row-major array. It owns nothing: it is a view over part of a Buffer or of host memory.
+type Tensor struct {
+	DType DType
+	Shape []int64 // not to be changed: it was checked against the memory
+
+	bytes  int
+	data   unsafe.Pointer // never nil while open, so that empty tensors have an address too
+	buffer *Buffer        // nil over memory that the caller holds
+	host   []byte         // keeps a Go slice alive; nil over a Buffer
+	closed bool
+}
+
+// NewTensor is a view of buffer from offset bytes on. The buffer must hold the whole shape, and the offset must be a
+// multiple of the element's size. A dim may be 0.
+func NewTensor(b *Buffer, offset int, t DType, shape ...int64) (*Tensor, error) {
+	if b == nil || b.data == nil {
+		return nil, fmt.Errorf("tensor %s%v over a buffer: the buffer was freed", t, shape)
+	}
+	n, err := size(t, shape)
+	if err != nil {
+		return nil, err
+	}
+	if offset < 0 || offset > b.bytes || n > b.bytes-offset || offset%t.Size() != 0 {
+		return nil, fmt.Errorf("tensor %s%v over a buffer: %d bytes at offset %d do not fit its %d, or are not aligned",
+			t, shape, n, offset, b.bytes)
+	}
+	return &Tensor{DType: t, Shape: slices.Clone(shape), bytes: n, data: unsafe.Add(b.data, offset), buffer: b}, nil
+}
+
+// HostTensor is a view of exactly the bytes of data: a Go slice, a mapped file, or C memory. Mapped and C memory must
+// stay valid until the tensor is closed. On another device than the CPU, a Run copies it there.
+func HostTensor(data []byte, t DType, shape ...int64) (*Tensor, error) {
+	n, err := size(t, shape)
+	if err != nil {
+		return nil, err
+	}
+	if n != len(data) {
+		return nil, fmt.Errorf("tensor %s%v over host memory: it takes %d bytes, there are %d", t, shape, n, len(data))
+	}
+	at := unsafe.Pointer(unsafe.SliceData(data))
+	if n == 0 {
+		at = unsafe.Pointer(&empty)
+	}
+	if uintptr(at)%uintptr(t.Size()) != 0 {
+		return nil, fmt.Errorf("tensor %s%v over host memory: its address is not a multiple of %d bytes", t, shape, t.Size())
+	}
+	return &Tensor{DType: t, Shape: slices.Clone(shape), bytes: n, data: at, host: data}, nil
+}
+
+// empty is the address of tensors that have no bytes.
+var empty [8]byte
+
+// size is the bytes that a shape takes.
+func size(t DType, shape []int64) (int, error) {
+	n := int64(t.Size())
+	if n == 0 {
+		return 0, fmt.Errorf("tensor %s%v: its elements have no fixed size", t, shape)
+	}
+	zero := slices.Contains(shape, 0)
+	for _, d := range shape {
+		if d < 0 || !zero && d > math.MaxInt64/n {
+			return 0, fmt.Errorf("tensor %s%v: dim %d is negative or too large", t, shape, d)
+		}
+		n *= max(d, 1)
+	}
+	if zero {
+		return 0, nil
+	}
+	return int(n), nil
+}
+
+// Len is the size in bytes.
+func (t *Tensor) Len() int { return t.bytes }
+
+// Bytes is the tensor's memory, or nil where the host cannot reach it.
+func (t *Tensor) Bytes() []byte {
+	if t.usable() != nil || t.buffer != nil && t.buffer.pages == nil {
+		return nil
+	}
+	return unsafe.Slice((*byte)(t.data), t.bytes)
+}
+
+// CopyFromHost fills the tensor with data of its size.
+func (t *Tensor) CopyFromHost(data []byte) error {
+	if err := t.copyable(data); err != nil {
+		return fmt.Errorf("copy to tensor %s%v: %w", t.DType, t.Shape, err)
+	}
+	copy(t.Bytes(), data)
+	return nil
+}
+
+// CopyToHost fills data, which has the tensor's size, from the tensor.
+func (t *Tensor) CopyToHost(data []byte) error {
+	if err := t.copyable(data); err != nil {
+		return fmt.Errorf("copy from tensor %s%v: %w", t.DType, t.Shape, err)
+	}
+	copy(data, t.Bytes())
+	return nil
+}
+
+func (t *Tensor) copyable(data []byte) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	if len(data) != t.bytes {
+		return fmt.Errorf("it has %d bytes, the host's memory %d", t.bytes, len(data))
+	}
+	return nil
+}
+
+// Close ends the view. Its memory may then serve others; use of the tensor is an error rather than a silent read of
+// what they wrote.
+func (t *Tensor) Close() {
+	t.closed, t.host = true, nil
+}
+
+func (t *Tensor) usable() error {
+	switch {
+	case t.closed:
+		return errClosed
+	case t.buffer != nil && t.buffer.data == nil:
+		return errFreed
+	}
+	return nil
+}
