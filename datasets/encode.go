@@ -13,8 +13,11 @@ type Tokenizer interface {
 	// transformers would. ends[i] is the offset in text, in bytes, just past what token i
 	// stands for, -1 for a token that was added.
 	Encode(text string) (ids []int32, ends []int, err error)
-	// EncodePlain is Encode with special tokens disarmed: text that spells one is text.
-	EncodePlain(text string) (ids []int32, ends []int, err error)
+	// EncodeInert is Encode where no special token begins at the offsets given, in bytes: what
+	// spells one there is text.
+	EncodeInert(text string, inert []int) (ids []int32, ends []int, err error)
+	// Specials returns the texts of the special tokens.
+	Specials() []string
 	Decode(ids []int32) (string, error)
 	// EOS returns the token that ends an answer, and its text; false if there is none.
 	EOS() (id int32, text string, ok bool)
@@ -154,7 +157,7 @@ type sequence struct {
 
 // join encodes a prompt and a completion.
 func (e *Encoder) join(g Group, c Text, cut bool) (sequence, error) {
-	prompt, completion, err := e.texts(g, c)
+	prompt, completion, inert, err := e.texts(g, c)
 	if err != nil {
 		return sequence{}, err
 	}
@@ -162,7 +165,7 @@ func (e *Encoder) join(g Group, c Text, cut bool) (sequence, error) {
 	if !utf8.ValidString(text) {
 		return sequence{}, &RowError{File: g.File, Row: g.Row, Err: errors.New("its text is not valid UTF-8")}
 	}
-	ids, ends, err := e.Tokenizer.Encode(text)
+	ids, ends, err := e.Tokenizer.EncodeInert(text, inert)
 	if err != nil {
 		return sequence{}, &RowError{File: g.File, Row: g.Row, Err: err}
 	}
@@ -201,21 +204,25 @@ func (e *Encoder) join(g Group, c Text, cut bool) (sequence, error) {
 	return s, nil
 }
 
-// texts returns prompt and completion as strings.
-func (e *Encoder) texts(g Group, c Text) (prompt, completion string, err error) {
+// texts returns prompt and completion as strings, and where in the two together special tokens are spelt that are text.
+func (e *Encoder) texts(g Group, c Text) (prompt, completion string, inert []int, err error) {
 	if c.Messages == nil {
-		return g.Prompt.String, c.String, nil
+		return g.Prompt.String, c.String, nil, nil
 	}
 	if e.Render == nil {
-		return "", "", fmt.Errorf("encoding %s: row %d: %w", g.File, g.Row, ErrMessages)
+		return "", "", nil, fmt.Errorf("encoding %s: row %d: %w", g.File, g.Row, ErrMessages)
 	}
-	if prompt, err = e.Render(g.Prompt.Messages, true); err != nil {
-		return "", "", &RowError{File: g.File, Row: g.Row, Err: err}
+	specials := e.Tokenizer.Specials()
+	before := markSpecials(g.Prompt.Messages, specials)
+	if prompt, err = e.Render(before, true); err != nil {
+		return "", "", nil, &RowError{File: g.File, Row: g.Row, Err: err}
 	}
-	whole, err := e.Render(slices.Concat(g.Prompt.Messages, c.Messages), false)
+	whole, err := e.Render(slices.Concat(before, markSpecials(c.Messages, specials)), false)
 	if err != nil {
-		return "", "", &RowError{File: g.File, Row: g.Row, Err: err}
+		return "", "", nil, &RowError{File: g.File, Row: g.Row, Err: err}
 	}
+	prompt, _ = unmark(prompt)
+	whole, inert = unmark(whole)
 	// Templates that write the assistant's turn otherwise when it is complete (thinking) make the
 	// prompt end where the two differ.
 	n, differ := common([]byte(prompt), []byte(whole))
@@ -225,7 +232,7 @@ func (e *Encoder) texts(g Group, c Text) (prompt, completion string, err error) 
 	for n > 0 && n < len(whole) && !utf8.RuneStart(whole[n]) {
 		n--
 	}
-	return whole[:n], whole[n:], nil
+	return whole[:n], whole[n:], inert, nil
 }
 
 // share splits off what the prompts of all sequences have in common.

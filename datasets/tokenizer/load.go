@@ -22,62 +22,29 @@ func Load(dir string) (*Tokenizer, error) {
 		return nil, fmt.Errorf("loading a tokenizer: %w", err)
 	}
 	t := &Tokenizer{path: path}
-	if t.spec, err = prepare(data); err != nil {
-		return nil, fmt.Errorf("loading %s: %w", path, err)
-	}
-	if t.vocab, err = readVocabulary(t.spec); err != nil {
-		return nil, fmt.Errorf("loading %s: %w", path, err)
+	if t.spec, err = readSpec(data); err != nil {
+		return nil, fmt.Errorf("loading %s: not a tokenizer.json: %w", path, err)
 	}
 	if t.eos, err = t.findEOS(dir); err != nil {
 		return nil, err
 	}
-	if t.armed, err = tokenizers.FromBytes(t.spec); err != nil {
-		return nil, fmt.Errorf("loading %s: %w", path, err)
+	if t.armed, err = t.open(false); err != nil {
+		return nil, err
 	}
 	return t, nil
 }
 
-// prepare changes what tokenizer.json says in two points that leave the ids as they are with transformers:
-// no truncation or padding, and offsets that are not trimmed (those of GPT-2 leave
-// out the spaces of a token, so one that spans the border to a completion would seem to end before it).
-func prepare(data []byte) ([]byte, error) {
-	var spec map[string]json.RawMessage
-	if err := json.Unmarshal(data, &spec); err != nil {
-		return nil, fmt.Errorf("not a tokenizer.json: %w", err)
+// open gives the tokenizer to Rust; later is as for marshal.
+func (t *Tokenizer) open(later bool, options ...tokenizers.TokenizerOption) (*tokenizers.Tokenizer, error) {
+	data, err := t.spec.marshal(later)
+	if err != nil {
+		return nil, fmt.Errorf("loading %s: %w", t.path, err)
 	}
-	if spec["model"] == nil {
-		return nil, errors.New("not a tokenizer.json: it has no model")
+	h, err := tokenizers.FromBytes(data, options...)
+	if err != nil {
+		return nil, fmt.Errorf("loading %s: %w", t.path, err)
 	}
-	spec["truncation"], spec["padding"] = json.RawMessage("null"), json.RawMessage("null")
-	if post := spec["post_processor"]; post != nil {
-		var tree any
-		if err := json.Unmarshal(post, &tree); err != nil {
-			return nil, fmt.Errorf("not a tokenizer.json: post_processor: %w", err)
-		}
-		untrim(tree)
-		var err error
-		if spec["post_processor"], err = json.Marshal(tree); err != nil {
-			return nil, err
-		}
-	}
-	return json.Marshal(spec)
-}
-
-// untrim switches the trimming of offsets off in a post-processor and those inside it.
-func untrim(tree any) {
-	switch v := tree.(type) {
-	case map[string]any:
-		if _, ok := v["trim_offsets"]; ok {
-			v["trim_offsets"] = false
-		}
-		for _, sub := range v {
-			untrim(sub)
-		}
-	case []any:
-		for _, sub := range v {
-			untrim(sub)
-		}
-	}
+	return h, nil
 }
 
 // findEOS looks for the EOS token in the model's files; -1 if none names it.
@@ -93,7 +60,7 @@ func (t *Tokenizer) findEOS(dir string) (int32, error) {
 		if config.EOS == "" {
 			continue
 		}
-		id, ok := t.vocab.id(string(config.EOS))
+		id, ok := t.spec.vocab.id(string(config.EOS))
 		if !ok {
 			return 0, fmt.Errorf("loading %s: eos_token %q is not in the vocabulary of %s", path, config.EOS, t.path)
 		}
@@ -108,8 +75,8 @@ func (t *Tokenizer) findEOS(dir string) (int32, error) {
 			return 0, err
 		}
 		if config.EOS.set {
-			if id := config.EOS.id; id < 0 || int(id) >= t.vocab.size {
-				return 0, fmt.Errorf("loading %s: eos_token_id %d is outside the vocabulary of %d", path, id, t.vocab.size)
+			if id := config.EOS.id; id < 0 || int(id) >= t.spec.vocab.size {
+				return 0, fmt.Errorf("loading %s: eos_token_id %d is outside the vocabulary of %d", path, id, t.spec.vocab.size)
 			}
 			return config.EOS.id, nil
 		}

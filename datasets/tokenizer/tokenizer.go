@@ -35,16 +35,21 @@ import (
 
 // Tokenizer implements datasets.Tokenizer.
 type Tokenizer struct {
-	path  string // of tokenizer.json
-	vocab vocabulary
-	eos   int32 // -1 if there is none
+	path string // of tokenizer.json
+	spec *spec
+	eos  int32 // -1 if there is none
 
 	armed *tokenizers.Tokenizer
-	// plain has special tokens disarmed. It is a whole tokenizer, made at first use.
-	plain     *tokenizers.Tokenizer
-	plainErr  error
-	plainOnce sync.Once
-	spec      []byte // tokenizer.json as given to Rust
+	// plain has special tokens disarmed, for text at the beginning and for text further on. They
+	// are whole tokenizers, made at first use.
+	plain [2]lazy
+}
+
+// lazy is a tokenizer of Rust that is made when needed.
+type lazy struct {
+	once   sync.Once
+	handle *tokenizers.Tokenizer
+	err    error
 }
 
 // Encode returns the ids of text and the byte offset just past the text of each, -1 for a
@@ -52,17 +57,6 @@ type Tokenizer struct {
 // their ids, as in transformers.
 func (t *Tokenizer) Encode(text string) (ids []int32, ends []int, err error) {
 	return t.encode(t.armed, text)
-}
-
-// EncodePlain is Encode with special tokens disarmed: text that spells one is text.
-func (t *Tokenizer) EncodePlain(text string) (ids []int32, ends []int, err error) {
-	t.plainOnce.Do(func() {
-		t.plain, t.plainErr = tokenizers.FromBytes(t.spec, tokenizers.WithEncodeSpecialTokens())
-	})
-	if t.plainErr != nil {
-		return nil, nil, fmt.Errorf("loading %s: %w", t.path, t.plainErr)
-	}
-	return t.encode(t.plain, text)
 }
 
 func (t *Tokenizer) encode(handle *tokenizers.Tokenizer, text string) ([]int32, []int, error) {
@@ -93,8 +87,8 @@ func (t *Tokenizer) encode(handle *tokenizers.Tokenizer, text string) ([]int32, 
 func (t *Tokenizer) Decode(ids []int32) (string, error) {
 	raw := make([]uint32, len(ids))
 	for i, id := range ids {
-		if id < 0 || int(id) >= t.vocab.size {
-			return "", fmt.Errorf("decoding tokens: id %d at %d is outside the vocabulary of %d", id, i, t.vocab.size)
+		if id < 0 || int(id) >= t.spec.vocab.size {
+			return "", fmt.Errorf("decoding tokens: id %d at %d is outside the vocabulary of %d", id, i, t.spec.vocab.size)
 		}
 		raw[i] = uint32(id)
 	}
@@ -110,23 +104,23 @@ func (t *Tokenizer) EOS() (id int32, text string, ok bool) {
 	if t.eos < 0 {
 		return 0, "", false
 	}
-	return t.eos, t.vocab.text(t.eos), true
+	return t.eos, t.spec.vocab.text(t.eos), true
 }
 
 // ID returns the id of a token, by its text in the vocabulary or among the added tokens.
-func (t *Tokenizer) ID(token string) (int32, bool) { return t.vocab.id(token) }
+func (t *Tokenizer) ID(token string) (int32, bool) { return t.spec.vocab.id(token) }
 
 // VocabSize is the largest id + 1, added tokens included.
-func (t *Tokenizer) VocabSize() int { return t.vocab.size }
+func (t *Tokenizer) VocabSize() int { return t.spec.vocab.size }
 
 // Close frees the memory outside Go's. The Tokenizer must not be used after it.
 func (t *Tokenizer) Close() error {
 	var errs []error
-	for _, h := range []*tokenizers.Tokenizer{t.armed, t.plain} {
-		if h != nil {
-			errs = append(errs, h.Close())
+	for _, h := range []**tokenizers.Tokenizer{&t.armed, &t.plain[0].handle, &t.plain[1].handle} {
+		if *h != nil {
+			errs = append(errs, (*h).Close())
+			*h = nil
 		}
 	}
-	t.armed, t.plain = nil, nil
 	return errors.Join(errs...)
 }
