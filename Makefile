@@ -1,0 +1,42 @@
+# Every line here can be run by hand.
+.PHONY: help quickstart deps build test lint golden bench fuzz onnx-backend clean
+.DEFAULT_GOAL := help
+
+model = testdata/models/tiny-llama
+pairs = testdata/pref/tiny.pairs.jsonl
+tuned = build/quickstart
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+quickstart: build ## install what is needed, build, and align and score a tiny model on a few pairs
+	rm -rf $(tuned) $(tuned).parquet
+	bin/dpo-ort train --model $(model) --data $(pairs) --out $(tuned) --beta 0.1 --lr 1e-3 --batch 8 --steps 20
+	bin/dpo-ort score --model $(tuned) --ref $(model) --data $(pairs) --out $(tuned).parquet
+
+deps: ## the two native libraries, into build/lib (digests checked; what is there is left alone)
+	scripts/deps
+
+build: deps ## the program, bin/dpo-ort
+	go build -trimpath -o bin/dpo-ort ./cmd/dpo-ort
+
+test: deps ## all tests; ends with how many ran, failed and were skipped, and why
+	go run ./internal/testreport ./...
+
+lint: ## gofmt, go vet and golangci-lint, as CI runs them
+	scripts/lint
+
+onnx-backend: deps ## the reader, shape inference and gradients over ONNX's own test suite
+	DPO_ORT_ONNX_BACKEND=$$(scripts/onnx-backend-data) go run ./internal/testreport -count=1 ./runtime/onnx/... ./runtime/autodiff/...
+
+golden: ## make the reference numbers in testdata anew (Python with PyTorch, transformers and TRL)
+	scripts/golden
+
+bench: build ## a whole training step against the peers, on this machine
+	bench/run
+
+fuzz: ## each fuzz test for half a minute
+	scripts/fuzz 30s
+
+clean: ## remove what was built here; the cache outside the tree stays
+	rm -rf bin build
