@@ -201,7 +201,7 @@ func TestNames(t *testing.T) { each(t, names) }
 var vague = regexp.MustCompile(`^(utils?|commons?|helpers?|types|misc)(_test)?(\.go)?$`)
 
 func names(s source) (problems []string) {
-	for _, part := range strings.Split(s.path, "/") {
+	for part := range strings.SplitSeq(s.path, "/") {
 		if vague.MatchString(part) {
 			problems = append(problems, part+" says nothing: name it by its idea")
 		}

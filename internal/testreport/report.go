@@ -100,7 +100,7 @@ var (
 // skipReason finds the last thing that a skipped test said.
 func skipReason(output string) string {
 	reason := "no reason given"
-	for _, line := range strings.Split(output, "\n") {
+	for line := range strings.SplitSeq(output, "\n") {
 		if m := logged.FindStringSubmatch(line); m != nil {
 			reason = m[1]
 		}
