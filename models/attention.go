@@ -1,0 +1,122 @@
+package models
+
+import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+
+// layout holds a block's inputs that say where tokens lie. Tokens are packed in rows of [T,·]; attention works on
+// padded prompts [G,P] and completions [G,K,C], gathered by index. The *_slots inputs invert those gathers (the padded
+// slot of each token, or one past the last), which makes their gradient a gather too: padding never writes anywhere.
+type layout struct {
+	cos, sin                   *onnx.Value // [T,d/2]
+	promptRows, completionRows *onnx.Value // [G,P], [G,K,C]: the packed row of each slot
+	attentionRows              *onnx.Value // [T]: each token's slot among all prompt, then all completion slots
+	promptMask, completionMask *onnx.Value // [Q·P,P], [G,1,1,Q·C,P+C]: 0, or −1e9 where a query must not see a key
+	completions                *onnx.Value // [1,K,1,1,1]: how often a prompt's keys are repeated
+	heads, kvHeads, headDim    int64
+}
+
+func (n *net) layout(d Decoder) *layout {
+	T, G, K, P, C := onnx.Sym("T"), onnx.Sym("G"), onnx.Sym("K"), onnx.Sym("P"), onnx.Sym("C")
+	queries := onnx.Const(int64(d.Heads / d.KVHeads))
+	half := onnx.Const(int64(d.Rope.Dim / 2))
+	slots := G.Mul(P).Add(G.Mul(K).Mul(C))
+	t := n.types.Compute
+	l := &layout{
+		cos:            n.Input("cos", t, T, half),
+		sin:            n.Input("sin", t, T, half),
+		promptRows:     n.Input("prompt_rows", onnx.Int64, G, P),
+		completionRows: n.Input("completion_rows", onnx.Int64, G, K, C),
+		attentionRows:  n.Input("attention_rows", onnx.Int64, T),
+		promptMask:     n.Input("prompt_mask", t, queries.Mul(P), P),
+		completionMask: n.Input("completion_mask", t, G, onnx.Const(1), onnx.Const(1), queries.Mul(C), P.Add(C)),
+		completions:    n.Input("completions", onnx.Int64, onnx.Const(5)),
+		heads:          int64(d.Heads), kvHeads: int64(d.KVHeads), headDim: int64(d.HeadDim),
+	}
+	one := onnx.Const(1)
+	l.completions.Elems = []onnx.Dim{one, K, one, one, one}
+	n.Input("prompt_slots", onnx.Int64, T)
+	n.Input("completion_slots", onnx.Int64, T)
+	n.Input("attention_slots", onnx.Int64, slots)
+	return l
+}
+
+// gather picks rows of x; inverse names the input that holds, for every row of x, where it went.
+func (n *net) gather(x, rows *onnx.Value, inverse string) *onnx.Value {
+	return n.Node(&onnx.Node{Op: "Gather", Inputs: n.of(x, rows), Meta: map[string]string{"inverse": inverse}}, 1)[0]
+}
+
+func (n *net) reshape(x *onnx.Value, dims ...int64) *onnx.Value {
+	return n.Op("Reshape", n.of(x, n.Ints(dims...)), nil)
+}
+
+func (n *net) transpose(x *onnx.Value, perm ...int64) *onnx.Value {
+	return n.Op("Transpose", n.of(x), onnx.Attrs{"perm": perm})
+}
+
+// rotary turns each head of x [T,heads·d] by its token's position.
+func (n *net) rotary(x *onnx.Value, l *layout, heads int) *onnx.Value {
+	if n.types.Compute == onnx.Float64 {
+		return n.rotaryWritten(x, l, heads)
+	}
+	// The batch of one starts at position 0 of the tables, whose rows are tokens.
+	y := n.Node(&onnx.Node{Op: "RotaryEmbedding", Domain: onnx.Microsoft,
+		Inputs: n.of(n.Op("Unsqueeze", n.of(x, n.Ints(0)), nil), n.Ints(0), l.cos, l.sin),
+		Attrs:  onnx.Attrs{"num_heads": heads, "rotary_embedding_dim": 0}}, 1)[0]
+	return n.Op("Squeeze", n.of(y, n.Ints(0)), nil)
+}
+
+// rotaryWritten is rotary in plain operators: (a, b) → (a·cos − b·sin, b·cos + a·sin) over the halves of a head.
+func (n *net) rotaryWritten(x *onnx.Value, l *layout, heads int) *onnx.Value {
+	x = n.reshape(x, 0, int64(heads), l.headDim)
+	halves := n.Node(&onnx.Node{Op: "Split", Inputs: n.of(x, n.Ints(l.headDim/2, l.headDim/2)), Attrs: onnx.Attrs{"axis": -1}}, 2)
+	cos := n.Op("Unsqueeze", n.of(l.cos, n.Ints(1)), nil)
+	sin := n.Op("Unsqueeze", n.of(l.sin, n.Ints(1)), nil)
+	a := n.Op("Sub", n.of(n.mul(halves[0], cos), n.mul(halves[1], sin)), nil)
+	b := n.add(n.mul(halves[1], cos), n.mul(halves[0], sin))
+	return n.reshape(n.Op("Concat", n.of(a, b), onnx.Attrs{"axis": -1}), 0, int64(heads)*l.headDim)
+}
+
+// attention is causal self-attention over packed q [T,H·d], k and v [T,KV·d], split by structure: prompts attend to
+// themselves once, and each completion to its group's prompt and to itself.
+func (n *net) attention(q, k, v *onnx.Value, l *layout) *onnx.Value {
+	prompt := func(x *onnx.Value) *onnx.Value { return n.gather(x, l.promptRows, "prompt_slots") }
+	completion := func(x *onnx.Value) *onnx.Value { return n.gather(x, l.completionRows, "completion_slots") }
+
+	promptKeys, promptValues := n.keys(prompt(k), l), n.keys(prompt(v), l)
+	joined := func(prompt, own *onnx.Value) *onnx.Value { // [G,KV,P,d], [G,K,KV,C,d] → [G,K,KV,P+C,d]
+		shared := n.Op("Expand", n.of(n.Op("Unsqueeze", n.of(prompt, n.Ints(1)), nil), l.completions), nil)
+		return n.Op("Concat", n.of(shared, own), onnx.Attrs{"axis": -2})
+	}
+	ofPrompts := n.attend(prompt(q), promptKeys, promptValues, l.promptMask, l)
+	ofCompletions := n.attend(completion(q), joined(promptKeys, n.keys(completion(k), l)),
+		joined(promptValues, n.keys(completion(v), l)), l.completionMask, l)
+	return n.gather(n.Op("Concat", n.of(ofPrompts, ofCompletions), onnx.Attrs{"axis": 0}), l.attentionRows, "attention_slots")
+}
+
+// keys splits heads and puts them before the sequence: [G,P,KV·d] → [G,KV,P,d], [G,K,C,KV·d] → [G,K,KV,C,d].
+func (n *net) keys(x *onnx.Value, l *layout) *onnx.Value {
+	if len(x.Shape) == 3 {
+		return n.transpose(n.reshape(x, 0, 0, l.kvHeads, l.headDim), 0, 2, 1, 3)
+	}
+	return n.transpose(n.reshape(x, 0, 0, 0, l.kvHeads, l.headDim), 0, 1, 3, 2, 4)
+}
+
+// attend is softmax(q·kᵀ/√d + mask)·v with the queries of a key head folded into rows, so that keys are never
+// repeated: [G,(K,)L,H·d] → [slots,H·d].
+func (n *net) attend(q, k, v, mask *onnx.Value, l *layout) *onnx.Value {
+	group := l.heads / l.kvHeads
+	if len(q.Shape) == 3 {
+		q = n.transpose(n.reshape(q, 0, 0, l.kvHeads, group, l.headDim), 0, 2, 3, 1, 4)
+		q = n.reshape(q, 0, 0, -1, l.headDim)
+	} else {
+		q = n.transpose(n.reshape(q, 0, 0, 0, l.kvHeads, group, l.headDim), 0, 1, 3, 4, 2, 5)
+		q = n.reshape(q, 0, 0, 0, -1, l.headDim)
+	}
+	probs := n.Op("Softmax", n.of(n.add(n.product(q, k, true, scale(int(l.headDim))), mask)), onnx.Attrs{"axis": -1})
+	o := n.product(probs, v, false, 1)
+	if len(o.Shape) == 4 {
+		o = n.transpose(n.reshape(o, 0, 0, group, -1, l.headDim), 0, 3, 1, 2, 4)
+	} else {
+		o = n.transpose(n.reshape(o, 0, 0, 0, group, -1, l.headDim), 0, 1, 4, 2, 3, 5)
+	}
+	return n.reshape(o, -1, l.heads*l.headDim)
+}

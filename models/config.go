@@ -1,0 +1,136 @@
+package models
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Config is a model's config.json, read field by field so that what nobody asked for can be refused: a field that
+// would change the numbers is never ignored. Readers record the first error of each field; finish reports them all.
+type Config struct {
+	Path   string
+	fields map[string]json.RawMessage
+	used   map[string]bool
+	errs   []string
+}
+
+// harmless fields say how a model was trained, saved or is sampled from. Dropout is off in preference training.
+var harmless = []string{
+	"_name_or_path", "architectures", "attention_dropout", "bos_token_id", "chunk_size_feed_forward", "dtype",
+	"embd_pdrop", "eos_token_id", "hidden_dropout", "id2label", "initializer_range", "is_decoder",
+	"is_encoder_decoder", "label2id", "max_position_embeddings", "model_type", "output_attentions",
+	"output_hidden_states", "pad_token_id", "pretraining_tp", "problem_type", "resid_pdrop", "return_dict",
+	"tokenizer_class", "torch_dtype", "transformers_version", "use_cache", "_attn_implementation_autoset",
+}
+
+// ReadConfig reads DIR/config.json.
+func ReadConfig(dir string) (*Config, error) {
+	path := filepath.Join(dir, "config.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read model configuration: %w (is %s a Hugging Face model directory?)", err, dir)
+	}
+	return parseConfig(path, data)
+}
+
+func parseConfig(path string, data []byte) (*Config, error) {
+	c := &Config{Path: path, used: map[string]bool{}}
+	if err := json.Unmarshal(data, &c.fields); err != nil {
+		return nil, fmt.Errorf("read model configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// architecture is the class name, as transformers writes it in "architectures".
+func (c *Config) architecture() (string, error) {
+	var names []string
+	if raw, ok := c.fields["architectures"]; ok {
+		if err := json.Unmarshal(raw, &names); err != nil {
+			return "", fmt.Errorf("read %s: field architectures: %w", c.Path, err)
+		}
+	}
+	if len(names) != 1 {
+		return "", fmt.Errorf("read %s: field architectures must name one class, such as [\"LlamaForCausalLM\"]; it holds %q", c.Path, names)
+	}
+	return names[0], nil
+}
+
+// read decodes a field into dst and reports whether it was there and not null.
+func (c *Config) read(name string, dst any) bool {
+	c.used[name] = true
+	raw, ok := c.fields[name]
+	if !ok || string(raw) == "null" {
+		return false
+	}
+	if err := json.Unmarshal(raw, dst); err != nil {
+		c.errs = append(c.errs, fmt.Sprintf("field %s: %v", name, err))
+		return false
+	}
+	return true
+}
+
+// Count reads a positive integer; def 0 means the field must be there.
+func (c *Config) Count(name string, def int) int {
+	v := def
+	found := c.read(name, &v)
+	if v <= 0 && (found || def == 0) {
+		c.errs = append(c.errs, fmt.Sprintf("field %s must be a positive integer", name))
+	}
+	return v
+}
+
+// Number reads a positive number.
+func (c *Config) Number(name string, def float64) float64 {
+	v := def
+	c.read(name, &v)
+	if !(v > 0) {
+		c.errs = append(c.errs, fmt.Sprintf("field %s must be a positive number, it is %v", name, v))
+	}
+	return v
+}
+
+// Flag reads a boolean.
+func (c *Config) Flag(name string, def bool) bool {
+	v := def
+	c.read(name, &v)
+	return v
+}
+
+// Text reads a string.
+func (c *Config) Text(name, def string) string {
+	v := def
+	c.read(name, &v)
+	return v
+}
+
+// refuse records why the configuration cannot be served.
+func (c *Config) refuse(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Sprintf(format, args...))
+}
+
+// finish reports everything that was wrong, and every field that was not read and is not known to be harmless.
+func (c *Config) finish() error {
+	var unknown []string
+	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
+		if !c.used[name] && !slices.Contains(harmless, name) && !empty(c.fields[name]) {
+			unknown = append(unknown, name)
+		}
+	}
+	if unknown != nil {
+		c.refuse("unsupported field %s: it may change what the model computes, so it is not ignored", strings.Join(unknown, ", "))
+	}
+	if c.errs != nil {
+		return fmt.Errorf("read model configuration %s: %s", c.Path, strings.Join(c.errs, "; "))
+	}
+	return nil
+}
+
+// empty reports whether a field holds nothing that could ask for anything.
+func empty(raw json.RawMessage) bool {
+	return slices.Contains([]string{"null", "false", "[]", "{}", `""`}, string(raw))
+}

@@ -1,0 +1,245 @@
+package models
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// Decoder says how an architecture differs from the others; the graphs are written once, here. Letters in shapes:
+// T packed tokens, D hidden, H query heads, KV key heads, Q = H/KV, d entries a head, G groups, K completions a group,
+// P and C padded prompt and completion lengths, R scored rows, V vocabulary.
+type Decoder struct {
+	Vocab, Hidden, Intermediate, Layers int
+	Heads, KVHeads, HeadDim             int
+	NormEps                             float64
+	Activation                          string // silu
+	QKVBias, OutBias, MLPBias           bool
+	Tied                                bool // the head's weight is the embedding
+	Rope                                Rope
+}
+
+// Types are the element types of a model's graphs: what it computes in, and what its weights come as. A weight of
+// another type than Compute is cast where it is used.
+type Types struct{ Compute, Weights onnx.DType }
+
+// Param binds a graph's input to a tensor of the checkpoint.
+type Param struct {
+	Input  string `json:"input"`
+	Tensor string `json:"tensor"`
+}
+
+// Stage is one step of the model: a graph, which several stages may share, and the weights it is run with.
+type Stage struct {
+	Name, Graph string
+	Params      []Param
+}
+
+// The graphs of a decoder.
+const (
+	EmbedGraph = "embed"
+	BlockGraph = "block"
+	HeadGraph  = "head"
+)
+
+// params of one block: graph input, the tensor's name below "model.layers.N.", and the shape.
+type blockParam struct {
+	input, tensor string
+	shape         []int64
+}
+
+func (d Decoder) blockParams() []blockParam {
+	h, f := int64(d.Hidden), int64(d.Intermediate)
+	q, kv := int64(d.Heads*d.HeadDim), int64(d.KVHeads*d.HeadDim)
+	ps := []blockParam{
+		{"input_norm", "input_layernorm.weight", []int64{h}},
+		{"q", "self_attn.q_proj.weight", []int64{q, h}},
+		{"k", "self_attn.k_proj.weight", []int64{kv, h}},
+		{"v", "self_attn.v_proj.weight", []int64{kv, h}},
+		{"o", "self_attn.o_proj.weight", []int64{h, q}},
+		{"post_norm", "post_attention_layernorm.weight", []int64{h}},
+		{"gate", "mlp.gate_proj.weight", []int64{f, h}},
+		{"up", "mlp.up_proj.weight", []int64{f, h}},
+		{"down", "mlp.down_proj.weight", []int64{h, f}},
+	}
+	bias := func(on bool, input, tensor string, n int64) {
+		if on {
+			ps = append(ps, blockParam{input + ".bias", tensor + ".bias", []int64{n}})
+		}
+	}
+	bias(d.QKVBias, "q", "self_attn.q_proj", q)
+	bias(d.QKVBias, "k", "self_attn.k_proj", kv)
+	bias(d.QKVBias, "v", "self_attn.v_proj", kv)
+	bias(d.OutBias, "o", "self_attn.o_proj", h)
+	bias(d.MLPBias, "gate", "mlp.gate_proj", f)
+	bias(d.MLPBias, "up", "mlp.up_proj", f)
+	bias(d.MLPBias, "down", "mlp.down_proj", h)
+	return ps
+}
+
+const (
+	embedTensor = "model.embed_tokens.weight"
+	normTensor  = "model.norm.weight"
+	headTensor  = "lm_head.weight"
+)
+
+// Stages lists embed, the blocks and head, in the order they run.
+func (d Decoder) Stages() []Stage {
+	unembed := headTensor
+	if d.Tied {
+		unembed = embedTensor
+	}
+	stages := []Stage{{Name: "embed", Graph: EmbedGraph, Params: []Param{{"embed", embedTensor}}}}
+	for l := range d.Layers {
+		s := Stage{Name: fmt.Sprintf("layers.%d", l), Graph: BlockGraph}
+		for _, p := range d.blockParams() {
+			s.Params = append(s.Params, Param{p.input, fmt.Sprintf("model.layers.%d.%s", l, p.tensor)})
+		}
+		stages = append(stages, s)
+	}
+	return append(stages, Stage{Name: "head", Graph: HeadGraph, Params: []Param{{"norm", normTensor}, {"unembed", unembed}}})
+}
+
+// Shapes gives the shape of each tensor of the checkpoint that the stages use.
+func (d Decoder) Shapes() map[string][]int64 {
+	v, h := int64(d.Vocab), int64(d.Hidden)
+	shapes := map[string][]int64{embedTensor: {v, h}, normTensor: {h}}
+	if !d.Tied {
+		shapes[headTensor] = []int64{v, h}
+	}
+	for l := range d.Layers {
+		for _, p := range d.blockParams() {
+			shapes[fmt.Sprintf("model.layers.%d.%s", l, p.tensor)] = p.shape
+		}
+	}
+	return shapes
+}
+
+// Graphs builds the stages' graphs by name.
+func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
+	graphs := map[string]*onnx.Graph{}
+	for name, build := range map[string]func(*net){EmbedGraph: d.embed, BlockGraph: d.block, HeadGraph: d.head} {
+		g, err := onnx.Build(name, func(b *onnx.Builder) { build(&net{b, t}) })
+		if err != nil {
+			return nil, err
+		}
+		graphs[name] = g
+	}
+	return graphs, nil
+}
+
+func (d Decoder) embed(n *net) {
+	ids := n.Input("ids", onnx.Int64, onnx.Sym("T"))
+	n.Output("y", n.Op("Gather", n.of(n.param("embed", int64(d.Vocab), int64(d.Hidden)), ids), nil))
+}
+
+// block is pre-norm attention and MLP, each added to the residual stream.
+func (d Decoder) block(n *net) {
+	shapes := map[string][]int64{}
+	for _, p := range d.blockParams() {
+		shapes[p.input] = p.shape
+	}
+	weight := func(name string) *onnx.Value { return n.param(name, shapes[name]...) }
+	linear := func(x *onnx.Value, name string) *onnx.Value {
+		var bias *onnx.Value
+		if shape, ok := shapes[name+".bias"]; ok {
+			bias = n.param(name+".bias", shape...)
+		}
+		return n.linear(x, weight(name), bias)
+	}
+	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
+	layout := n.layout(d)
+	y := n.rmsNorm(x, weight("input_norm"), d.NormEps)
+	q := n.rotary(linear(y, "q"), layout, d.Heads)
+	k := n.rotary(linear(y, "k"), layout, d.KVHeads)
+	x = n.add(x, linear(n.attention(q, k, linear(y, "v"), layout), "o"))
+	y = n.rmsNorm(x, weight("post_norm"), d.NormEps)
+	y = n.mul(n.silu(linear(y, "gate")), linear(y, "up"))
+	n.Output("y", n.add(x, linear(y, "down")))
+}
+
+// head turns rows of x that precede a scored token into that token's log-probability, summed by sequence:
+// log p = logit[target] − logsumexp(logits). The sums are float64, so that long answers lose nothing.
+func (d Decoder) head(n *net) {
+	R, N := onnx.Sym("R"), onnx.Sym("N")
+	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
+	rows := n.Input("rows", onnx.Int64, R)
+	targets := n.Input("targets", onnx.Int64, R)
+	sequence := n.Input("sequence", onnx.Int64, R)
+	weight := n.Input("weight", onnx.Float64, R)
+	sums := n.Input("acc.logps", onnx.Float64, N)
+	y := n.rmsNorm(n.Op("Gather", n.of(x, rows), nil), n.param("norm", int64(d.Hidden)), d.NormEps)
+	logits := n.linear(y, n.param("unembed", int64(d.Vocab), int64(d.Hidden)), nil)
+	if t := n.types.Compute; t != onnx.Float64 {
+		logits = n.cast(logits, onnx.Float32)
+	}
+	lse := n.Op("ReduceLogSumExp", n.of(logits, n.Ints(-1)), onnx.Attrs{"keepdims": 1})
+	logit := n.Op("GatherElements", n.of(logits, n.Op("Unsqueeze", n.of(targets, n.Ints(1)), nil)), onnx.Attrs{"axis": 1})
+	logp := n.cast(n.Op("Squeeze", n.of(n.Op("Sub", n.of(logit, lse), nil), n.Ints(1)), nil), onnx.Float64)
+	n.Output("logps", n.Op("ScatterElements", n.of(sums, sequence, n.mul(logp, weight)), onnx.Attrs{"axis": 0, "reduction": "add"}))
+	n.Output("token_logps", logp)
+	n.Output("lse", lse)
+}
+
+// net is a builder that knows the element types, with the few pieces that decoders are made of.
+type net struct {
+	*onnx.Builder
+	types Types
+}
+
+func (n *net) of(values ...*onnx.Value) []*onnx.Value { return values }
+
+func (n *net) add(a, b *onnx.Value) *onnx.Value { return n.Op("Add", n.of(a, b), nil) }
+func (n *net) mul(a, b *onnx.Value) *onnx.Value { return n.Op("Mul", n.of(a, b), nil) }
+
+func (n *net) cast(v *onnx.Value, t onnx.DType) *onnx.Value {
+	if v.Type == t {
+		return v
+	}
+	return n.Op("Cast", n.of(v), onnx.Attrs{"to": int64(t)})
+}
+
+// param declares a weight as a graph input of its own type, cast to what the graph computes in.
+func (n *net) param(name string, dims ...int64) *onnx.Value {
+	return n.cast(n.Input(name, n.types.Weights, onnx.Dims(dims...)...), n.types.Compute)
+}
+
+// linear is x·wᵀ + bias: [T,in] → [T,out]. Every product with a weight passes here.
+func (n *net) linear(x, w, bias *onnx.Value) *onnx.Value {
+	inputs := n.of(x, w)
+	if bias != nil {
+		inputs = append(inputs, bias)
+	}
+	return n.Op("Gemm", inputs, onnx.Attrs{"transB": 1})
+}
+
+// rmsNorm is x / sqrt(mean(x²) + eps) · w (Zhang and Sennrich 2019, arXiv 1910.07467).
+func (n *net) rmsNorm(x, w *onnx.Value, eps float64) *onnx.Value {
+	return n.Node(&onnx.Node{Op: "SimplifiedLayerNormalization", Inputs: n.of(x, w),
+		Attrs: onnx.Attrs{"axis": -1, "epsilon": eps, "stash_type": int64(stashType(n.types.Compute))}}, 2)[0]
+}
+
+// stashType is the type that a normalisation keeps its statistics in.
+func stashType(t onnx.DType) onnx.DType {
+	if t == onnx.Float64 {
+		return t
+	}
+	return onnx.Float32
+}
+
+// silu is x·σ(x). The fused operator has no float64 kernel.
+func (n *net) silu(x *onnx.Value) *onnx.Value {
+	if n.types.Compute == onnx.Float64 {
+		return n.mul(x, n.Op("Sigmoid", n.of(x), nil))
+	}
+	return n.Node(&onnx.Node{Op: "QuickGelu", Domain: onnx.Microsoft, Inputs: n.of(x), Attrs: onnx.Attrs{"alpha": 1.0}}, 1)[0]
+}
+
+// product is a·b over the last two dimensions, optionally with b transposed, times alpha.
+func (n *net) product(a, b *onnx.Value, transB bool, alpha float64) *onnx.Value {
+	return n.Node(&onnx.Node{Op: "FusedMatMul", Domain: onnx.Microsoft, Inputs: n.of(a, b),
+		Attrs: onnx.Attrs{"transB": transB, "alpha": alpha}}, 1)[0]
+}
+
+func scale(headDim int) float64 { return 1 / math.Sqrt(float64(headDim)) }

@@ -1,0 +1,178 @@
+// Package models describes language models: a Hugging Face directory becomes a short list of stages (embed, blocks,
+// head), each a graph and the names of the checkpoint's tensors that it runs with. Graphs hold no weights.
+//
+// An architecture is one short file that reads its config.json into a [Decoder] and registers itself under its
+// Hugging Face class name; attention, MLP and head are written once, in decoder.go and attention.go.
+package models
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/models/safetensors"
+)
+
+// architectures maps a Hugging Face class name to what reads its configuration.
+var architectures = map[string]func(*Config) Decoder{}
+
+func register(class string, read func(*Config) Decoder) { architectures[class] = read }
+
+// Architectures lists the class names that are supported.
+func Architectures() []string { return slices.Sorted(maps.Keys(architectures)) }
+
+// Model is a checkpoint and its description. Its weights stay mapped from the files until Close.
+type Model struct {
+	Dir          string
+	Architecture string
+	Decoder
+	Weights *safetensors.Model
+}
+
+// Describe reads DIR/config.json alone.
+func Describe(dir string) (string, Decoder, error) {
+	c, err := ReadConfig(dir)
+	if err != nil {
+		return "", Decoder{}, err
+	}
+	class, err := c.architecture()
+	if err != nil {
+		return "", Decoder{}, err
+	}
+	read, ok := architectures[class]
+	if !ok {
+		return "", Decoder{}, fmt.Errorf("read %s: architecture %s is not supported (supported: %s)",
+			c.Path, class, strings.Join(Architectures(), ", "))
+	}
+	d := read(c)
+	d.check(c)
+	return class, d, c.finish()
+}
+
+// check refuses shapes that no decoder here can have.
+func (d Decoder) check(c *Config) {
+	if len(c.errs) > 0 {
+		return
+	}
+	if d.Heads%d.KVHeads != 0 {
+		c.refuse("num_attention_heads %d is no multiple of num_key_value_heads %d", d.Heads, d.KVHeads)
+	}
+	if d.HeadDim%2 != 0 {
+		c.refuse("head_dim %d is odd, but rotary embeddings turn pairs", d.HeadDim)
+	}
+	if d.Activation != "silu" {
+		c.refuse("hidden_act %q is not supported (silu is)", d.Activation)
+	}
+}
+
+// Open reads a model directory and checks that its tensors are those that the architecture needs: all there, of the
+// right shapes, in floating-point types, finite, and none left over that would change what the model computes.
+func Open(dir string) (*Model, error) {
+	class, d, err := Describe(dir)
+	if err != nil {
+		return nil, err
+	}
+	w, err := safetensors.OpenModel(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the weights of %s: %w", dir, err)
+	}
+	m := &Model{Dir: dir, Architecture: class, Decoder: d, Weights: w}
+	if err := m.checkWeights(); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// Close unmaps the weights.
+func (m *Model) Close() error { return m.Weights.Close() }
+
+// Tensors lists the checkpoint tensors that the model uses, sorted.
+func (m *Model) Tensors() []string { return slices.Sorted(maps.Keys(m.Shapes())) }
+
+// Parameters counts the elements of those tensors.
+func (m *Model) Parameters() int64 {
+	total := int64(0)
+	for _, shape := range m.Shapes() {
+		n := int64(1)
+		for _, d := range shape {
+			n *= d
+		}
+		total += n
+	}
+	return total
+}
+
+// WeightType is the one element type of all the model's tensors, such as "BF16"; "" where they differ.
+func (m *Model) WeightType() string {
+	common := ""
+	for i, name := range m.Tensors() {
+		t, err := m.Weights.Tensor(name)
+		if err != nil || i > 0 && t.DType != common {
+			return ""
+		}
+		common = t.DType
+	}
+	return common
+}
+
+func (m *Model) checkWeights() error {
+	var wrong []string
+	want := m.Shapes()
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		t, err := m.Weights.Tensor(name)
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Sprintf("tensor %s is missing", name))
+		case !slices.Equal(t.Shape, want[name]):
+			wrong = append(wrong, fmt.Sprintf("tensor %s has shape %v, config.json asks for %v", name, t.Shape, want[name]))
+		default:
+			if err := finite(t); err != nil {
+				wrong = append(wrong, fmt.Sprintf("tensor %s %v", name, err))
+			}
+		}
+	}
+	for _, name := range m.Weights.Names() {
+		if _, used := want[name]; !used && !m.unused(name) {
+			wrong = append(wrong, fmt.Sprintf("tensor %s is not part of a %s with this config.json", name, m.Architecture))
+		}
+	}
+	if wrong != nil {
+		const most = 8
+		if more := len(wrong) - most; more > 0 {
+			wrong = append(wrong[:most], fmt.Sprintf("and %d more", more))
+		}
+		return fmt.Errorf("open the weights of %s: %s", m.Dir, strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// unused tensors stand in some checkpoints and change nothing: the tied head, and rotary tables of old versions.
+func (m *Model) unused(name string) bool {
+	return name == headTensor && m.Tied || strings.HasSuffix(name, ".rotary_emb.inv_freq")
+}
+
+// finite refuses NaN and infinite weights, and types that are no floating-point numbers.
+func finite(t safetensors.Tensor) error {
+	const chunk = 1 << 14
+	size := map[string]int{"F32": 4, "F16": 2, "BF16": 2}[t.DType]
+	if size == 0 {
+		return fmt.Errorf("has type %s; F32, F16 and BF16 are supported", t.DType)
+	}
+	buf := make([]float32, chunk)
+	for at := 0; at < len(t.Data); at += chunk * size {
+		part := t.Data[at:min(at+chunk*size, len(t.Data))]
+		dst := buf[:len(part)/size]
+		err := safetensors.Decode(safetensors.Tensor{DType: t.DType, Shape: []int64{int64(len(dst))}, Data: part}, dst)
+		if err != nil {
+			return err
+		}
+		for i, x := range dst {
+			if x-x != 0 {
+				return fmt.Errorf("holds %v at element %d", x, at/size+i)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package models
+
+import (
+	"encoding/json"
+	"math"
+)
+
+// Rope is a rotary position embedding (Su et al. 2021, arXiv 2104.09864): pair i of a head turns by position·InvFreq[i].
+type Rope struct {
+	Type    string    `json:"type"`     // default, linear, llama3 or dynamic
+	Dim     int       `json:"dim"`      // how many entries of a head turn
+	Theta   float64   `json:"theta"`    // the base
+	InvFreq []float64 `json:"inv_freq"` // [Dim/2], radians a position
+	// Dynamic scaling raises the base for a sequence longer than Trained positions.
+	Factor  float64 `json:"factor,omitempty"`
+	Trained int     `json:"trained,omitempty"`
+}
+
+// ropeFields are the keys of rope_scaling (older checkpoints) and rope_parameters (transformers 5).
+type ropeFields struct {
+	Type      string  `json:"rope_type"`
+	OldType   string  `json:"type"`
+	Theta     float64 `json:"rope_theta"`
+	Factor    float64 `json:"factor"`
+	LowFreq   float64 `json:"low_freq_factor"`
+	HighFreq  float64 `json:"high_freq_factor"`
+	Trained   int     `json:"original_max_position_embeddings"`
+	Partial   float64 `json:"partial_rotary_factor"`
+	Attention float64 `json:"attention_factor"`
+}
+
+// readRope reads the rotary embedding of heads of headDim entries from either generation of keys.
+func readRope(c *Config, headDim int) Rope {
+	f := ropeFields{Theta: c.Number("rope_theta", 10000)}
+	var raw json.RawMessage
+	c.read("rope_scaling", &raw)
+	c.read("rope_parameters", &raw)
+	if raw != nil {
+		if err := json.Unmarshal(raw, &f); err != nil {
+			c.refuse("field rope_parameters or rope_scaling: %v", err)
+			return Rope{}
+		}
+		refuseUnknownRope(c, raw)
+	}
+	if f.Type == "" {
+		f.Type = f.OldType
+	}
+	if f.Attention != 0 && f.Attention != 1 {
+		c.refuse("rope attention_factor %v is not supported", f.Attention)
+	}
+	if f.Partial != 0 && f.Partial != 1 {
+		c.refuse("rope partial_rotary_factor %v is not supported", f.Partial)
+	}
+	r := Rope{Type: f.Type, Dim: headDim, Theta: f.Theta}
+	switch f.Type {
+	case "", "default":
+		r.Type = "default"
+		r.InvFreq = inverseFrequencies(r.Theta, r.Dim)
+		return r
+	case "linear", "dynamic", "llama3":
+	default:
+		c.refuse("rope type %q is not supported (default, linear, dynamic and llama3 are)", f.Type)
+		return Rope{}
+	}
+	if f.Factor < 1 {
+		c.refuse("rope factor must be at least 1, it is %v", f.Factor)
+	}
+	r.scale(c, f)
+	return r
+}
+
+func refuseUnknownRope(c *Config, raw json.RawMessage) {
+	var all map[string]json.RawMessage
+	_ = json.Unmarshal(raw, &all) // ropeFields was read from the same bytes
+	for _, known := range []string{"rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor",
+		"original_max_position_embeddings", "partial_rotary_factor", "attention_factor"} {
+		delete(all, known)
+	}
+	for name, v := range all {
+		if !empty(v) {
+			c.refuse("rope field %s is not supported", name)
+		}
+	}
+}
+
+// scale applies a scaling type as transformers' modeling_rope_utils defines it.
+func (r *Rope) scale(c *Config, f ropeFields) {
+	r.InvFreq = inverseFrequencies(r.Theta, r.Dim)
+	switch f.Type {
+	case "linear":
+		for i := range r.InvFreq {
+			r.InvFreq[i] /= f.Factor
+		}
+	case "dynamic":
+		r.Factor, r.Trained = f.Factor, f.Trained
+		if r.Trained == 0 {
+			r.Trained = c.Count("max_position_embeddings", 0)
+		}
+	case "llama3":
+		if f.LowFreq <= 0 || f.HighFreq <= f.LowFreq || f.Trained <= 0 {
+			c.refuse("rope type llama3 needs 0 < low_freq_factor < high_freq_factor and original_max_position_embeddings")
+			return
+		}
+		for i, w := range r.InvFreq {
+			r.InvFreq[i] = llama3(w, f)
+		}
+	}
+}
+
+// llama3 slows long waves by the factor, keeps short ones, and blends between (Llama 3.1).
+func llama3(w float64, f ropeFields) float64 {
+	turns := float64(f.Trained) * w / (2 * math.Pi) // full turns within the trained length
+	switch {
+	case turns < f.LowFreq:
+		return w / f.Factor
+	case turns > f.HighFreq:
+		return w
+	}
+	smooth := (turns - f.LowFreq) / (f.HighFreq - f.LowFreq)
+	return (1-smooth)*w/f.Factor + smooth*w
+}
+
+func inverseFrequencies(theta float64, dim int) []float64 {
+	w := make([]float64, dim/2)
+	for i := range w {
+		w[i] = math.Pow(theta, -2*float64(i)/float64(dim))
+	}
+	return w
+}
+
+// Frequencies are the radians a position for a sequence of that many tokens: [Dim/2].
+func (r Rope) Frequencies(length int) []float64 {
+	if r.Type != "dynamic" || length <= r.Trained {
+		return r.InvFreq
+	}
+	grow := r.Factor*float64(length)/float64(r.Trained) - (r.Factor - 1)
+	return inverseFrequencies(r.Theta*math.Pow(grow, float64(r.Dim)/float64(r.Dim-2)), r.Dim)
+}
+
+// Rotation appends the cosines and sines of a token's position: [Dim/2] each. frequencies is what Frequencies returned.
+func Rotation(frequencies []float64, position int, cos, sin []float64) ([]float64, []float64) {
+	for _, w := range frequencies {
+		s, c := math.Sincos(float64(position) * w)
+		cos, sin = append(cos, c), append(sin, s)
+	}
+	return cos, sin
+}

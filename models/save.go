@@ -1,0 +1,132 @@
+package models
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/dpo-ort/dpo-ort/models/safetensors"
+)
+
+// companions are the files that a model directory needs beside its weights; those there are copied as they are.
+var companions = []string{"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+	"added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json"}
+
+// SaveTypes maps the names of types that weights are saved in to safetensors' names.
+var SaveTypes = map[string]string{"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+
+// Survival says how much of a run's update is left after rounding weights to a narrower type.
+type Survival struct{ Changed, Kept int64 }
+
+// Share is the part of changed elements whose change survives, from 0 to 1.
+func (s Survival) Share() float64 {
+	if s.Changed == 0 {
+		return 1
+	}
+	return float64(s.Kept) / float64(s.Changed)
+}
+
+// Save writes the model with other weights as a Hugging Face directory: weights(name) gives a tensor as float32 bytes, and
+// saveType is float32, bfloat16, float16 or source (each tensor's own type). The weights come last, atomically.
+// Survival counts the elements that differ from m's, and of those the ones that still do as saved.
+func (m *Model) Save(dir, saveType string, weights func(name string) ([]byte, error)) (Survival, error) {
+	var kept Survival
+	if err := m.saveCompanions(dir, saveType); err != nil {
+		return kept, fmt.Errorf("save model: %w", err)
+	}
+	var entries []safetensors.Entry
+	for _, name := range m.Tensors() {
+		source, err := m.Weights.Tensor(name)
+		if err != nil {
+			return kept, fmt.Errorf("save model: %w", err)
+		}
+		data, err := weights(name)
+		if err != nil {
+			return kept, fmt.Errorf("save model: %w", err)
+		}
+		dtype := SaveTypes[saveType]
+		if saveType == "source" {
+			dtype = source.DType
+		}
+		after := safetensors.Tensor{DType: "F32", Shape: source.Shape, Data: data}
+		saved, err := kept.convert(source, after, dtype)
+		if err != nil {
+			return kept, fmt.Errorf("save model: tensor %s: %w", name, err)
+		}
+		entries = append(entries, safetensors.Entry{Name: name, DType: dtype, Shape: source.Shape, Data: saved})
+	}
+	return kept, safetensors.Write(filepath.Join(dir, "model.safetensors"), entries, map[string]string{"format": "pt"})
+}
+
+// convert rounds a trained tensor to a type, and counts what that leaves of its change.
+func (s *Survival) convert(before, after safetensors.Tensor, dtype string) ([]byte, error) {
+	saved := safetensors.Tensor{DType: dtype, Shape: after.Shape, Data: after.Data}
+	was, is, rounded := make([]float32, len(after.Data)/4), make([]float32, len(after.Data)/4), make([]float32, len(after.Data)/4)
+	if err := errors.Join(safetensors.Decode(before, was), safetensors.Decode(after, is)); err != nil {
+		return nil, err
+	}
+	if dtype != after.DType {
+		saved.Data = make([]byte, len(is)*map[string]int{"BF16": 2, "F16": 2}[dtype])
+		if err := safetensors.Encode(is, dtype, saved.Data); err != nil {
+			return nil, err
+		}
+	}
+	if err := safetensors.Decode(saved, rounded); err != nil {
+		return nil, err
+	}
+	for i, x := range is {
+		if x != was[i] {
+			s.Changed++
+			if rounded[i] != was[i] {
+				s.Kept++
+			}
+		}
+	}
+	return saved.Data, nil
+}
+
+func (m *Model) saveCompanions(dir, saveType string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range companions {
+		data, err := os.ReadFile(filepath.Join(m.Dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), data, 0o644)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return m.saveConfig(filepath.Join(dir, "config.json"), saveType)
+}
+
+// saveConfig copies config.json with the type that the weights are saved in, under the key that the source uses.
+func (m *Model) saveConfig(path, saveType string) error {
+	data, err := os.ReadFile(filepath.Join(m.Dir, "config.json"))
+	if err != nil {
+		return err
+	}
+	if saveType != "source" {
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(data, &fields); err != nil {
+			return err
+		}
+		key := "dtype"
+		if _, old := fields["torch_dtype"]; old {
+			key = "torch_dtype"
+		}
+		fields[key] = json.RawMessage(fmt.Sprintf("%q", saveType))
+		if data, err = json.MarshalIndent(fields, "", "  "); err != nil {
+			return err
+		}
+		data = append(data, '\n')
+	}
+	return os.WriteFile(path, data, 0o644)
+}
