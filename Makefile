@@ -2,6 +2,8 @@
 .PHONY: help quickstart deps build test lint golden bench fuzz onnx-backend clean
 .DEFAULT_GOAL := help
 
+PYTHON ?= python3
+
 model = testdata/models/tiny-llama
 pairs = testdata/pref/tiny.pairs.jsonl
 tuned = build/quickstart
@@ -33,7 +35,7 @@ golden: ## make the reference numbers in testdata anew (Python with PyTorch, tra
 	scripts/golden
 
 bench: build ## a whole training step against the peers, on this machine
-	bench/run
+	$(PYTHON) bench/run.py
 
 fuzz: ## each fuzz test for half a minute
 	scripts/fuzz 30s
