@@ -1,4 +1,5 @@
 #include "bridge.h"
+#include "scratch.h"
 
 #ifdef _WIN32
 #include <windows.h>
@@ -19,7 +20,7 @@ static OrtEnv *env;
 static OrtMemoryInfo *host;
 
 // TRY leaves the function by its label `done` when a call fails.
-#define TRY(call) if ((status = (call))) goto done
+#define TRY(call) do { if ((status = (call))) goto done; } while (0)
 
 int bridge_load(const char *path) {
   const OrtApiBase *(*base)(void) = (const OrtApiBase *(*)(void))find(path);
@@ -29,7 +30,8 @@ int bridge_load(const char *path) {
   // There is one environment in a process: this counts a reference to it.
   if (api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "dpo-ort", &env)) return 0;
   if (api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &host)) return 0;
-  return 1;
+  OrtAllocator *scratch = scratch_allocator(host);
+  return !scratch || !api->RegisterAllocator(env, scratch);
 }
 
 const char *bridge_message(const OrtStatus *status) { return api->GetErrorMessage(status); }
@@ -52,7 +54,9 @@ static OrtStatus *configure(OrtSessionOptions *so, const bridge_options *o) {
   TRY(api->SetSessionGraphOptimizationLevel(so, ORT_ENABLE_ALL));
   TRY(api->SetIntraOpNumThreads(so, o->threads));
   TRY(api->SetInterOpNumThreads(so, 1));
-  TRY(api->DisableCpuMemArena(so));
+  // A pattern is one block that holds all temporaries of a Run, one pattern a set of shapes: it saves nothing here.
+  TRY(api->DisableMemPattern(so));
+  TRY(api->AddSessionConfigEntry(so, "session.use_env_allocators", "1"));
   TRY(api->AddSessionConfigEntry(so, "session.force_spinning_stop", "1"));
   TRY(api->AddSessionConfigEntry(so, "session.disable_prepacking", "1"));
   if (o->profile) TRY(api->EnableProfiling(so, o->profile));
