@@ -120,9 +120,42 @@ func elementwise(n *Node, _ int64) error {
 			return err
 		}
 		out.Shape = s
-		if in.Type != out.Type && n.Op != "Pow" {
+		if in.Type != out.Type && n.Op != "Pow" && n.Op != "BitShift" {
 			return fmt.Errorf("types %s and %s differ", out.Type, in.Type)
 		}
 	}
+	out.Elems = elementwiseElems(n)
 	return nil
+}
+
+// elementwiseElems computes with sizes as the operator does with integers.
+func elementwiseElems(n *Node) []Dim {
+	if len(n.Inputs) != 2 || n.Inputs[0].Elems == nil || n.Inputs[1].Elems == nil {
+		return nil
+	}
+	a, b := n.Inputs[0].Elems, n.Inputs[1].Elems
+	if len(a) != len(b) && len(a) != 1 && len(b) != 1 {
+		return nil
+	}
+	out := make([]Dim, 0, max(len(a), len(b)))
+	for i := range max(len(a), len(b)) {
+		x, y := a[min(i, len(a)-1)], b[min(i, len(b)-1)]
+		switch n.Op {
+		case "Add":
+			out = append(out, x.Add(y))
+		case "Sub":
+			out = append(out, x.Sub(y))
+		case "Mul":
+			out = append(out, x.Mul(y))
+		case "Div":
+			d, ok := x.Div(y)
+			if !ok {
+				return nil
+			}
+			out = append(out, d)
+		default:
+			return nil
+		}
+	}
+	return out
 }
