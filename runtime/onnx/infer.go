@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -9,15 +10,21 @@ import (
 // opset is the version of the operator's domain that the graph uses.
 type rule func(n *Node, opset int64) error
 
-var rules = map[string]rule{}
+type entry struct {
+	rule
+	inputs int // that must be there
+}
 
-// register adds a rule for one or more operators, named "Op" or "domain:Op". Files of rules call it from init.
-func register(r rule, ops ...string) {
+var rules = map[string]entry{}
+
+// register adds a rule for one or more operators, named "Op" or "domain:Op", that have at least so many inputs. Files
+// of rules call it from init.
+func register(inputs int, r rule, ops ...string) {
 	for _, op := range ops {
 		if _, twice := rules[op]; twice {
 			panic("two shape rules for operator " + op)
 		}
-		rules[op] = r
+		rules[op] = entry{r, inputs}
 	}
 }
 
@@ -40,10 +47,22 @@ func Infer(n *Node, opset int64) error {
 	if !ok {
 		return fmt.Errorf("node %s: no shape rule for operator %s", n.Name, opKey(n))
 	}
-	if err := r(n, opset); err != nil {
+	if err := r.infer(n, opset); err != nil {
 		return fmt.Errorf("node %s: %s(%s): %w", n.Name, opKey(n), describe(n.Inputs), err)
 	}
 	return nil
+}
+
+func (e entry) infer(n *Node, opset int64) error {
+	if len(n.Outputs) == 0 {
+		return errors.New("it has no output")
+	}
+	for i := range e.inputs {
+		if n.Input(i) == nil {
+			return fmt.Errorf("input %d is missing", i)
+		}
+	}
+	return e.rule(n, opset)
 }
 
 func describe(values []*Value) string {
@@ -96,10 +115,10 @@ func axis(a int64, rank int) (int, error) {
 }
 
 func init() {
-	register(sameAsFirst, "Identity", "Neg", "Exp", "Log", "Sqrt", "Tanh", "Sigmoid", "Relu", "Abs", "Erf", "Reciprocal",
+	register(1, sameAsFirst, "Identity", "Neg", "Exp", "Log", "Sqrt", "Tanh", "Sigmoid", "Relu", "Abs", "Erf", "Reciprocal",
 		"Softmax", "LogSoftmax", "Clip", "Gelu", "Sign", "Floor", "Ceil", "Round", "Sin", "Cos", "Softplus", "Not",
 		Microsoft+":QuickGelu", Microsoft+":RotaryEmbedding")
-	register(elementwise, "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max")
+	register(1, elementwise, "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max")
 }
 
 func sameAsFirst(n *Node, _ int64) error {
@@ -115,6 +134,9 @@ func elementwise(n *Node, _ int64) error {
 	out := n.Outputs[0]
 	out.Type, out.Shape = n.Inputs[0].Type, n.Inputs[0].Shape
 	for _, in := range n.Inputs[1:] {
+		if in == nil {
+			return errors.New("an input is missing")
+		}
 		s, err := Broadcast(out.Shape, in.Shape)
 		if err != nil {
 			return err

@@ -7,16 +7,16 @@ import (
 
 // Operators that pick or place elements by index.
 func init() {
-	register(gather, "Gather")
-	register(gatherElements, "GatherElements")
-	register(gatherND, "GatherND")
-	register(scatter, "ScatterElements", "ScatterND", "Scatter")
-	register(where, "Where")
-	register(argBest, "ArgMax", "ArgMin")
-	register(topK, "TopK")
-	register(oneHot, "OneHot")
-	register(nonZero, "NonZero")
-	register(compress, "Compress")
+	register(2, gather, "Gather")
+	register(2, gatherElements, "GatherElements")
+	register(2, gatherND, "GatherND")
+	register(3, scatter, "ScatterElements", "ScatterND", "Scatter")
+	register(3, where, "Where")
+	register(1, argBest, "ArgMax", "ArgMin")
+	register(1, topK, "TopK")
+	register(3, oneHot, "OneHot")
+	register(1, nonZero, "NonZero")
+	register(2, compress, "Compress")
 }
 
 func gather(n *Node, _ int64) error {

@@ -7,19 +7,19 @@ import (
 
 // Products, reductions, comparisons, and what makes numbers out of few.
 func init() {
-	register(matMul, "MatMul", Microsoft+":FusedMatMul")
-	register(gemm, "Gemm")
-	register(reduce, "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ReduceL1",
+	register(2, matMul, "MatMul", Microsoft+":FusedMatMul")
+	register(2, gemm, "Gemm")
+	register(1, reduce, "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ReduceL1",
 		"ReduceL2", "ReduceLogSum", "ReduceLogSumExp")
-	register(compare, "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "And", "Or", "Xor")
-	register(toBool, "IsNaN", "IsInf")
-	register(cast, "Cast")
-	register(castLike, "CastLike")
-	register(rangeOf, "Range")
-	register(constantOfShape, "ConstantOfShape")
-	register(sameAsFirst, "CumSum", "Trilu", "BitwiseNot", "Hardmax", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh",
+	register(2, compare, "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "And", "Or", "Xor")
+	register(1, toBool, "IsNaN", "IsInf")
+	register(1, cast, "Cast")
+	register(2, castLike, "CastLike")
+	register(3, rangeOf, "Range")
+	register(1, constantOfShape, "ConstantOfShape")
+	register(1, sameAsFirst, "CumSum", "Trilu", "BitwiseNot", "Hardmax", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh",
 		"Sinh", "Tan")
-	register(elementwise, "Mod", "Sum", "Mean", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift", "PRelu")
+	register(1, elementwise, "Mod", "Sum", "Mean", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift", "PRelu")
 }
 
 // matMul multiplies the last two dimensions and broadcasts the others, as NumPy does; the fused operator may swap them

@@ -4,10 +4,10 @@ import "slices"
 
 // Normalisations, attention and other operators of neural networks.
 func init() {
-	register(normalize, "LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization")
-	register(skipNormalize, Microsoft+":SkipSimplifiedLayerNormalization", Microsoft+":SkipLayerNormalization")
-	register(dropout, "Dropout")
-	register(sameAsFirst, "RotaryEmbedding", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization",
+	register(1, normalize, "LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization")
+	register(2, skipNormalize, Microsoft+":SkipSimplifiedLayerNormalization", Microsoft+":SkipLayerNormalization")
+	register(1, dropout, "Dropout")
+	register(1, sameAsFirst, "RotaryEmbedding", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization",
 		"MeanVarianceNormalization", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Mish", "Softsign",
 		"ThresholdedRelu", "Shrink", Microsoft+":Gelu", Microsoft+":FastGelu", Microsoft+":BiasGelu")
 }

@@ -9,19 +9,19 @@ import (
 
 // Operators that move elements without computing.
 func init() {
-	register(reshape, "Reshape")
-	register(transpose, "Transpose")
-	register(concat, "Concat")
-	register(split, "Split")
-	register(slice, "Slice")
-	register(expand, "Expand")
-	register(squeeze, "Squeeze")
-	register(unsqueeze, "Unsqueeze")
-	register(flatten, "Flatten")
-	register(tile, "Tile")
-	register(pad, "Pad")
-	register(shapeOf, "Shape")
-	register(sizeOf, "Size")
+	register(2, reshape, "Reshape")
+	register(1, transpose, "Transpose")
+	register(1, concat, "Concat")
+	register(1, split, "Split")
+	register(1, slice, "Slice")
+	register(2, expand, "Expand")
+	register(1, squeeze, "Squeeze")
+	register(1, unsqueeze, "Unsqueeze")
+	register(1, flatten, "Flatten")
+	register(2, tile, "Tile")
+	register(1, pad, "Pad")
+	register(1, shapeOf, "Shape")
+	register(1, sizeOf, "Size")
 }
 
 // unknown is a dimension that only the run will tell: a symbol of its own.
@@ -198,6 +198,9 @@ func transpose(n *Node, _ int64) error {
 func concat(n *Node, _ int64) error {
 	out := n.Outputs[0]
 	out.Type = n.Inputs[0].Type
+	if slices.Contains(n.Inputs, nil) {
+		return errors.New("an input is missing")
+	}
 	if slices.ContainsFunc(n.Inputs, func(v *Value) bool { return v.Shape == nil }) {
 		return nil
 	}

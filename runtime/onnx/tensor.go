@@ -96,3 +96,32 @@ func (t *Tensor) Ints() ([]int64, error) {
 	}
 	return out, nil
 }
+
+// Floats returns the elements of a numeric tensor.
+func (t *Tensor) Floats() ([]float64, error) {
+	n := int(t.Count())
+	if t.Type.Size() == 0 || len(t.Data) != n*t.Type.Size() {
+		return nil, fmt.Errorf("numbers of a %s tensor %v: %d bytes of data", t.Type, t.Dims, len(t.Data))
+	}
+	out := make([]float64, n)
+	for i := range out {
+		at := t.Data[i*t.Type.Size():]
+		switch t.Type {
+		case Float32:
+			out[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(at)))
+		case Float64:
+			out[i] = math.Float64frombits(binary.LittleEndian.Uint64(at))
+		case BFloat16:
+			out[i] = float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(at)) << 16))
+		case Int64:
+			out[i] = float64(int64(binary.LittleEndian.Uint64(at)))
+		case Int32:
+			out[i] = float64(int32(binary.LittleEndian.Uint32(at)))
+		case Bool, Uint8:
+			out[i] = float64(at[0])
+		default:
+			return nil, fmt.Errorf("numbers of a %s tensor: not supported", t.Type)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,91 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/dpo-ort/dpo-ort/runtime/onnx/internal/onnxpb"
+)
+
+// ErrExternalPath is in the chain of an error about external data that lies outside the model's folder.
+var ErrExternalPath = errors.New("external data must lie in the model's folder")
+
+// Load reads a model file, and the tensors whose data lies in files beside it. Such a path must be relative, without
+// "..", and without a link on its way, whatever ONNX Runtime itself would accept.
+func Load(path string) (*Graph, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read ONNX model: %w", err)
+	}
+	dir := filepath.Dir(path)
+	g, err := decodeModel(data, func(t *onnxpb.TensorProto) ([]byte, error) { return externalData(dir, t) })
+	if err != nil {
+		return nil, fmt.Errorf("read ONNX model %s: %w", path, err)
+	}
+	return g, nil
+}
+
+func externalData(dir string, t *onnxpb.TensorProto) ([]byte, error) {
+	entries := map[string]string{}
+	for _, e := range t.ExternalData {
+		entries[e.GetKey()] = e.GetValue()
+	}
+	size, err := countElems(t.Dims)
+	if err != nil {
+		return nil, err
+	}
+	size *= int64(DType(t.GetDataType()).Size())
+	offset, length := int64(0), size
+	for key, into := range map[string]*int64{"offset": &offset, "length": &length} {
+		if text, ok := entries[key]; ok {
+			if *into, err = strconv.ParseInt(text, 10, 64); err != nil || *into < 0 {
+				return nil, fmt.Errorf("external data: %s %q is no size", key, text)
+			}
+		}
+	}
+	if length != size {
+		return nil, fmt.Errorf("external data: %d bytes for a tensor of %d", length, size)
+	}
+	f, err := openExternal(dir, entries["location"])
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("external data: %w", err)
+	}
+	if offset > info.Size() || length > info.Size()-offset {
+		return nil, fmt.Errorf("external data: %s has %d bytes, %d from %d on are asked for", entries["location"], info.Size(), length, offset)
+	}
+	data := make([]byte, length)
+	if _, err := io.ReadFull(io.NewSectionReader(f, offset, length), data); err != nil {
+		return nil, fmt.Errorf("external data: %w", err)
+	}
+	return data, nil
+}
+
+func openExternal(dir, location string) (*os.File, error) {
+	if !fs.ValidPath(filepath.ToSlash(location)) || !filepath.IsLocal(location) {
+		return nil, fmt.Errorf("%w: %q is absolute, empty, or leads out of it", ErrExternalPath, location)
+	}
+	for at := location; at != "."; at = filepath.Dir(at) {
+		info, err := os.Lstat(filepath.Join(dir, at))
+		if err != nil {
+			return nil, fmt.Errorf("external data: %w", err)
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			return nil, fmt.Errorf("%w: %s is a link", ErrExternalPath, at)
+		}
+	}
+	f, err := os.Open(filepath.Join(dir, location))
+	if err != nil {
+		return nil, fmt.Errorf("external data: %w", err)
+	}
+	return f, nil
+}
