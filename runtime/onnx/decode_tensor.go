@@ -6,8 +6,23 @@ import (
 	"fmt"
 	"math"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/dpo-ort/dpo-ort/runtime/onnx/internal/onnxpb"
 )
+
+// UnmarshalTensor reads a tensor that stands alone in a file, as ONNX's test data does.
+func UnmarshalTensor(data []byte) (*Tensor, error) {
+	p := &onnxpb.TensorProto{}
+	if err := proto.Unmarshal(data, p); err != nil {
+		return nil, fmt.Errorf("read ONNX tensor: not a protobuf of ONNX: %w", err)
+	}
+	t, err := decodeTensor(p, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read ONNX tensor: %w", err)
+	}
+	return t, nil
+}
 
 // decodeTensor reads a tensor from wherever ONNX lets its elements lie: raw bytes, a list of its own type, a list of a
 // wider one, or another file.

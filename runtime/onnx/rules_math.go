@@ -154,7 +154,7 @@ func cast(n *Node, _ int64) error {
 	out := n.Outputs[0]
 	out.Type, out.Shape = DType(n.Int("to", 0)), n.Inputs[0].Shape
 	if _, known := dtypes[out.Type]; !known {
-		return fmt.Errorf("attribute to is %d, no known element type", n.Int("to", 0))
+		return fmt.Errorf("element type %s is not supported", out.Type)
 	}
 	if out.Type == Int64 || out.Type == Int32 {
 		out.Elems = n.Inputs[0].Elems

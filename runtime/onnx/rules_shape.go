@@ -308,11 +308,11 @@ func slice(n *Node, _ int64) error {
 	starts, ends := bounds(n, 1, "starts"), bounds(n, 2, "ends")
 	at, found, absent := ints(n, 3, "axes")
 	out.Shape = unknowns(n, 0, len(x.Shape))
-	if !found && !absent {
+	if !found && (!absent || starts == nil || ends == nil) {
 		return nil
 	}
 	if absent {
-		for i := range max(len(starts), len(ends)) {
+		for i := range len(starts) {
 			at = append(at, int64(i))
 		}
 	}
