@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"unicode/utf8"
 )
 
 func init() { register(jsonArray{}, ".json") }
@@ -58,6 +59,9 @@ func (o object) record(path string, want map[string]bool) (record, error) {
 
 // parseObject splits a JSON object into its fields; of a field named twice the last counts.
 func parseObject(data []byte) (object, error) {
+	if !utf8.Valid(data) {
+		return object{}, errors.New("not valid UTF-8: convert the file to UTF-8")
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	start, err := dec.Token()
 	if err != nil {

@@ -62,7 +62,7 @@ func scanLines(path string, r *bufio.Reader, yield func(object, error) bool) {
 			yield(object{}, fmt.Errorf("reading %s:%d: %w", path, line, err))
 			return
 		}
-		if len(bytes.TrimSpace(data)) > 0 {
+		if data = bytes.TrimSpace(data); len(data) > 0 {
 			o, bad := parseObject(data)
 			o.row, o.line = row, line
 			if bad != nil {

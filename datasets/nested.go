@@ -1,11 +1,15 @@
 package datasets
 
 import (
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 )
+
+var errFewValues = errors.New("it holds fewer values than rows: the file is damaged")
 
 // A node puts the values of a Parquet column, which may be nested, together from its leaves.
 //
@@ -24,17 +28,18 @@ type node struct {
 	unwrap             bool    // a LIST of three levels: each element is the only field of a group
 }
 
-func newNode(c *parquet.Column, chunks []parquet.ColumnChunk) *node {
+// newNode makes the nodes of a column; leafOf gives the values of the leaf of an index.
+func newNode(c *parquet.Column, leafOf func(index int) *leaf) *node {
 	n := &node{
 		name: c.Name(), optional: c.Optional(), repeated: c.Repeated(),
 		definition: c.MaxDefinitionLevel(), repetition: c.MaxRepetitionLevel(),
 	}
 	if c.Leaf() {
-		n.leaves = []*leaf{{values: parquet.NewColumnChunkValueReader(chunks[c.Index()])}}
+		n.leaves = []*leaf{leafOf(c.Index())}
 		return n
 	}
 	for _, child := range c.Columns() {
-		sub := newNode(child, chunks)
+		sub := newNode(child, leafOf)
 		n.children = append(n.children, sub)
 		n.leaves = append(n.leaves, sub.leaves...)
 	}
@@ -55,6 +60,22 @@ func isList(c *parquet.Column) bool {
 	}
 	_, ok := t.Value.(*format.ListType)
 	return ok
+}
+
+// readNodes returns the values of a row, by the names of its columns.
+func readNodes(nodes []*node) (map[string]any, error) {
+	values := make(map[string]any, len(nodes))
+	for _, n := range nodes {
+		v, err := n.read()
+		if err == io.EOF {
+			err = errFewValues
+		}
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", n.name, err)
+		}
+		values[n.name] = v
+	}
+	return values, nil
 }
 
 // read returns the value of the node at the place its leaves have come to.
@@ -131,10 +152,10 @@ func (n *node) skip() error {
 	return nil
 }
 
-// leaf reads the values of a column chunk one after the other.
+// leaf reads the values of a column chunk, or (without values) of one row, one after the other.
 type leaf struct {
 	values parquet.ColumnChunkValueReader
-	buf    []parquet.Value // of one page, whose memory goes away with the next ReadValues
+	buf    []parquet.Value // of a column chunk, of one page, whose memory goes away with the next ReadValues
 	next   int
 	err    error
 }

@@ -162,7 +162,9 @@ func (f *parquetFile) newRowGroup(group parquet.RowGroup, want map[string]bool) 
 		chunks := group.ColumnChunks()
 		for _, c := range f.Root().Columns() {
 			if want[c.Name()] {
-				r.columns = append(r.columns, newNode(c, chunks))
+				r.columns = append(r.columns, newNode(c, func(index int) *leaf {
+					return &leaf{values: parquet.NewColumnChunkValueReader(chunks[index])}
+				}))
 			}
 		}
 		return nil
@@ -171,20 +173,10 @@ func (f *parquetFile) newRowGroup(group parquet.RowGroup, want map[string]bool) 
 }
 
 // read returns the next row.
-func (r *rowGroup) read() (map[string]any, error) {
-	values := make(map[string]any, len(r.columns))
-	err := guard(func() error {
-		for _, c := range r.columns {
-			v, err := c.read()
-			if err == io.EOF {
-				err = errors.New("it holds fewer values than rows: the file is damaged")
-			}
-			if err != nil {
-				return fmt.Errorf("column %s: %w", c.name, err)
-			}
-			values[c.name] = v
-		}
-		return nil
+func (r *rowGroup) read() (values map[string]any, err error) {
+	err = guard(func() error {
+		values, err = readNodes(r.columns)
+		return err
 	})
 	return values, err
 }

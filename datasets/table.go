@@ -1,6 +1,123 @@
 package datasets
 
-type tableFile interface{}
+import (
+	"errors"
+	"fmt"
+	"iter"
 
-func newJSONTable(path string, objects any) (tableFile, error) { return nil, nil }
-func (parquetFormat) table(path string) (tableFile, error)     { return nil, nil }
+	"github.com/parquet-go/parquet-go"
+)
+
+// A Table is a file whose rows are read whole, so that they can be written to another with
+// columns added: see [CreateTable].
+type Table struct {
+	File  string
+	names columns
+	tableFile
+}
+
+// tableFile is what each format gives of a table.
+type tableFile interface {
+	// fields are the columns, as Parquet has them.
+	fields() []parquet.Field
+	numRows() int64
+	// metadata are the key-value pairs of the file; nil if it has none.
+	metadata() map[string]string
+	// read streams the rows from first on; an error is the last.
+	read(first int64, want map[string]bool) iter.Seq2[tableRow, error]
+	close() error
+}
+
+// tableRow is a row with the values of all columns.
+type tableRow struct {
+	rec    record
+	values parquet.Row // by the leaves of fields
+}
+
+// Row is one row of a table.
+type Row struct {
+	// Group is what the row's columns mean; of a row with Err only File and Row are there.
+	Group Group
+	Err   error // a *[RowError] if the row makes no group; it is kept and written like any other
+
+	values parquet.Row
+}
+
+// OpenTable opens a file. It is refused if it has not the columns that make a group.
+//
+// The columns of a Parquet file keep their types, order and nesting. Those of JSON get the
+// narrowest type that holds all their values, which takes one pass over the file: bool, int64, float64,
+// string, or lists and structs of them. A column, or a part of it, whose values are of several
+// kinds becomes a string with the JSON of each.
+func OpenTable(file string, o Options) (*Table, error) {
+	src, err := sourceOf(file)
+	if err != nil {
+		return nil, err
+	}
+	names, err := newColumns(o)
+	if err != nil {
+		return nil, err
+	}
+	f, err := src.table(file)
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{File: file, names: names, tableFile: f}
+	if err := names.check(t.Columns()); err != nil {
+		f.close()
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return t, nil
+}
+
+// check tells what is missing for a group among the columns of a file.
+func (c columns) check(names []string) error {
+	rec := record{columns: names, values: map[string]any{}}
+	for _, name := range names {
+		rec.values[name] = nil
+	}
+	_, err := c.group(rec)
+	var missing *columnsError
+	if errors.As(err, &missing) {
+		return missing
+	}
+	return nil // that there are nulls in place of values is no matter here
+}
+
+// Columns returns the names of all columns, in the file's order.
+func (t *Table) Columns() []string {
+	var names []string
+	for _, f := range t.fields() {
+		names = append(names, f.Name())
+	}
+	return names
+}
+
+// NumRows returns how many rows the file has.
+func (t *Table) NumRows() int64 { return t.numRows() }
+
+// Metadata returns the file's key-value pairs; JSON has none.
+func (t *Table) Metadata() map[string]string { return t.metadata() }
+
+// Rows streams the rows from the one with number first on. An error ends them; a row that makes no group is one with Err.
+func (t *Table) Rows(first int64) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for raw, err := range t.read(first, t.names.wanted()) {
+			row := Row{values: raw.values}
+			if err == nil {
+				var bad error
+				if row.Group, bad = t.names.group(raw.rec); bad != nil {
+					row.Group = Group{}
+					row.Err = &RowError{File: t.File, Row: raw.rec.row, Line: raw.rec.line, Err: bad}
+				}
+				row.Group.File, row.Group.Row = t.File, raw.rec.row
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Close closes the file.
+func (t *Table) Close() error { return t.close() }

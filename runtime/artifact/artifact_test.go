@@ -51,7 +51,7 @@ func TestLoadRefusesAChangedArtifact(t *testing.T) {
 		"scale.onnx":                     func(dir string) error { return os.Remove(filepath.Join(dir, "scale.onnx")) },
 		"SHA-256 differs":                func(dir string) error { return os.WriteFile(filepath.Join(dir, "scale.onnx"), []byte("x"), 0o644) },
 		"format 9, this program reads 1": replace(`"format": 1`, `"format": 9`),
-		"manifest.json: unexpected end":  replace(`}`, ``),
+		"manifest.json: invalid":         replace(`}`, ``),
 		`names the file "../scale.onnx"`: replace(`"scale.onnx":`, `"../scale.onnx":`),
 		"graph block is missing":         replace(`"graph": "scale"`, `"graph": "block"`),
 		"graph scale has no input w2":    replace(`"w": {`, `"w2": {`),

@@ -46,6 +46,55 @@ static OrtAllocator *plain(void) {
 
 void bridge_free(char *text) { plain()->Free(plain(), text); }
 
+bridge_device bridge_host(void) { return (bridge_device){.memory = host}; }
+
+OrtStatus *bridge_cuda(bridge_device *d, const char *path, int index) {
+  static int registered;
+  const OrtEpDevice *const *all = NULL;
+  size_t n = 0;
+  OrtStatus *status = NULL;
+  memset(d, 0, sizeof *d);
+  if (!registered) TRY(api->RegisterExecutionProviderLibrary(env, "dpo-ort.cuda", path));
+  registered = 1;
+  TRY(api->GetEpDevices(env, &all, &n));
+  for (size_t i = 0; i < n && !d->provider; i++)
+    if (strcmp(api->EpDevice_EpName(all[i]), "CUDAExecutionProvider") == 0 && index-- == 0) d->provider = all[i];
+  if (!d->provider) goto done;
+  d->memory = api->EpDevice_MemoryInfo(d->provider, OrtDeviceMemoryType_DEFAULT);
+  TRY(api->GetSharedAllocator(env, d->memory, &d->allocator));
+  if (!d->allocator) status = api->CreateStatus(ORT_FAIL, "the provider has no allocator for the device");
+done:
+  return status;
+}
+
+OrtStatus *bridge_alloc(const bridge_device *d, size_t bytes, void **data) {
+  return api->AllocatorAlloc(d->allocator, bytes, data);
+}
+
+void bridge_dealloc(const bridge_device *d, void *data) {
+  OrtStatus *status = api->AllocatorFree(d->allocator, data);
+  if (status) api->ReleaseStatus(status);
+}
+
+static OrtStatus *view(const bridge_tensor *t, const int64_t *dims, OrtValue **v) {
+  return api->CreateTensorWithDataAsOrtValue(t->memory, t->data, t->bytes, dims + t->at, t->rank, t->dtype, v);
+}
+
+OrtStatus *bridge_copy(void *to, const OrtMemoryInfo *at, void *from, const OrtMemoryInfo *in, size_t bytes) {
+  int64_t n = bytes;
+  bridge_tensor target = {to, bytes, 0, 1, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, at};
+  bridge_tensor source = {from, bytes, 0, 1, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, in};
+  OrtValue *t = NULL, *s = NULL;
+  OrtStatus *status = NULL;
+  TRY(view(&target, &n, &t));
+  TRY(view(&source, &n, &s));
+  TRY(api->CopyTensors(env, (const OrtValue *const *)&s, &t, NULL, 1));
+done:
+  if (t) api->ReleaseValue(t);
+  if (s) api->ReleaseValue(s);
+  return status;
+}
+
 static OrtStatus *configure(OrtSessionOptions *so, const bridge_options *o) {
   OrtStatus *status = NULL;
   TRY(api->SetSessionLogId(so, o->name));
@@ -60,6 +109,7 @@ static OrtStatus *configure(OrtSessionOptions *so, const bridge_options *o) {
   TRY(api->AddSessionConfigEntry(so, "session.force_spinning_stop", "1"));
   TRY(api->AddSessionConfigEntry(so, "session.disable_prepacking", "1"));
   if (o->profile) TRY(api->EnableProfiling(so, o->profile));
+  if (o->provider) TRY(api->SessionOptionsAppendExecutionProvider_V2(so, env, &o->provider, 1, NULL, NULL, 0));
 done:
   return status;
 }
@@ -103,36 +153,37 @@ OrtStatus *bridge_end_profile(bridge_session *s, char **file) {
   return api->SessionEndProfiling(s->session, plain(), file);
 }
 
-OrtStatus *bridge_info(const bridge_session *s, size_t i, int32_t *dtype, int64_t *dims, size_t *rank) {
+OrtStatus *bridge_info(const bridge_session *s, size_t i, int32_t *dtype, int64_t *dims, int room, int *rank) {
   OrtTypeInfo *info = NULL;
   const OrtTensorTypeAndShapeInfo *tensor = NULL;
   ONNXTensorElementDataType element = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
-  size_t room = *rank;
+  size_t n = 0;
   OrtStatus *status = NULL;
   *dtype = 0;
+  *rank = -1;
   TRY(i < s->inputs ? api->SessionGetInputTypeInfo(s->session, i, &info)
                     : api->SessionGetOutputTypeInfo(s->session, i - s->inputs, &info));
   TRY(api->CastTypeInfoToTensorInfo(info, &tensor));
   if (!tensor) goto done;
   TRY(api->GetTensorElementType(tensor, &element));
   *dtype = element;
-  TRY(api->GetDimensionsCount(tensor, rank));
-  if (*rank <= room) TRY(api->GetDimensions(tensor, dims, *rank));
+  if (!api->TensorTypeAndShape_HasShape(tensor)) goto done;
+  TRY(api->GetDimensionsCount(tensor, &n));
+  *rank = n;
+  if (*rank <= room) TRY(api->GetDimensions(tensor, dims, n));
 done:
   if (info) api->ReleaseTypeInfo(info);
   return status;
 }
 
-OrtStatus *bridge_run(const bridge_session *s, const bridge_tensor *tensors, const int64_t *dims, int cuda) {
+OrtStatus *bridge_run(const bridge_session *s, const bridge_tensor *tensors, const int64_t *dims) {
   size_t n = s->inputs + s->outputs;
   OrtValue **values = calloc(n + 1, sizeof(OrtValue *));
+  const char *const *names = (const char *const *)s->names;
   OrtStatus *status = NULL;
-  for (size_t i = 0; i < n; i++) {
-    const bridge_tensor *t = &tensors[i];
-    TRY(api->CreateTensorWithDataAsOrtValue(host, t->data, t->bytes, dims + t->at, t->rank, t->dtype, &values[i]));
-  }
-  TRY(api->Run(s->session, NULL, (const char *const *)s->names, (const OrtValue *const *)values, s->inputs,
-               (const char *const *)s->names + s->inputs, s->outputs, values + s->inputs));
+  for (size_t i = 0; i < n; i++) TRY(view(&tensors[i], dims, &values[i]));
+  TRY(api->Run(s->session, NULL, names, (const OrtValue *const *)values, s->inputs, names + s->inputs, s->outputs,
+               values + s->inputs));
 done:
   for (size_t i = 0; i < n; i++)
     if (values[i]) api->ReleaseValue(values[i]);

@@ -5,28 +5,52 @@ import (
 	"unsafe"
 )
 
+// #include "bridge.h"
+import "C"
+
 // Buffer is memory of a device. It belongs to the caller, who must Free it.
 type Buffer struct {
-	device Device
+	device *C.bridge_device
 	data   unsafe.Pointer // nil once freed
 	bytes  int
-	pages  []byte // the mapping, for memory of the host
+	pages  []byte // the mapping, where this is memory of the host
 }
 
-// Alloc takes memory from the device, zeroed and aligned to a page at least.
+// Alloc takes memory from the device, zeroed and aligned to a page at least on the CPU. There it becomes resident only
+// as it is touched.
 func (d Device) Alloc(bytes int) (*Buffer, error) {
-	if bytes < 0 {
-		return nil, fmt.Errorf("allocate %d bytes on %s: a size cannot be negative", bytes, d)
-	}
-	if d.Kind != CPU {
-		return nil, fmt.Errorf("allocate %d bytes on %s: not supported yet", bytes, d)
-	}
-	pages, err := mapPages(max(bytes, 1))
+	b, err := d.alloc(bytes)
 	if err != nil {
 		return nil, fmt.Errorf("allocate %d bytes on %s: %w", bytes, d, err)
 	}
 	live.Add(1)
-	return &Buffer{device: d, data: unsafe.Pointer(&pages[0]), bytes: bytes, pages: pages}, nil
+	return b, nil
+}
+
+func (d Device) alloc(bytes int) (*Buffer, error) {
+	if bytes < 0 {
+		return nil, fmt.Errorf("a size cannot be negative")
+	}
+	native, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	b := &Buffer{device: native, bytes: bytes}
+	if d.Kind == CPU {
+		if b.pages, err = mapPages(max(bytes, 1)); err != nil {
+			return nil, err
+		}
+		b.data = unsafe.Pointer(&b.pages[0])
+		return b, nil
+	}
+	if err := check(C.bridge_alloc(native, C.size_t(max(bytes, 1)), &b.data)); err != nil {
+		return nil, err
+	}
+	if err := b.copyZeros(); err != nil {
+		b.release()
+		return nil, err
+	}
+	return b, nil
 }
 
 // Len is the size in bytes that was asked for.
@@ -43,10 +67,39 @@ func (b *Buffer) Bytes() []byte {
 // Zero clears the buffer.
 func (b *Buffer) Zero() error {
 	if b.data == nil {
-		return fmt.Errorf("clear a buffer of %d bytes: it was freed", b.bytes)
+		return fmt.Errorf("clear a buffer of %d bytes: %w", b.bytes, errFreed)
 	}
-	clear(b.Bytes())
+	if b.pages != nil {
+		clear(b.Bytes())
+		return nil
+	}
+	if err := b.copyZeros(); err != nil {
+		return fmt.Errorf("clear a buffer of %d bytes: %w", b.bytes, err)
+	}
 	return nil
+}
+
+// zeros is what devices are cleared from: the C API has no call that fills memory.
+var zeros [1 << 20]byte
+
+func (b *Buffer) copyZeros() error {
+	for at := 0; at < b.bytes; at += len(zeros) {
+		if err := b.copyIn(at, zeros[:min(len(zeros), b.bytes-at)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyIn and copyOut copy between the buffer from an offset on and host memory.
+func (b *Buffer) copyIn(at int, from []byte) error {
+	host := C.bridge_host()
+	return check(C.bridge_copy(unsafe.Add(b.data, at), b.device.memory, ptr(&from[0]), host.memory, C.size_t(len(from))))
+}
+
+func (b *Buffer) copyOut(at int, to []byte) error {
+	host := C.bridge_host()
+	return check(C.bridge_copy(ptr(&to[0]), host.memory, unsafe.Add(b.data, at), b.device.memory, C.size_t(len(to))))
 }
 
 // Free gives the memory back. Tensors over it can no longer be used. Freeing twice does nothing.
@@ -54,7 +107,15 @@ func (b *Buffer) Free() {
 	if b.data == nil {
 		return
 	}
-	unmapPages(b.pages)
-	b.data, b.pages = nil, nil
+	b.release()
 	live.Add(-1)
+}
+
+func (b *Buffer) release() {
+	if b.pages != nil {
+		unmapPages(b.pages)
+	} else {
+		C.bridge_dealloc(b.device, b.data)
+	}
+	b.data, b.pages = nil, nil
 }

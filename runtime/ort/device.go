@@ -2,9 +2,16 @@ package ort
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 )
+
+// #include "bridge.h"
+import "C"
 
 // Kind is a kind of device.
 type Kind int
@@ -51,4 +58,51 @@ func (d Device) String() string {
 		return "cpu"
 	}
 	return fmt.Sprintf("%s:%d", d.Kind, d.Index)
+}
+
+// opened holds what ONNX Runtime knows of the devices that were asked for.
+var opened = struct {
+	sync.Mutex
+	devices map[Device]*C.bridge_device
+}{devices: map[Device]*C.bridge_device{}}
+
+// open finds the device in ONNX Runtime. It is an error if there is none: nothing ever runs elsewhere than it was told.
+func (d Device) open() (*C.bridge_device, error) {
+	if err := load(); err != nil {
+		return nil, err
+	}
+	opened.Lock()
+	defer opened.Unlock()
+	if native := opened.devices[d]; native != nil {
+		return native, nil
+	}
+	native := new(C.bridge_device)
+	if d.Kind == CPU {
+		*native = C.bridge_host()
+	} else if err := openCUDA(native, d.Index); err != nil {
+		return nil, fmt.Errorf("open device %s: %w", d, err)
+	}
+	opened.devices[d] = native
+	return native, nil
+}
+
+func openCUDA(native *C.bridge_device, index int) error {
+	name := "libonnxruntime_providers_cuda.so"
+	if runtime.GOOS == "windows" {
+		name = "onnxruntime_providers_cuda.dll"
+	}
+	path := filepath.Join(filepath.Dir(loaded), name)
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s is ONNX Runtime without CUDA (no %s beside it): set %s to the library of a GPU build, or use device cpu",
+			loaded, name, LibraryVariable)
+	}
+	provider := C.CString(path)
+	defer C.free(ptr(provider))
+	if err := check(C.bridge_cuda(native, provider, C.int(index))); err != nil {
+		return err
+	}
+	if native.provider == nil {
+		return fmt.Errorf("ONNX Runtime sees no such device: compare with `nvidia-smi -L`, or use device cpu")
+	}
+	return nil
 }

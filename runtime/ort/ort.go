@@ -28,12 +28,16 @@ import (
 
 // #cgo linux LDFLAGS: -ldl
 // #include "bridge.h"
+// #include "scratch.h"
 import "C"
 
 var live atomic.Int64
 
 // Live is the number of sessions and buffers that have not been released.
 func Live() int { return int(live.Load()) }
+
+// loaded is the library's path once load succeeded.
+var loaded string
 
 // load loads the library and makes the environment, once.
 var load = sync.OnceValue(func() error {
@@ -51,8 +55,16 @@ var load = sync.OnceValue(func() error {
 		return fmt.Errorf("load %s: its version %s lacks C API %d: `make deps` fetches one that has it",
 			path, onnxruntime.GetVersion(), C.ORT_API_VERSION)
 	}
+	loaded = path
 	return nil
 })
+
+// ScratchBytes is what sessions hold for the temporaries of their operators, in use or kept for the next Run: at most
+// what they used at one moment since the last TrimScratch.
+func ScratchBytes() int { return int(C.scratch_bytes()) }
+
+// TrimScratch gives back what they keep, as when a phase of other shapes begins.
+func TrimScratch() { C.scratch_trim() }
 
 // Version is that of the ONNX Runtime library, such as "1.32.0".
 func Version() (string, error) {

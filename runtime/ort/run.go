@@ -33,11 +33,14 @@ func (s *Session) run(inputs, outputs map[string]*Tensor) error {
 	bind := func(infos []Info, tensors map[string]*Tensor) {
 		for _, info := range infos {
 			t := tensors[info.Name]
+			memory := s.host.memory
 			if t.buffer == nil {
 				pins.Pin(t.data)
+			} else {
+				memory = t.buffer.device.memory
 			}
 			native = append(native, C.bridge_tensor{data: t.data, bytes: C.size_t(t.bytes),
-				at: C.size_t(len(dims)), rank: C.size_t(len(t.Shape)), dtype: C.int32_t(t.DType)})
+				at: C.size_t(len(dims)), rank: C.size_t(len(t.Shape)), dtype: C.int32_t(t.DType), memory: memory})
 			dims = append(dims, t.Shape...)
 		}
 	}
@@ -53,7 +56,7 @@ func (s *Session) run(inputs, outputs map[string]*Tensor) error {
 	if s.closed {
 		return errClosed
 	}
-	err := check(C.bridge_run(&s.native, &native[0], (*C.int64_t)(&dims[0]), 0))
+	err := check(C.bridge_run(&s.native, &native[0], (*C.int64_t)(&dims[0])))
 	runtime.KeepAlive(inputs)
 	runtime.KeepAlive(outputs)
 	return err
@@ -93,7 +96,7 @@ func (i *Info) accepts(t *Tensor) error {
 		return fmt.Errorf("a tensor of %s is given, the model has %s", t.DType, i.DType)
 	}
 	fits := func(declared, given int64) bool { return declared < 0 || declared == given }
-	if len(t.Shape) != len(i.Shape) || !slices.EqualFunc(i.Shape, t.Shape, func(d, g int64) bool { return fits(d, g) }) {
+	if i.Shape != nil && !slices.EqualFunc(i.Shape, t.Shape, fits) {
 		return fmt.Errorf("a tensor of shape %v is given, the model has %v (-1: any)", t.Shape, i.Shape)
 	}
 	return nil

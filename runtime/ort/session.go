@@ -28,7 +28,7 @@ type Options struct {
 type Info struct {
 	Name  string
 	DType DType
-	Shape []int64 // -1 where symbolic
+	Shape []int64 // -1 where symbolic; nil where even the rank is unknown, empty for a scalar
 }
 
 // Session is an open model. Its methods may be called at the same time, except that Close waits for all Runs.
@@ -36,7 +36,7 @@ type Session struct {
 	name     string
 	inputs   []Info
 	outputs  []Info
-	device   Device
+	host     C.bridge_device
 	profiled bool
 
 	mu     sync.RWMutex // held for reading by each Run
@@ -55,20 +55,18 @@ func NewSession(model []byte, o Options) (*Session, error) {
 }
 
 func open(model []byte, o Options) (*Session, error) {
-	if err := load(); err != nil {
+	device, err := o.Device.open()
+	if err != nil {
 		return nil, err
 	}
 	if len(model) == 0 {
 		return nil, errors.New("the model is empty")
 	}
-	if o.Device.Kind != CPU {
-		return nil, fmt.Errorf("device %s: not supported yet", o.Device)
-	}
 	if o.Threads <= 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	s := &Session{name: o.Name, device: o.Device, profiled: o.Profile != ""}
-	native := C.bridge_options{name: C.CString(o.Name), threads: C.int(o.Threads), device: -1}
+	s := &Session{name: o.Name, host: C.bridge_host(), profiled: o.Profile != ""}
+	native := C.bridge_options{name: C.CString(o.Name), threads: C.int(o.Threads), provider: device.provider}
 	defer C.free(ptr(native.name))
 	if s.profiled {
 		native.profile = C.CString(o.Profile)
@@ -89,17 +87,11 @@ func (s *Session) describe() error {
 	n := int(s.native.inputs + s.native.outputs)
 	seen := map[string]bool{}
 	for i, name := range unsafe.Slice(s.native.names, n) {
-		info := Info{Name: C.GoString(name), Shape: make([]int64, 16)}
-		rank := C.size_t(len(info.Shape))
-		var t C.int32_t
-		if err := check(C.bridge_info(&s.native, C.size_t(i), &t, (*C.int64_t)(&info.Shape[0]), &rank)); err != nil {
-			return fmt.Errorf("read what %s is: %w", info.Name, err)
+		info, err := s.info(i)
+		if err != nil {
+			return fmt.Errorf("%s: %w", C.GoString(name), err)
 		}
-		info.DType = DType(t)
-		if info.DType.Size() == 0 || int(rank) > len(info.Shape) {
-			return fmt.Errorf("%s is no tensor of numbers with %d dims at most", info.Name, len(info.Shape))
-		}
-		info.Shape = info.Shape[:rank]
+		info.Name = C.GoString(name)
 		if seen[info.Name] {
 			return fmt.Errorf("%s is an input and an output: pass it through an Identity node", info.Name)
 		}
@@ -111,6 +103,25 @@ func (s *Session) describe() error {
 		}
 	}
 	return nil
+}
+
+const maxRank = 16
+
+func (s *Session) info(i int) (Info, error) {
+	var dims [maxRank]int64
+	var t C.int32_t
+	var rank C.int
+	if err := check(C.bridge_info(&s.native, C.size_t(i), &t, (*C.int64_t)(&dims[0]), maxRank, &rank)); err != nil {
+		return Info{}, fmt.Errorf("read its type: %w", err)
+	}
+	info := Info{DType: DType(t)}
+	if info.DType.Size() == 0 || rank > maxRank {
+		return Info{}, fmt.Errorf("it is no tensor of numbers with %d dims at most", maxRank)
+	}
+	if rank >= 0 {
+		info.Shape = append([]int64{}, dims[:rank]...)
+	}
+	return info, nil
 }
 
 // Inputs describes what a Run takes, in the model's order.

@@ -15,6 +15,7 @@ type Tensor struct {
 	bytes  int
 	data   unsafe.Pointer // never nil while open, so that empty tensors have an address too
 	buffer *Buffer        // nil over memory that the caller holds
+	offset int            // in the buffer
 	host   []byte         // keeps a Go slice alive; nil over a Buffer
 	closed bool
 }
@@ -33,7 +34,7 @@ func NewTensor(b *Buffer, offset int, t DType, shape ...int64) (*Tensor, error) 
 		return nil, fmt.Errorf("tensor %s%v over a buffer: %d bytes at offset %d do not fit its %d, or are not aligned",
 			t, shape, n, offset, b.bytes)
 	}
-	return &Tensor{DType: t, Shape: slices.Clone(shape), bytes: n, data: unsafe.Add(b.data, offset), buffer: b}, nil
+	return &Tensor{DType: t, Shape: slices.Clone(shape), bytes: n, data: unsafe.Add(b.data, offset), buffer: b, offset: offset}, nil
 }
 
 // HostTensor is a view of exactly the bytes of data: a Go slice, a mapped file, or C memory. Mapped and C memory must
@@ -91,19 +92,29 @@ func (t *Tensor) Bytes() []byte {
 
 // CopyFromHost fills the tensor with data of its size.
 func (t *Tensor) CopyFromHost(data []byte) error {
-	if err := t.copyable(data); err != nil {
+	err := t.copyable(data)
+	if err == nil && t.buffer == nil {
+		copy(t.Bytes(), data)
+	} else if err == nil && t.bytes > 0 {
+		err = t.buffer.copyIn(t.offset, data)
+	}
+	if err != nil {
 		return fmt.Errorf("copy to tensor %s%v: %w", t.DType, t.Shape, err)
 	}
-	copy(t.Bytes(), data)
 	return nil
 }
 
 // CopyToHost fills data, which has the tensor's size, from the tensor.
 func (t *Tensor) CopyToHost(data []byte) error {
-	if err := t.copyable(data); err != nil {
+	err := t.copyable(data)
+	if err == nil && t.buffer == nil {
+		copy(data, t.Bytes())
+	} else if err == nil && t.bytes > 0 {
+		err = t.buffer.copyOut(t.offset, data)
+	}
+	if err != nil {
 		return fmt.Errorf("copy from tensor %s%v: %w", t.DType, t.Shape, err)
 	}
-	copy(data, t.Bytes())
 	return nil
 }
 

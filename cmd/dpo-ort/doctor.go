@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+func newDoctor() *cobra.Command {
+	var model, device string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what works here and what is missing",
+		Long: `doctor looks for ONNX Runtime and the device, and with --model opens a model directory: its configuration, all its
+weights, and its tokenizer. The exit code is 1 where something is wrong.`,
+		Example: `  dpo-ort doctor
+  dpo-ort doctor --model models/llama`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			checks := []check{{"dpo-ort", func() (string, error) { return version() + ", " + runtime.Version(), nil }},
+				{"onnxruntime", ort.Version}, {"device", func() (string, error) { return checkDevice(device) }}}
+			if model != "" {
+				checks = append(checks, check{"model", func() (string, error) { return checkModel(model) }},
+					check{"tokenizer", func() (string, error) { return checkTokenizer(model) }})
+			}
+			return examine(cmd, checks)
+		},
+	}
+	cmd.Flags().StringVar(&model, "model", "", "Hugging Face directory to look at")
+	cmd.Flags().StringVar(&device, "device", "cpu", "device to look for: cpu, or cuda:0")
+	return cmd
+}
+
+// check is one thing that may be right or wrong.
+type check struct {
+	name string
+	look func() (string, error)
+}
+
+func examine(cmd *cobra.Command, checks []check) error {
+	var failed []error
+	for _, c := range checks {
+		found, err := c.look()
+		if err != nil {
+			found, failed = "wrong", append(failed, fmt.Errorf("%s: %w", c.name, err))
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%-12s %s\n", c.name, found)
+	}
+	return errors.Join(failed...)
+}
+
+func checkDevice(name string) (string, error) {
+	d, err := ort.ParseDevice(name)
+	if err != nil {
+		return "", err
+	}
+	b, err := d.Alloc(1 << 20)
+	if err != nil {
+		return "", err
+	}
+	b.Free()
+	return fmt.Sprintf("%s, %d cores", d, runtime.NumCPU()), nil
+}
+
+func checkModel(dir string) (string, error) {
+	m, err := models.Open(dir)
+	if err != nil {
+		return "", err
+	}
+	defer m.Close()
+	weights := m.WeightType()
+	if weights == "" {
+		weights = "weights of several types"
+	}
+	return fmt.Sprintf("%s, %d parameters, %s", m.Architecture, m.Parameters(), weights), nil
+}
+
+func checkTokenizer(dir string) (string, error) {
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		return "", err
+	}
+	defer t.Close()
+	eos := "no EOS token"
+	if id, text, ok := t.EOS(); ok {
+		eos = fmt.Sprintf("EOS %q (%d)", text, id)
+	}
+	return fmt.Sprintf("%d tokens, %s", t.VocabSize(), eos), nil
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpo-ort/dpo-ort/dpo"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
+	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+type exportFlags struct {
+	model, out, loss, optimizer, print string
+	rungs                              []string
+}
+
+func newExport() *cobra.Command {
+	var o exportFlags
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write a model's training graphs",
+		Long: `export writes the ONNX graphs that training runs: each stage forward and backward, the loss and the optimizer, with a
+manifest. They hold no weights. train exports by itself; this is for looking and reuse. Only config.json is read.`,
+		Example: `  dpo-ort export --model models/llama --out graphs
+  dpo-ort export --model models/llama --print block.stash.grad`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runExport(cmd, o) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.model, "model", "", "Hugging Face directory (its config.json)")
+	f.StringVar(&o.out, "out", "", "directory to write")
+	f.StringVar(&o.loss, "loss", "sigmoid", "loss: "+strings.Join(loss.Names(), ", "))
+	f.StringVar(&o.optimizer, "optimizer", "rmsprop", "optimizer: "+strings.Join(optim.Names(), ", "))
+	f.StringSliceVar(&o.rungs, "rung", []string{"stash", "probs", "recompute"}, "what layers keep: backward graphs to write")
+	f.StringVar(&o.print, "print", "", "write this graph as text to stdout")
+	return cmd
+}
+
+func runExport(cmd *cobra.Command, o exportFlags) error {
+	if o.model == "" || o.out == "" && o.print == "" {
+		return dpo.Usage("export needs --model, and --out or --print")
+	}
+	x := dpo.Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Loss: o.loss, Optimizer: o.optimizer}
+	for _, name := range o.rungs {
+		r, err := artifact.ParseRung(name)
+		if err != nil {
+			return dpo.Usage("%v", err)
+		}
+		x.Rungs = append(x.Rungs, r)
+	}
+	class, decoder, err := models.Describe(o.model)
+	if err != nil {
+		return err
+	}
+	a, err := dpo.NewArtifact(class, decoder, x)
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	if o.print != "" {
+		g, ok := a.Graphs[o.print]
+		if !ok {
+			return dpo.Usage("no graph %q: there are %s", o.print, strings.Join(slices.Sorted(maps.Keys(a.Graphs)), ", "))
+		}
+		fmt.Fprint(out, g)
+	}
+	if o.out == "" {
+		return nil
+	}
+	if err := a.Write(o.out); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Graphs)) {
+		g := a.Graphs[name]
+		fmt.Fprintf(out, "%-22s %4d nodes, %2d inputs, %2d outputs\n", name+".onnx", len(g.Nodes), len(g.Inputs), len(g.Outputs))
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+// Command dpo-ort aligns language models on preference data: it trains a policy by Direct Preference Optimization and
+// scores Parquet files with implicit rewards, on ONNX Runtime, without Python. Run dpo-ort --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpo-ort/dpo-ort/dpo"
+)
+
+// Exit codes.
+const (
+	exitFailed      = 1   // the data or the run
+	exitUsage       = 2   // the command line or the settings
+	exitInterrupted = 130 // stopped by a signal, state saved
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the whole program; what it returns is the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() { // a second signal ends the program at once
+		<-ctx.Done()
+		stop()
+	}()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "error: %v\n", err)
+	var usage *dpo.UsageError
+	switch {
+	case errors.Is(err, dpo.ErrInterrupted):
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dpo-ort",
+		Short: "Preference training of language models on ONNX Runtime, without Python",
+		Long: `dpo-ort trains a language model on preferences by Direct Preference Optimization (arXiv 2305.18290) and scores
+Parquet files with the implicit reward beta·(log pi(y|x) - log pi_ref(y|x)).
+
+Models are Hugging Face directories; data is Parquet, JSONL or JSON with the columns prompt, chosen, rejected, or
+prompt, completions, ranks. Results go to stdout, progress to stderr. Exit codes: 0, 1 data or run, 2 usage,
+130 interrupted and saved.`,
+		Example: `  dpo-ort train --model DIR --data pairs.parquet --out aligned
+  dpo-ort score --model aligned --ref DIR --data pairs.parquet --out scored.parquet`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return dpo.Usage("unknown command %q; dpo-ort --help lists them", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return dpo.Usage("%v; %s --help lists the flags", err, cmd.CommandPath())
+	})
+	root.AddCommand(newTrain(), newScore(), newExport(), newDoctor())
+	for _, cmd := range root.Commands() {
+		cmd.Args = noArgs
+	}
+	return root
+}
+
+// noArgs refuses words that are no flags: mostly a flag's value with a space too much.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return dpo.Usage("%s takes flags only, not %q; several files are given as --data a --data b or --data a,b", cmd.CommandPath(), args[0])
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/dpo-ort/dpo-ort/dpo"
+)
+
+// talk says how a command speaks.
+type talk struct {
+	json, quiet bool
+	format      string
+}
+
+func (t *talk) bind(f *pflag.FlagSet) {
+	f.BoolVar(&t.json, "json", false, "write the result to stdout as JSON")
+	f.BoolVar(&t.quiet, "quiet", false, "say nothing on stderr but errors")
+	f.StringVar(&t.format, "log-format", "text", "progress on stderr as text or json")
+}
+
+// progress shows events: a bar on a terminal, lines elsewhere.
+type progress struct {
+	talk
+	out     io.Writer
+	bar     *progressbar.ProgressBar // on a terminal, of the current phase
+	phase   string
+	started time.Time // the phase
+	last    time.Time // a line was written
+}
+
+// lineEvery is how often lines are written where there is no terminal.
+const lineEvery = 5 * time.Second
+
+func (t talk) progress(w io.Writer) *progress {
+	return &progress{talk: t, out: w}
+}
+
+// terminal reports whether w is one.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// say writes a line of talk.
+func (p *progress) say(format string, args ...any) {
+	if !p.quiet && p.format != "json" {
+		fmt.Fprintf(p.out, format, args...)
+	}
+}
+
+func (p *progress) show(e dpo.Event) {
+	if p.quiet {
+		return
+	}
+	if p.format == "json" {
+		_ = json.NewEncoder(p.out).Encode(e)
+		return
+	}
+	if e.Phase != p.phase {
+		p.end()
+		p.phase, p.started = e.Phase, time.Now()
+	}
+	if terminal(p.out) {
+		p.draw(e)
+		return
+	}
+	important := e.Evaluation != nil || e.Saved != "" || e.Done == e.Total || e.Done == 1
+	if important || time.Since(p.last) >= lineEvery {
+		p.last = time.Now()
+		fmt.Fprintln(p.out, p.line(e))
+	}
+}
+
+func (p *progress) draw(e dpo.Event) {
+	if e.Evaluation != nil || e.Saved != "" {
+		p.end()
+		fmt.Fprintln(p.out, p.line(e))
+		return
+	}
+	if p.bar == nil {
+		p.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetPredictTime(true),
+			progressbar.OptionShowCount(), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+	}
+	p.bar.Describe(e.Phase + measured(e))
+	_ = p.bar.Set(e.Done)
+}
+
+// end finishes the bar.
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+		p.bar, p.phase = nil, ""
+	}
+}
+
+// line tells of an event in one line.
+func (p *progress) line(e dpo.Event) string {
+	switch {
+	case e.Evaluation != nil:
+		v := e.Evaluation
+		return fmt.Sprintf("held out  after step %d: loss %.4f, accuracy %.4f, margin %.3f (%d groups)", v.Step, v.Loss, v.Accuracies, v.Margins, v.Groups)
+	case e.Saved != "":
+		return "saved     " + e.Saved
+	}
+	left := ""
+	if elapsed := time.Since(p.started).Seconds(); e.Done > 1 && e.Done < e.Total {
+		left = ", " + duration(elapsed/float64(e.Done-1)*float64(e.Total-e.Done)) + " left"
+	}
+	return fmt.Sprintf("%-9s %d/%d%s%s", e.Phase, e.Done, e.Total, measured(e), left)
+}
+
+func measured(e dpo.Event) string {
+	var parts []string
+	if m := e.Metrics; m != nil {
+		parts = append(parts, fmt.Sprintf("loss %.4f, accuracy %.2f, margin %.3f, norm %.2f, rate %.2g, %.0f tokens/s",
+			m.Loss, m.Accuracies, m.Margins, m.GradNorm, m.LearningRate, m.TokensPerSecond))
+	}
+	if parts == nil {
+		return ""
+	}
+	return "  " + strings.Join(parts, ", ")
+}
+
+// duration writes seconds as "1h02m" or "3m04s" or "5.6s".
+func duration(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%.1fs", seconds)
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The scripts in testdata drive the program as a user would. In them
+//
+//	exits N command...   runs a command that must end with exit code N; stdout and stderr then hold what it said
+//	$MODEL, $PAIRS, …    are the project's tiny model and preferences
+func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"dpo-ort": main}) }
+
+func TestScripts(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("MODEL", filepath.Join(root, "testdata/models/tiny-llama"))
+			env.Setenv("PAIRS", filepath.Join(root, "testdata/pref/tiny.pairs.jsonl"))
+			env.Setenv("PARQUET", filepath.Join(root, "testdata/pref/tiny.pairs.parquet"))
+			env.Setenv("RANKED", filepath.Join(root, "testdata/pref/tiny.ranked.jsonl"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "cut": cut},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits N command...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// cut keeps the first half of a file.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: cut FILE")
+	}
+	text := ts.ReadFile(args[0])
+	ts.Check(writeHalf(ts.MkAbs(args[0]), text))
+}
+
+func writeHalf(path, text string) error { return os.WriteFile(path, []byte(text[:len(text)/2]), 0o644) }

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/pflag"
+
+	"github.com/dpo-ort/dpo-ort/dpo"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
+	"github.com/dpo-ort/dpo-ort/dpo/optim"
+)
+
+// bindTrain declares train's settings as flags over c, whose values are their defaults.
+func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
+	f.StringVar(&c.Model, "model", c.Model, "Hugging Face directory of the model to train")
+	f.StringVar(&c.Ref, "ref", c.Ref, "directory of the reference (default: the model before its first step)")
+	f.StringSliceVar(&c.Data, "data", c.Data, "preference data: Parquet, JSONL or JSON files, globs or folders")
+	f.StringVar(&c.Out, "out", c.Out, "directory to write: the trained model, and the run under run/")
+
+	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Names(), ", "))
+	f.Float64Var(&c.Beta, "beta", c.Beta, "strength of the tie to the reference")
+	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong (cDPO), below 0.5")
+
+	f.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "optimizer: "+strings.Join(optim.Names(), ", "))
+	f.Float64Var(&c.LR, "lr", c.LR, "learning rate")
+	f.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "weight decay of matrices")
+	f.Float64Var(&c.MaxGradNorm, "max-grad-norm", c.MaxGradNorm, "clip the gradient to this norm; 0: do not")
+	f.StringVar(&c.Schedule, "schedule", c.Schedule, "learning rate after warm-up: "+strings.Join(optim.Schedules(), ", "))
+	f.IntVar(&c.Warmup, "warmup", c.Warmup, "steps of linear warm-up; -1: 150, or a tenth of the run where that is fewer")
+	f.StringVar(&c.WarmupRule, "warmup-rule", c.WarmupRule, "rate of warm-up step i: paper (i+1)/(warmup+1), or trl i/warmup")
+
+	f.IntVar(&c.Batch, "batch", c.Batch, "pairs (or groups) a step")
+	f.IntVar(&c.Epochs, "epochs", c.Epochs, "passes over the data")
+	f.IntVar(&c.Steps, "steps", c.Steps, "steps in all, instead of --epochs")
+	f.Int64Var(&c.Seed, "seed", c.Seed, "seed of the data's order")
+	f.BoolVar(&c.NoShuffle, "no-shuffle", c.NoShuffle, "take the data in its order")
+
+	f.IntVar(&c.MaxLength, "max-length", c.MaxLength, "most tokens of a prompt and its longest answer together")
+	f.IntVar(&c.MaxPromptLength, "max-prompt-length", c.MaxPromptLength, "what a prompt is cut to, from its start, where max-length is exceeded")
+	f.StringVar(&c.Truncate, "truncate", c.Truncate, "what exceeds max-length loses: prompt (its start, then the answers' ends) or end (as TRL)")
+	f.StringVar(&c.EOS, "eos", c.EOS, "end each answer with EOS (add), or take it as it is (keep)")
+
+	f.StringSliceVar(&c.EvalData, "eval-data", c.EvalData, "held-out preferences")
+	f.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "steps between evaluations; 0: after the last only")
+	f.IntVar(&c.SaveEvery, "save-every", c.SaveEvery, "steps between checkpoints; 0: after the last only")
+	f.StringVar(&c.SaveType, "save-type", c.SaveType, "type of the saved weights: float32, bfloat16 or source")
+
+	f.StringVar(&c.Rung, "rung", c.Rung, "what a layer keeps for its backward pass: stash (all), probs (all but attention probabilities), recompute (nothing)")
+	f.IntVar(&c.MicroBatch, "micro-batch", c.MicroBatch, "most pairs computed at once; 0: as many as make 4,096 tokens")
+	f.IntVar(&c.Threads, "threads", c.Threads, "threads of one operator; 0: one a core")
+	f.StringVar(&c.Device, "device", c.Device, "cpu, or cuda:0")
+	f.StringVar(&c.DType, "dtype", c.DType, "type to compute in: float32")
+}
+
+// trainSettings resolves the settings of a run: the preset's, overridden by the file's, overridden by flags.
+func trainSettings(flags *pflag.FlagSet, preset, file string) (dpo.Config, error) {
+	c, err := dpo.NewConfig(preset)
+	if err != nil {
+		return c, err
+	}
+	if file != "" {
+		if err := readSettings(file, &c); err != nil {
+			return c, err
+		}
+	}
+	return c, override(flags, &c)
+}
+
+// readSettings reads a YAML file whose keys are flags' names. Keys that mean nothing are refused.
+func readSettings(file string, c *dpo.Config) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return dpo.Usage("config: %v", err)
+	}
+	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
+		return dpo.Usage("config %s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	return nil
+}
+
+// override puts the flags that were given over c.
+func override(flags *pflag.FlagSet, c *dpo.Config) (err error) {
+	target := pflag.NewFlagSet("", pflag.ContinueOnError)
+	bindTrain(target, c)
+	flags.Visit(func(f *pflag.Flag) {
+		to := target.Lookup(f.Name)
+		if to == nil || err != nil {
+			return
+		}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			err = to.Value.(pflag.SliceValue).Replace(list.GetSlice())
+		} else {
+			err = to.Value.Set(f.Value.String())
+		}
+	})
+	return err
+}
+
+// resumedSettings are those that the run in out was begun with. Flags that say otherwise are refused.
+func resumedSettings(flags *pflag.FlagSet, out string) (c dpo.Config, err error) {
+	if out == "" {
+		return c, dpo.Usage("resume needs --out, the directory of the run to go on with")
+	}
+	file := filepath.Join(out, "run", "config.yaml")
+	if _, err := os.Stat(file); err != nil {
+		return c, fmt.Errorf("resume: %s holds no run (%w)", out, err)
+	}
+	if err := readSettings(file, &c); err != nil {
+		return c, err
+	}
+	c.Out = out
+	begun := c
+	if err := override(flags, &c); err != nil {
+		return c, err
+	}
+	if changed := differences(begun, c); changed != nil {
+		return c, dpo.Usage("resume with other settings than the run in %s began with: %s", out, strings.Join(changed, ", "))
+	}
+	return begun, nil
+}
+
+// differences lists the settings in which b is not a.
+func differences(a, b dpo.Config) (out []string) {
+	of, with := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
+	bindTrain(of, &a)
+	bindTrain(with, &b)
+	of.VisitAll(func(f *pflag.Flag) {
+		if was, is := f.Value.String(), with.Lookup(f.Name).Value.String(); was != is {
+			out = append(out, fmt.Sprintf("--%s %s (was %s)", f.Name, is, was))
+		}
+	})
+	return out
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
+	"github.com/dpo-ort/dpo-ort/dpo"
+)
+
+type trainFlags struct {
+	preset, config string
+	resume, dryRun bool
+	talk           talk
+}
+
+func newTrain() *cobra.Command {
+	var o trainFlags
+	cmd := &cobra.Command{
+		Use:   "train",
+		Short: "Train a model on preferences",
+		Long: `train aligns a model by Direct Preference Optimization on pairs (or, with --loss plackett_luce, rankings).
+
+The output is a Hugging Face directory that transformers opens as it is. Under run/ it keeps the settings, metrics.jsonl
+(one line a step, under TRL's names), dropped.jsonl (rows that could not be used, and why), checkpoints and the graphs.
+Ctrl-C finishes the step and saves; --resume goes on from there, to the same bits.
+
+Defaults are the DPO paper's (--preset paper); --preset trl has TRL's. --config takes a YAML file whose keys are the
+flags' names; flags override it.`,
+		Example: `  dpo-ort train --model models/llama --data pairs.parquet --out aligned
+  dpo-ort train --model models/llama --data 'prefs/*.jsonl' --eval-data test.jsonl --eval-every 50 --out aligned \
+      --beta 0.5 --optimizer adamw --lr 1e-4 --batch 32 --steps 120
+  dpo-ort train --resume --out aligned
+  dpo-ort train --config run.yaml --dry-run`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runTrain(cmd, o) },
+	}
+	shown, err := dpo.NewConfig("paper")
+	if err != nil {
+		panic(err) // the preset is ours
+	}
+	bindTrain(cmd.Flags(), &shown)
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.preset, "preset", "paper", "defaults: "+strings.Join(dpo.Presets(), " or "))
+	f.StringVar(&o.config, "config", "", "YAML file of settings")
+	f.BoolVar(&o.resume, "resume", false, "go on with the run in --out")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done: rows, tokens, memory, time")
+	o.talk.bind(f)
+	return cmd
+}
+
+func runTrain(cmd *cobra.Command, o trainFlags) (err error) {
+	out, _ := cmd.Flags().GetString("out")
+	var c dpo.Config
+	if o.resume {
+		c, err = resumedSettings(cmd.Flags(), out)
+	} else {
+		c, err = trainSettings(cmd.Flags(), o.preset, o.config)
+	}
+	if err == nil {
+		err = c.Check()
+	}
+	if err != nil {
+		return err
+	}
+	tok, err := tokenizer.Load(c.Model)
+	if err != nil {
+		return err
+	}
+	defer tok.Close()
+	trainer, err := dpo.NewTrainer(c, tok, o.resume)
+	if err != nil {
+		return err
+	}
+	defer trainer.Close()
+	plan, err := trainer.Plan(o.dryRun)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return o.talk.result(cmd.OutOrStdout(), plan, planText(plan))
+	}
+	progress := o.talk.progress(cmd.ErrOrStderr())
+	progress.say("%s", planText(plan))
+	for e, err := range trainer.Run(cmd.Context()) {
+		if err != nil {
+			progress.end()
+			return err
+		}
+		progress.show(e)
+	}
+	progress.end()
+	summary := trainer.Summary()
+	return o.talk.result(cmd.OutOrStdout(), summary, summaryText(c, summary))
+}
+
+func planText(p dpo.Plan) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "data      %d groups, %d tokens", p.Groups, p.Tokens)
+	if p.Dropped > 0 {
+		fmt.Fprintf(&b, ", %d rows dropped", p.Dropped)
+	}
+	if p.Truncated > 0 {
+		fmt.Fprintf(&b, ", %d cut", p.Truncated)
+	}
+	if p.BorderTokens > 0 {
+		fmt.Fprintf(&b, ", %d tokens span the border of prompt and answer", p.BorderTokens)
+	}
+	if p.EvalGroups > 0 {
+		fmt.Fprintf(&b, "; %d held out", p.EvalGroups)
+	}
+	fmt.Fprintf(&b, "\nsteps     %d (%d an epoch, %d micro-batches in the first)\n", p.Steps, p.StepsPerEpoch, p.MicroBatches)
+	m := p.Memory
+	fmt.Fprintf(&b, "memory    about %s: %d parameters %s, gradients %s, states %s, activations %s, head %s\n", size(m.Total()),
+		p.Parameters, size(m.Weights), size(m.Weights), size(m.Weights*int64(m.States)), size(m.Residuals), size(m.Head))
+	if p.Seconds > 0 {
+		fmt.Fprintf(&b, "time      about %s, by one micro-batch\n", duration(p.Seconds))
+	}
+	return b.String()
+}
+
+func summaryText(c dpo.Config, s dpo.Summary) string {
+	var b strings.Builder
+	if s.First != nil {
+		fmt.Fprintf(&b, "trained   steps %d to %d: loss %.4f to %.4f, accuracy %.2f to %.2f, margin %.3f to %.3f\n", s.First.Step, s.Last.Step,
+			s.First.Loss, s.Last.Loss, s.First.Accuracies, s.Last.Accuracies, s.First.Margins, s.Last.Margins)
+	}
+	if e := s.Evaluation; e != nil {
+		fmt.Fprintf(&b, "held out  %d groups: loss %.4f, accuracy %.4f, margin %.3f\n", e.Groups, e.Loss, e.Accuracies, e.Margins)
+	}
+	if s.Dropped > 0 {
+		fmt.Fprintf(&b, "dropped   %d rows, listed in %s\n", s.Dropped, filepath.Join(c.Out, "run", "dropped.jsonl"))
+	}
+	if c.SaveType != "float32" {
+		fmt.Fprintf(&b, "saved as  %s: %.1f%% of the changed weights keep a change\n", c.SaveType, 100*s.UpdateKept)
+	}
+	fmt.Fprintf(&b, "model     %s\n", c.Out)
+	return b.String()
+}
+
+// result writes a command's result to stdout.
+func (t talk) result(w io.Writer, value any, text string) error {
+	if t.json {
+		return json.NewEncoder(w).Encode(value)
+	}
+	_, err := fmt.Fprint(w, text)
+	return err
+}
+
+func size(bytes int64) string {
+	switch {
+	case bytes >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+	case bytes >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f KiB", float64(bytes)/(1<<10))
+}

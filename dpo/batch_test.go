@@ -1,0 +1,134 @@
+package dpo
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// toy has the shape of a decoder, for layouts.
+var toy = models.Decoder{Vocab: 50, Heads: 4, KVHeads: 2, HeadDim: 8, Rope: models.Rope{Type: "default", Dim: 8, Theta: 10000, InvFreq: []float64{1, .1, .01, .001}}}
+
+func int64s(a engine.Array) []int64 {
+	out := make([]int64, len(a.Data)/8)
+	for i := range out {
+		out[i] = int64(binary.LittleEndian.Uint64(a.Data[8*i:]))
+	}
+	return out
+}
+
+func float32s(a engine.Array) []float32 {
+	out := make([]float32, len(a.Data)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(a.Data[4*i:]))
+	}
+	return out
+}
+
+func drawGroups(t *rapid.T) []datasets.Example {
+	K := rapid.IntRange(1, 3).Draw(t, "K")
+	var groups []datasets.Example
+	for range rapid.IntRange(1, 5).Draw(t, "G") {
+		groups = append(groups, drawExample(t, K, toy.Vocab))
+	}
+	return groups
+}
+
+// A mask of −∞ gives NaN where a row is hidden whole, so no input may hold anything but numbers.
+func TestBatchesAreFinite(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		for name, a := range newBatch(toy, onnx.Float32, drawGroups(t)).Inputs {
+			if a.Type != onnx.Float32 {
+				continue
+			}
+			for i, x := range float32s(a) {
+				if x-x != 0 {
+					t.Fatalf("input %s holds %v at %d", name, x, i)
+				}
+			}
+		}
+	})
+}
+
+// attended lists the tokens that one packed row's query sees, by following the layout's indices and masks.
+func attended(b *engine.Batch, row int64) map[int64]bool {
+	G, K, P, C := b.Sizes["G"], b.Sizes["K"], b.Sizes["P"], b.Sizes["C"]
+	promptRows, completionRows := int64s(b.Inputs["prompt_rows"]), int64s(b.Inputs["completion_rows"])
+	slot := int64s(b.Inputs["attention_rows"])[row]
+	seen := map[int64]bool{}
+	if slot < G*P {
+		mask := float32s(b.Inputs["prompt_mask"])
+		for key := range P {
+			if mask[slot%P*P+key] == 0 {
+				seen[promptRows[slot/P*P+key]] = true
+			}
+		}
+		return seen
+	}
+	slot -= G * P
+	g, c := slot/(K*C), slot%C
+	q := int64(toy.Heads / toy.KVHeads)
+	mask := float32s(b.Inputs["completion_mask"])[(g*q*C+c)*(P+C):]
+	for key := range P + C {
+		switch {
+		case mask[key] != 0:
+		case key < P:
+			seen[promptRows[g*P+key]] = true
+		default:
+			seen[completionRows[slot/C*C+key-P]] = true
+		}
+	}
+	return seen
+}
+
+// Each token sees its prompt and what came before it in its own answer, and nothing else: checked token by token
+// against the groups as separate sequences.
+func TestLayoutEqualsSeparateSequences(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		groups := drawGroups(t)
+		b := newBatch(toy, onnx.Float32, groups)
+		ids, rows, targets, owner := int64s(b.Inputs["ids"]), int64s(b.Inputs["rows"]), int64s(b.Inputs["targets"]), int64s(b.Inputs["sequence"])
+		r := 0
+		for g, x := range groups {
+			for k, c := range x.Completions {
+				sequence := append(append([]int32{}, x.Prompt...), c.IDs...)
+				first := len(x.Prompt) + c.Start
+				for at := max(first, 1); at < len(sequence); at++ {
+					if targets[r] != int64(sequence[at]) || owner[r] != int64(g*len(x.Completions)+k) {
+						t.Fatalf("group %d answer %d token %d: target %d of sequence %d", g, k, at, targets[r], owner[r])
+					}
+					seen := attended(b, rows[r])
+					if ids[rows[r]] != int64(sequence[at-1]) || len(seen) != at {
+						t.Fatalf("group %d answer %d token %d is predicted by token %d seeing %d of %d tokens", g, k, at, ids[rows[r]], len(seen), at)
+					}
+					r++
+				}
+			}
+		}
+		if r != len(rows) {
+			t.Fatalf("%d rows are scored, %d should be", len(rows), r)
+		}
+	})
+}
+
+// The slots invert the gathers: each packed row's slot holds it, and no padding slot is any row's.
+func TestSlotsInvertRows(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBatch(toy, onnx.Float32, drawGroups(t))
+		for _, pair := range [][2]string{{"prompt_rows", "prompt_slots"}, {"completion_rows", "completion_slots"}, {"attention_slots", "attention_rows"}} {
+			rows, slots := int64s(b.Inputs[pair[0]]), int64s(b.Inputs[pair[1]])
+			for row, slot := range slots {
+				if slot < int64(len(rows)) && rows[slot] != int64(row) {
+					t.Fatalf("%s[%d] is %d, whose %s is %d", pair[1], row, slot, pair[0], rows[slot])
+				}
+			}
+		}
+	})
+}

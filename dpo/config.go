@@ -1,0 +1,137 @@
+package dpo
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
+	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// Config is everything a training run depends on. The YAML keys are the names of the program's flags.
+type Config struct {
+	Model string   `yaml:"model"`
+	Ref   string   `yaml:"ref,omitempty"` // "" means the model as it is before the first step
+	Data  []string `yaml:"data"`
+	Out   string   `yaml:"out"`
+
+	Loss           string  `yaml:"loss"`
+	Beta           float64 `yaml:"beta"`
+	LabelSmoothing float64 `yaml:"label-smoothing"`
+
+	Optimizer   string  `yaml:"optimizer"`
+	LR          float64 `yaml:"lr"`
+	WeightDecay float64 `yaml:"weight-decay"`
+	MaxGradNorm float64 `yaml:"max-grad-norm"` // 0 turns clipping off
+	Schedule    string  `yaml:"schedule"`
+	Warmup      int     `yaml:"warmup"`      // steps; −1 means 150, or a tenth of the run where that is fewer
+	WarmupRule  string  `yaml:"warmup-rule"` // "paper" or "trl": see optim.WarmupRule
+
+	Batch     int   `yaml:"batch"` // groups a step
+	Epochs    int   `yaml:"epochs"`
+	Steps     int   `yaml:"steps,omitempty"` // 0 means what epochs come to
+	Seed      int64 `yaml:"seed"`
+	NoShuffle bool  `yaml:"no-shuffle"`
+
+	MaxLength       int    `yaml:"max-length"`
+	MaxPromptLength int    `yaml:"max-prompt-length"`
+	Truncate        string `yaml:"truncate"` // "prompt" cuts the prompt's start first, "end" keeps the start of the whole
+	EOS             string `yaml:"eos"`      // "add" or "keep"
+
+	EvalData  []string `yaml:"eval-data,omitempty"`
+	EvalEvery int      `yaml:"eval-every"` // steps; 0 means only at the end
+	SaveEvery int      `yaml:"save-every"` // steps; 0 means only at the end
+	SaveType  string   `yaml:"save-type"`  // float32, bfloat16 or source
+
+	Rung       string `yaml:"rung"`
+	MicroBatch int    `yaml:"micro-batch"` // groups at most; 0 means as many as MicroTokens allows
+	Threads    int    `yaml:"threads"`     // 0 means one a core
+	Device     string `yaml:"device"`
+	DType      string `yaml:"dtype"`
+}
+
+// MicroTokens bounds a micro-batch's padded tokens.
+const MicroTokens = 4096
+
+// presets set hyper-parameters; the names of losses mean the same under each.
+var presets = map[string]func(*Config){
+	"paper": func(*Config) {},
+	"trl": func(c *Config) {
+		c.Optimizer, c.MaxGradNorm, c.Schedule, c.Warmup, c.WarmupRule = "adamw", 1, "linear", 0, "trl"
+		c.MaxLength, c.Truncate, c.Batch, c.Epochs = 1024, "end", 8, 3
+	},
+}
+
+// Presets lists the names of presets.
+func Presets() []string { return []string{"paper", "trl"} }
+
+// NewConfig gives a preset's defaults: "paper" has those of App. B of the DPO paper and of its code.
+func NewConfig(preset string) (Config, error) {
+	c := Config{
+		Loss: "sigmoid", Beta: 0.1, Optimizer: "rmsprop", LR: 1e-6, MaxGradNorm: 10,
+		Schedule: "constant", Warmup: -1, WarmupRule: "paper", Batch: 64, Epochs: 1,
+		MaxLength: 512, MaxPromptLength: 256, Truncate: "prompt", EOS: "add",
+		SaveEvery: 100, SaveType: "float32", Rung: string(artifact.Stash), Device: "cpu", DType: "float32",
+	}
+	set, ok := presets[preset]
+	if !ok {
+		return c, Usage("unknown preset %q: %s are known", preset, strings.Join(Presets(), " and "))
+	}
+	set(&c)
+	return c, nil
+}
+
+// Check reports all settings that make no sense, by the names of their flags.
+func (c Config) Check() error {
+	var wrong []string
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			wrong = append(wrong, fmt.Sprintf(format, args...))
+		}
+	}
+	refuse(c.Model == "", "model is missing: name a Hugging Face model directory")
+	refuse(len(c.Data) == 0, "data is missing: name a Parquet or JSONL file of pairs")
+	refuse(c.Out == "", "out is missing: name the directory to write")
+	refuse(!(c.Beta > 0), "beta must be positive, it is %v", c.Beta)
+	refuse(!(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5), "label-smoothing must lie in [0, 0.5), it is %v", c.LabelSmoothing)
+	refuse(!(c.LR >= 0), "lr must not be negative, it is %v", c.LR)
+	refuse(!(c.WeightDecay >= 0), "weight-decay must not be negative, it is %v", c.WeightDecay)
+	refuse(!(c.MaxGradNorm >= 0), "max-grad-norm must not be negative, it is %v (0 turns clipping off)", c.MaxGradNorm)
+	refuse(c.Batch < 1, "batch must be at least 1, it is %d", c.Batch)
+	refuse(c.Steps < 0 || c.Steps == 0 && c.Epochs < 1, "epochs must be at least 1, or steps be given")
+	refuse(c.MaxLength < 2, "max-length must be at least 2, it is %d", c.MaxLength)
+	refuse(c.MaxPromptLength < 1, "max-prompt-length must be at least 1, it is %d", c.MaxPromptLength)
+	refuse(c.MaxPromptLength >= c.MaxLength, "max-prompt-length %d leaves no room below max-length %d", c.MaxPromptLength, c.MaxLength)
+	refuse(c.MicroBatch < 0 || c.Threads < 0 || c.EvalEvery < 0 || c.SaveEvery < 0,
+		"micro-batch, threads, eval-every and save-every must not be negative")
+	one := func(flag, value string, of []string) {
+		refuse(!slices.Contains(of, value), "%s must be one of %s, it is %q", flag, strings.Join(of, ", "), value)
+	}
+	one("loss", c.Loss, loss.Names())
+	one("optimizer", c.Optimizer, optim.Names())
+	one("schedule", c.Schedule, optim.Schedules())
+	one("warmup-rule", c.WarmupRule, []string{"paper", "trl"})
+	one("truncate", c.Truncate, []string{"prompt", "end"})
+	one("eos", c.EOS, []string{"add", "keep"})
+	one("save-type", c.SaveType, []string{"float32", "bfloat16", "source"})
+	one("rung", c.Rung, []string{"stash", "probs", "recompute"})
+	one("dtype", c.DType, []string{"float32"})
+	if _, err := ort.ParseDevice(c.Device); err != nil {
+		wrong = append(wrong, "device: "+err.Error())
+	}
+	if wrong != nil {
+		return Usage("%s", strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// UsageError is a setting that makes no sense, as opposed to data or a run that went wrong.
+type UsageError struct{ text string }
+
+func (e *UsageError) Error() string { return e.text }
+
+// Usage makes a UsageError.
+func Usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }

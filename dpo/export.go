@@ -1,0 +1,166 @@
+package dpo
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
+	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/autodiff"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// Export says which graphs of a model to make.
+type Export struct {
+	Types     models.Types
+	Loss      string          // with its gradient; "" for none
+	Optimizer string          // "" for none
+	Rungs     []artifact.Rung // whose backward graphs to make; none for scoring only
+}
+
+// lossGraph is the artifact's name for the loss.
+const lossGraph = "loss"
+
+// NewArtifact makes the graphs of a model of this architecture and shape.
+func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Artifact, error) {
+	rotary, err := json.Marshal(d.Rope)
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	graphs, err := d.Graphs(x.Types)
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	a := &artifact.Artifact{
+		Graphs: graphs,
+		Manifest: artifact.Manifest{
+			Architecture: architecture,
+			Compute:      x.Types.Compute.String(), Weights: x.Types.Weights.String(),
+			Dims: map[string]int64{"vocab": int64(d.Vocab), "hidden": int64(d.Hidden), "intermediate": int64(d.Intermediate),
+				"layers": int64(d.Layers), "heads": int64(d.Heads), "kv_heads": int64(d.KVHeads), "head_dim": int64(d.HeadDim)},
+			Rotary:  rotary,
+			Aliases: map[string]map[string]string{models.HeadGraph: {"logps": "acc.logps"}},
+			Loss:    x.Loss, Optimizer: x.Optimizer,
+		},
+	}
+	for _, s := range d.Stages() {
+		a.Stages = append(a.Stages, stage(s, graphs[s.Graph]))
+	}
+	if err := differentiate(a, x.Rungs); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	if err := addMethod(a, x); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	return a, a.Verify()
+}
+
+// stage splits a graph's inputs into parameters and the rest.
+func stage(s models.Stage, g *onnx.Graph) artifact.Stage {
+	out := artifact.Stage{Name: s.Name, Graph: s.Graph, Params: map[string]artifact.Param{}}
+	for _, p := range s.Params {
+		out.Params[p.Input] = artifact.Param{Tensor: p.Tensor}
+	}
+	for _, in := range g.Inputs {
+		if _, isParam := out.Params[in.Name]; !isParam {
+			out.Inputs = append(out.Inputs, in.Name)
+		}
+	}
+	return out
+}
+
+// differentiate adds each stage graph's forward and backward graphs for the rungs. The embedding has nothing to keep,
+// and the head recomputes its logits but not their log-sum-exp.
+func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
+	done := map[string]bool{}
+	for _, s := range a.Stages {
+		if done[s.Graph] || len(rungs) == 0 {
+			continue
+		}
+		done[s.Graph] = true
+		params := slices.Sorted(maps.Keys(s.Params))
+		g, spec := a.Graphs[s.Graph], autodiff.Spec{Outputs: []string{"y"}, Wrt: params, Accumulate: params}
+		apply := rungs
+		switch s.Graph {
+		case models.EmbedGraph:
+			apply = []artifact.Rung{artifact.Recompute}
+		case models.HeadGraph:
+			apply = []artifact.Rung{artifact.Recompute}
+			spec.Outputs, spec.Keep = []string{"logps"}, []string{"lse"}
+			spec.Wrt, spec.Accumulate = append(params, "x"), append(params, "x")
+		default:
+			spec.Wrt = append(slices.Clone(params), "x")
+		}
+		for _, r := range apply {
+			spec.Rung = autodiff.Rung(r)
+			pair, err := autodiff.Split(g, spec)
+			if err != nil {
+				return fmt.Errorf("gradient of graph %s: %w", s.Graph, err)
+			}
+			if r != artifact.Recompute {
+				a.Graphs[r.Forward(s.Graph)] = pair.Forward
+			}
+			a.Graphs[r.Backward(s.Graph)] = pair.Backward
+			a.Aliases[r.Backward(s.Graph)] = accumulated(spec.Accumulate)
+		}
+	}
+	return nil
+}
+
+// accumulated pairs each gradient that is added to with the input it is added to.
+func accumulated(names []string) map[string]string {
+	aliases := map[string]string{}
+	for _, name := range names {
+		aliases[autodiff.GradientName(name)] = "acc." + name
+	}
+	return aliases
+}
+
+// lossWithGradient adds the output dlogps [G,K], the gradient of the loss by the policy's log-probabilities.
+func lossWithGradient(l *loss.Loss) (*onnx.Graph, error) {
+	g, err := loss.Graph(l, onnx.Float64)
+	if err != nil {
+		return nil, err
+	}
+	return onnx.Extend(g, func(b *onnx.Builder) {
+		one, err := onnx.FloatTensor(onnx.Float64, []float64{1})
+		if err != nil {
+			b.Fail("%w", err)
+		}
+		grads, err := autodiff.Gradient(b, []*onnx.Value{g.Output("loss")}, []*onnx.Value{b.Constant(one)}, []*onnx.Value{g.Input("policy_logps")})
+		if err != nil {
+			b.Fail("%w", err)
+		}
+		b.Output("dlogps", grads[0])
+	})
+}
+
+func addMethod(a *artifact.Artifact, x Export) (err error) {
+	if x.Loss != "" {
+		l, err := loss.Lookup(x.Loss)
+		if err != nil {
+			return err
+		}
+		if a.Graphs[lossGraph], err = lossWithGradient(l); err != nil {
+			return err
+		}
+	}
+	if x.Optimizer == "" {
+		return nil
+	}
+	o, err := optim.Lookup(x.Optimizer)
+	if err != nil {
+		return err
+	}
+	if a.Graphs[engine.OptimizerGraph], err = o.Graph(x.Types.Weights); err != nil {
+		return err
+	}
+	a.Aliases[engine.OptimizerGraph] = o.Aliases
+	a.Graphs[engine.NormGraph], err = optim.Norm(x.Types.Weights)
+	return err
+}

@@ -1,0 +1,149 @@
+// Package loss holds the losses, as graphs from log-probs of whole completions to a number per group. A group is a prompt
+// with K completions, the best first. With the implicit rewards
+//
+//	r = β (log π(y|x) − log π_ref(y|x))                       (arXiv 2305.18290, Section 4)
+//
+// a loss's graph has, for G groups,
+//
+//	inputs   policy_logps, reference_logps, lengths, mask [G,K]   sums of log-probs over a completion's scored tokens, how many
+//	         they are, and 1 for a completion or 0 for padding
+//	         margin, weight [G]                                   by how much the first should win; the group's share of loss
+//	         scalars such as beta, of rank 0
+//	outputs  loss [1]                                             Σ weight · losses
+//	         losses [G], rewards [G,K]
+//
+// of which it has only those inputs that it uses. The gradient is not part of it: whoever trains differentiates the graph.
+//
+// Each loss is one file that cites its paper and registers itself. Graphs consist of operators that ONNX Runtime has in
+// float64, and never exponentiate a positive number.
+package loss
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// Loss is a function of a group's log-probs.
+type Loss struct {
+	Name    string
+	Paper   string   // where it comes from
+	Scalars []Scalar // its settings, graph inputs of rank 0
+	Pairs   bool     // defined for two completions only
+
+	// losses gives the loss of each group, [G].
+	losses func(f formula, in inputs) *onnx.Value
+}
+
+// Scalar is a setting of a loss.
+type Scalar struct {
+	Name    string
+	Default float64
+}
+
+var beta = Scalar{"beta", 0.1}
+
+// inputs are what a loss is a function of.
+type inputs struct {
+	rewards, lengths, mask *onnx.Value // [G,K]
+	margin                 *onnx.Value // [G]
+	scalars                map[string]*onnx.Value
+}
+
+var registry = map[string]*Loss{}
+
+// register adds a loss. Each file calls it from init.
+func register(l Loss) {
+	if _, twice := registry[l.Name]; twice {
+		panic("two losses named " + l.Name)
+	}
+	registry[l.Name] = &l
+}
+
+// Names lists the losses, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(registry)) }
+
+// Lookup finds a loss by name.
+func Lookup(name string) (*Loss, error) {
+	if l, ok := registry[name]; ok {
+		return l, nil
+	}
+	return nil, fmt.Errorf("unknown loss %q: %s are known", name, strings.Join(Names(), ", "))
+}
+
+// Check reports whether the loss is defined for groups of k completions.
+func (l *Loss) Check(k int) error {
+	switch {
+	case k < 2:
+		return fmt.Errorf("loss %s compares completions, there are %d", l.Name, k)
+	case l.Pairs && k != 2:
+		return fmt.Errorf("loss %s compares two completions, there are %d: plackett_luce takes a ranking", l.Name, k)
+	}
+	return nil
+}
+
+// Takes reports whether the loss has that setting.
+func (l *Loss) Takes(scalar string) bool {
+	return slices.ContainsFunc(l.Scalars, func(s Scalar) bool { return s.Name == scalar })
+}
+
+// Graph makes the loss's graph in element type t.
+func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
+	groups, completions := onnx.Sym("G"), onnx.Sym("K")
+	if l.Pairs {
+		completions = onnx.Const(2)
+	}
+	return onnx.Build("loss", func(b *onnx.Builder) {
+		f := formula{b, t}
+		policy := b.Input("policy_logps", t, groups, completions)
+		reference := b.Input("reference_logps", t, groups, completions)
+		in := inputs{lengths: b.Input("lengths", t, groups, completions), mask: b.Input("mask", t, groups, completions),
+			margin: b.Input("margin", t, groups), scalars: map[string]*onnx.Value{}}
+		weight := b.Input("weight", t, groups)
+		for _, s := range append([]Scalar{beta}, l.Scalars...) {
+			if in.scalars[s.Name] == nil {
+				in.scalars[s.Name] = b.Input(s.Name, t)
+			}
+		}
+		in.rewards = f.mul(in.scalars["beta"], f.sub(policy, reference))
+		losses := l.losses(f, in)
+		b.Output("loss", f.Op("ReduceSum", []*onnx.Value{f.mul(weight, losses), f.Ints(0)}, onnx.Attrs{"keepdims": 1}))
+		b.Output("losses", losses)
+		b.Output("rewards", in.rewards)
+		dropUnused(b.Graph())
+	})
+}
+
+// dropUnused removes the inputs that no node reads.
+func dropUnused(g *onnx.Graph) {
+	g.Inputs = slices.DeleteFunc(g.Inputs, func(in *onnx.Value) bool {
+		return !slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return slices.Contains(n.Inputs, in) })
+	})
+}
+
+// formula is a builder whose methods read as what they compute. Numbers are constants of type t.
+type formula struct {
+	*onnx.Builder
+	t onnx.DType
+}
+
+func (f formula) add(x, y *onnx.Value) *onnx.Value { return f.Op("Add", []*onnx.Value{x, y}, nil) }
+func (f formula) sub(x, y *onnx.Value) *onnx.Value { return f.Op("Sub", []*onnx.Value{x, y}, nil) }
+func (f formula) mul(x, y *onnx.Value) *onnx.Value { return f.Op("Mul", []*onnx.Value{x, y}, nil) }
+
+// sum adds up over the completions: [G,K] → [G].
+func (f formula) sum(x *onnx.Value) *onnx.Value {
+	return f.Op("ReduceSum", []*onnx.Value{x, f.Ints(1)}, onnx.Attrs{"keepdims": 0})
+}
+
+// column makes [G,K] into [G,K,1], and row into [G,1,K].
+func (f formula) column(x *onnx.Value) *onnx.Value {
+	return f.Op("Unsqueeze", []*onnx.Value{x, f.Ints(2)}, nil)
+}
+
+func (f formula) row(x *onnx.Value) *onnx.Value {
+	return f.Op("Unsqueeze", []*onnx.Value{x, f.Ints(1)}, nil)
+}

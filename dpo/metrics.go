@@ -1,0 +1,141 @@
+package dpo
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+)
+
+// Metrics are what a step or an evaluation measured, under TRL's names in metrics.jsonl.
+type Metrics struct {
+	Step         int     `json:"step"` // steps done
+	Epoch        float64 `json:"epoch"`
+	Preferences          // of the groups before this step's update
+	GradNorm     float64 `json:"grad_norm"` // before clipping
+	LearningRate float64 `json:"learning_rate"`
+	NumTokens    int64   `json:"num_tokens"` // so far, prompts counted once a completion
+
+	StepSeconds      float64 `json:"step_seconds"`
+	TokensPerSecond  float64 `json:"tokens_per_second"`
+	PeakMemoryBytes  int64   `json:"peak_memory_bytes"`
+	RowsDropped      int     `json:"rows_dropped"`
+	RowsTruncated    int     `json:"rows_truncated"`
+	ReferenceSeconds float64 `json:"reference_seconds,omitempty"` // with the first step
+}
+
+// Preferences sum up how a model's implicit rewards r̂ order groups: means over groups. In a ranked group "chosen" is
+// the best answer, "rejected" the worst, and accuracies counts each pair of answers.
+type Preferences struct {
+	Loss          float64 `json:"loss"`
+	Chosen        float64 `json:"rewards/chosen"`
+	Rejected      float64 `json:"rewards/rejected"`
+	Accuracies    float64 `json:"rewards/accuracies"` // share of pairs with r̂(better) > r̂(worse)
+	Margins       float64 `json:"rewards/margins"`
+	ChosenLogps   float64 `json:"logps/chosen"`
+	RejectedLogps float64 `json:"logps/rejected"`
+}
+
+// add takes in one micro-batch of groups of K completions whose weights are 1/total: policy and rewards are [G,K].
+func (p *Preferences) add(lossSum float64, policy, rewards []float64, K int, total float64) {
+	p.Loss += lossSum
+	for at := 0; at < len(rewards); at += K {
+		r, logps := rewards[at:at+K], policy[at:at+K]
+		p.Chosen += r[0] / total
+		p.Rejected += r[K-1] / total
+		p.Margins += (r[0] - r[K-1]) / total
+		p.ChosenLogps += logps[0] / total
+		p.RejectedLogps += logps[K-1] / total
+		p.Accuracies += ordered(r) / total
+	}
+}
+
+// ordered is the share of pairs whose better answer has the higher reward.
+func ordered(rewards []float64) float64 {
+	right, pairs := 0.0, 0.0
+	for i, better := range rewards {
+		for _, worse := range rewards[i+1:] {
+			pairs++
+			if better > worse {
+				right++
+			}
+		}
+	}
+	return right / pairs
+}
+
+func (p Preferences) finite() bool {
+	sum := p.Loss + p.ChosenLogps + p.RejectedLogps
+	return !math.IsNaN(sum) && !math.IsInf(sum, 0)
+}
+
+// Evaluation is what held-out data measured.
+type Evaluation struct {
+	Step int
+	Preferences
+	Groups  int
+	Seconds float64
+}
+
+// MarshalJSON writes the names of Preferences with "eval_" before them.
+func (e Evaluation) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal(e.Preferences)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]float64{}
+	if err := json.Unmarshal(text, &values); err != nil {
+		return nil, err
+	}
+	line := map[string]float64{"step": float64(e.Step), "eval_groups": float64(e.Groups), "eval_seconds": e.Seconds}
+	for name, v := range values {
+		line["eval_"+name] = v
+	}
+	return json.Marshal(line)
+}
+
+// tokens counts a group's tokens as TRL does: the prompt once for each completion.
+func tokens(x datasets.Example) int64 {
+	n := 0
+	for _, c := range x.Completions {
+		n += len(x.Prompt) + len(c.IDs)
+	}
+	return int64(n)
+}
+
+// metricsFile appends lines to run/metrics.jsonl.
+type metricsFile struct{ file *os.File }
+
+// openMetrics cuts the file at the length it had when the state to go on from was saved.
+func openMetrics(path string, length int64) (*metricsFile, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(length); err != nil {
+		f.Close()
+		return nil, err
+	}
+	_, err = f.Seek(length, 0)
+	return &metricsFile{f}, err
+}
+
+func (m *metricsFile) write(line any) error {
+	text, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	_, err = m.file.Write(append(text, '\n'))
+	return err
+}
+
+// length is where the next line starts, once all before it is on the disk.
+func (m *metricsFile) length() (int64, error) {
+	if err := m.file.Sync(); err != nil {
+		return 0, err
+	}
+	return m.file.Seek(0, 1)
+}
+
+func (m *metricsFile) close() error { return m.file.Close() }

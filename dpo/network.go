@@ -1,0 +1,124 @@
+package dpo
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// network is a model with the engine that runs it and the weights it runs with.
+type network struct {
+	model   *models.Model
+	compute onnx.DType
+	engine  *engine.Engine
+	weights *engine.Weights
+}
+
+// storedTypes are the graph types of weights as they lie in files.
+var storedTypes = map[string]onnx.DType{"F32": onnx.Float32, "F16": onnx.Float16, "BF16": onnx.BFloat16}
+
+// openFrozen opens a model to be scored with: its weights stay mapped from the files, in the type they have there.
+func openFrozen(dir string, o engine.Options) (n *network, err error) {
+	n = &network{compute: onnx.Float32}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if n.model, err = models.Open(dir); err != nil {
+		return n, err
+	}
+	stored, uniform := storedTypes[n.model.WeightType()]
+	if !uniform {
+		stored = onnx.Float32
+	}
+	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, Export{Types: models.Types{Compute: n.compute, Weights: stored}})
+	if err != nil {
+		return n, err
+	}
+	if n.engine, err = engine.New(a, o); err != nil {
+		return n, err
+	}
+	if uniform && o.Device.Kind == ort.CPU {
+		n.weights, err = n.engine.Map(n.model.Weights)
+	} else {
+		n.weights, err = n.engine.Load(n.model.Weights)
+	}
+	return n, err
+}
+
+// openPolicy opens a model to be trained with an artifact's graphs.
+func openPolicy(m *models.Model, a *artifact.Artifact, o engine.Options) (n *network, err error) {
+	n = &network{model: m}
+	if n.compute, err = onnx.ParseDType(a.Compute); err != nil {
+		return n, err
+	}
+	if n.engine, err = engine.New(a, o); err != nil {
+		return n, err
+	}
+	n.weights, err = n.engine.Load(m.Weights)
+	return n, err
+}
+
+// batch lays out groups of one K.
+func (n *network) batch(groups []datasets.Example) *engine.Batch {
+	return newBatch(n.model.Decoder, n.compute, groups)
+}
+
+// logps scores groups of one K: [G·K].
+func (n *network) logps(groups []datasets.Example) ([]float64, error) {
+	pass, err := n.engine.Score(n.weights, n.batch(groups))
+	if err != nil {
+		return nil, err
+	}
+	return pass.LogProbs, nil
+}
+
+func (n *network) close() error {
+	var errs []error
+	if n.weights != nil {
+		errs = append(errs, n.weights.Close())
+	}
+	if n.engine != nil {
+		errs = append(errs, n.engine.Close())
+	}
+	if n.model != nil {
+		errs = append(errs, n.model.Close())
+	}
+	*n = network{}
+	return errors.Join(errs...)
+}
+
+// weightsDigest is the SHA-256 of a model's tensors as they are stored.
+func weightsDigest(m *models.Model) (string, error) {
+	h := sha256.New()
+	for _, name := range m.Tensors() {
+		t, err := m.Weights.Tensor(name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %s %v\n", name, t.DType, t.Shape)
+		h.Write(t.Data)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// digest is the SHA-256 of the token ids of all examples, in order.
+func (r *Rows) digest() string {
+	h := sha256.New()
+	for _, x := range r.Examples {
+		fmt.Fprintln(h, x.Prompt, x.Margin)
+		for _, c := range x.Completions {
+			fmt.Fprintln(h, c.IDs, c.Start)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

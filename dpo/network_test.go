@@ -1,0 +1,71 @@
+package dpo
+
+import (
+	"testing"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// openTest opens a model directory to compute in a type, with one rung's backward graphs.
+func openTest(t testing.TB, dir string, compute onnx.DType, o engine.Options) *network {
+	t.Helper()
+	m, err := models.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Rung == "" {
+		o.Rung = artifact.Stash
+	}
+	a, err := NewArtifact(m.Architecture, m.Decoder, Export{Types: models.Types{Compute: compute, Weights: compute},
+		Loss: "sigmoid", Optimizer: "adamw", Rungs: []artifact.Rung{o.Rung}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := openPolicy(m, a, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// gradients runs groups of one K forward and backward: log-probabilities [G·K], and the gradient of Σ dlogps·logps by
+// tensor.
+func gradients(t testing.TB, n *network, groups []datasets.Example, dlogps []float64) ([]float64, map[string][]float64) {
+	t.Helper()
+	grads, err := n.engine.NewWeights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer grads.Close()
+	pass, err := n.engine.Forward(n.weights, n.batch(groups))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pass.Backward(grads, dlogps); err != nil {
+		t.Fatal(err)
+	}
+	return pass.LogProbs, values(t, n, grads)
+}
+
+// values copies tensors out as float64.
+func values(t testing.TB, n *network, w *engine.Weights) map[string][]float64 {
+	t.Helper()
+	out := map[string][]float64{}
+	for _, name := range w.Names {
+		data, _, err := w.Bytes(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = engine.Array{Type: n.compute, Data: data}.Floats()
+	}
+	return out
+}

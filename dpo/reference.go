@@ -1,0 +1,169 @@
+package dpo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+)
+
+// references are the reference's log-probabilities: one slice a row, of one a completion; nil where not needed.
+type references struct {
+	Digest string      `json:"digest"` // of the reference's weights and the rows' token ids
+	Train  [][]float64 `json:"train"`
+	Eval   [][]float64 `json:"eval"`
+}
+
+// loadReferences reads what store wrote; nil where there is nothing, or it belongs to other data or another reference.
+func loadReferences(path, digest string) (*references, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read reference log-probabilities: %w", err)
+	}
+	r := &references{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("read reference log-probabilities %s: %w (remove the file to have them computed again)", path, err)
+	}
+	if r.Digest != digest {
+		return nil, nil
+	}
+	return r, nil
+}
+
+func (r *references) store(path string) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("store reference log-probabilities: %w", err)
+	}
+	return writeFile(path, text)
+}
+
+// reference computes every log-probability that the run will need, and reports each micro-batch. Rows are scored in the
+// micro-batches in which training first meets them: where policy and reference share graphs, the loss starts at
+// exactly log 2.
+func (t *Trainer) reference() iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		batches := t.referenceBatches()
+		refs := &references{Digest: t.digests.reference, Train: make([][]float64, len(t.rows.Examples)), Eval: make([][]float64, len(t.eval.Examples))}
+		score, done, err := t.referenceScorer()
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		for i, b := range batches {
+			err := scoreInto(b, score, refs)
+			if !yield(Event{Phase: "reference", Done: i + 1, Total: len(batches)}, err) || err != nil {
+				done()
+				return
+			}
+		}
+		err = errors.Join(done(), refs.store(t.path(referenceFile)))
+		t.refs = refs
+		if err != nil {
+			yield(Event{}, err)
+		}
+	}
+}
+
+// referenceBatch is a micro-batch to be scored: rows of the training or the held-out data.
+type referenceBatch struct {
+	examples []datasets.Example
+	rows     []int
+	eval     bool
+}
+
+func (t *Trainer) referenceBatches() []referenceBatch {
+	var out []referenceBatch
+	seen := make([]bool, len(t.rows.Examples))
+	for step := range min(t.total, t.order.stepsPerEpoch()) {
+		for _, rows := range t.microBatches(step) {
+			fresh := false
+			for _, row := range rows {
+				fresh = fresh || !seen[row]
+				seen[row] = true
+			}
+			if fresh {
+				out = append(out, referenceBatch{t.rows.Examples, rows, false})
+			}
+		}
+	}
+	for _, rows := range t.evalBatches() {
+		out = append(out, referenceBatch{t.eval.Examples, rows, true})
+	}
+	return out
+}
+
+// referenceScorer gives what computes log-probabilities: the policy before its first step, run as it is in training,
+// or a model of its own. done releases it.
+func (t *Trainer) referenceScorer() (score func([]datasets.Example) ([]float64, error), done func() error, err error) {
+	if t.Ref == "" {
+		return t.policyLogps, func() error { return nil }, nil
+	}
+	ref, err := openFrozen(t.Ref, t.options)
+	if err != nil {
+		return nil, nil, err
+	}
+	if ref.model.Vocab != t.policy.model.Vocab {
+		err := fmt.Errorf("reference %s has a vocabulary of %d, the policy %s one of %d: they do not belong together",
+			t.Ref, ref.model.Vocab, t.Model, t.policy.model.Vocab)
+		return nil, nil, errors.Join(err, ref.close())
+	}
+	return ref.logps, ref.close, nil
+}
+
+// policyLogps scores groups with the graphs that training runs, so that equal weights give equal bits.
+func (t *Trainer) policyLogps(groups []datasets.Example) ([]float64, error) {
+	pass, err := t.policy.engine.Forward(t.policy.weights, t.policy.batch(groups))
+	if err != nil {
+		return nil, err
+	}
+	pass.Close()
+	return pass.LogProbs, nil
+}
+
+// scoreInto scores a micro-batch and keeps what was not known.
+func scoreInto(b referenceBatch, score func([]datasets.Example) ([]float64, error), refs *references) error {
+	logps, err := score(pick(b.examples, b.rows))
+	if err != nil {
+		return fmt.Errorf("reference log-probabilities: %w", err)
+	}
+	into := refs.Train
+	if b.eval {
+		into = refs.Eval
+	}
+	K := len(logps) / len(b.rows)
+	for i, row := range b.rows {
+		if of := logps[i*K : (i+1)*K]; into[row] == nil {
+			if !allFinite(of) {
+				x := b.examples[row]
+				return fmt.Errorf("reference log-probabilities of row %d of %s are %v: look at the row and at the model's weights", x.Row, x.File, of)
+			}
+			into[row] = of
+		}
+	}
+	return nil
+}
+
+func pick[T any](all []T, rows []int) []T {
+	out := make([]T, len(rows))
+	for i, row := range rows {
+		out[i] = all[row]
+	}
+	return out
+}
+
+func allFinite(values []float64) bool {
+	for _, v := range values {
+		if v-v != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,178 @@
+package dpo
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// ScoreConfig is everything that scores depend on.
+type ScoreConfig struct {
+	Model string
+	Ref   string // "" for the policy's log-probabilities alone
+	Beta  float64
+
+	MaxLength       int // 0: no bound
+	MaxPromptLength int
+	Truncate        string // as in Config
+	EOS             string // as in Config
+
+	Threads    int
+	Device     string
+	MicroBatch int
+}
+
+// Scores are what one group's completions came to, each list in the order of the file.
+type Scores struct {
+	Policy, Reference []float64 // log-probabilities, nats
+	Rewards           []float64 // beta·(policy − reference); nil without a reference
+	Tokens            []int64   // scored
+	Truncated         bool
+	Err               error // why the group could not be scored; the rest is then empty
+}
+
+// GradientWeight is σ(r̂_l − r̂_w) of a pair: how wrongly the policy orders it (the gradient's weight in DPO, eq. 7).
+func (s Scores) GradientWeight() float64 { return 1 / (1 + math.Exp(s.Rewards[0]-s.Rewards[1])) }
+
+// Scorer computes log-probabilities and implicit rewards of groups of text.
+type Scorer struct {
+	ScoreConfig
+	policy, ref *network
+	encoder     *datasets.Encoder
+}
+
+// NewScorer opens the models.
+func NewScorer(c ScoreConfig, tok datasets.Tokenizer) (s *Scorer, err error) {
+	device, err := ort.ParseDevice(c.Device)
+	if err != nil {
+		return nil, Usage("device: %v", err)
+	}
+	settings := Config{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS}
+	s = &Scorer{ScoreConfig: c, encoder: settings.encoder(tok)}
+	s.encoder.AllowEqual = true
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	o := engine.Options{Device: device, Threads: c.Threads, Rung: artifact.Recompute}
+	if s.policy, err = openFrozen(c.Model, o); err != nil {
+		return s, err
+	}
+	if c.Ref != "" {
+		if s.ref, err = openFrozen(c.Ref, o); err != nil {
+			return s, fmt.Errorf("reference: %w", err)
+		}
+		if s.ref.model.Vocab != s.policy.model.Vocab {
+			return s, fmt.Errorf("reference %s has a vocabulary of %d, the model %s one of %d: they do not belong together",
+				c.Ref, s.ref.model.Vocab, c.Model, s.policy.model.Vocab)
+		}
+	}
+	if tok.VocabSize() > s.policy.model.Vocab {
+		return s, fmt.Errorf("the tokenizer of %s knows %d tokens, its model has embeddings for %d: they do not belong together",
+			c.Model, tok.VocabSize(), s.policy.model.Vocab)
+	}
+	return s, nil
+}
+
+// Score scores groups together. What is wrong with one group is in its Scores; an error concerns all.
+func (s *Scorer) Score(groups []datasets.Group) ([]Scores, error) {
+	out := make([]Scores, len(groups))
+	examples := make([]datasets.Example, len(groups))
+	var rows []int
+	for i, g := range groups {
+		x, err := s.encoder.Encode(g)
+		if err == nil {
+			err = checkIDs(x, s.policy.model.Vocab)
+		}
+		if err != nil {
+			out[i].Err = reason(err)
+			continue
+		}
+		examples[i] = x
+		rows = append(rows, i)
+	}
+	for _, micro := range microBatches(examples, rows, s.MicroBatch, MicroTokens) {
+		if err := s.score(examples, micro, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// reason leaves out the file and row of an error about one, since it goes into that row.
+func reason(err error) error {
+	var drop *datasets.DropError
+	var row *datasets.RowError
+	switch {
+	case errors.As(err, &drop):
+		return errors.New(drop.Reason)
+	case errors.As(err, &row):
+		return row.Err
+	}
+	return err
+}
+
+// score scores one micro-batch.
+func (s *Scorer) score(examples []datasets.Example, rows []int, out []Scores) error {
+	groups := pick(examples, rows)
+	policy, err := s.policy.logps(groups)
+	if err != nil {
+		return err
+	}
+	var ref []float64
+	if s.ref != nil {
+		if ref, err = s.ref.logps(groups); err != nil {
+			return fmt.Errorf("reference: %w", err)
+		}
+	}
+	K := len(groups[0].Completions)
+	for i, row := range rows {
+		var of []float64
+		if ref != nil {
+			of = ref[i*K : (i+1)*K]
+		}
+		out[row] = s.scores(groups[i], policy[i*K:(i+1)*K], of)
+	}
+	return nil
+}
+
+// scores puts a group's results in the order of the file.
+func (s *Scorer) scores(x datasets.Example, policy, ref []float64) Scores {
+	if !allFinite(policy) || !allFinite(ref) {
+		return Scores{Err: fmt.Errorf("the log-probabilities are %v (policy) and %v (reference)", policy, ref)}
+	}
+	K := len(policy)
+	r := Scores{Truncated: x.Truncated, Policy: make([]float64, K), Tokens: make([]int64, K)}
+	if ref != nil {
+		r.Reference, r.Rewards = make([]float64, K), make([]float64, K)
+	}
+	for k := range K {
+		at := k
+		if x.Order != nil {
+			at = x.Order[k]
+		}
+		r.Policy[at], r.Tokens[at] = policy[k], int64(scored(x, k))
+		if ref != nil {
+			r.Reference[at], r.Rewards[at] = ref[k], s.Beta*(policy[k]-ref[k])
+		}
+	}
+	return r
+}
+
+// Close releases the models.
+func (s *Scorer) Close() error {
+	var errs []error
+	for _, n := range []*network{s.policy, s.ref} {
+		if n != nil {
+			errs = append(errs, n.close())
+		}
+	}
+	s.policy, s.ref = nil, nil
+	return errors.Join(errs...)
+}

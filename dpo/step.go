@@ -1,0 +1,178 @@
+package dpo
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
+	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// step takes one step of the optimizer, so that policy and state are those of the next:
+//
+//	g    = Σ over groups of ∇loss(group) / groups        in micro-batches
+//	norm = ‖g‖,  scale = min(1, max-grad-norm / (norm + 1e-6))
+//	p    = update(p, scale·g)
+func (t *Trainer) step() (Metrics, error) {
+	start := time.Now()
+	i := t.state.Step
+	rate := t.schedule.Rate(i)
+	m := Metrics{Step: i + 1, Epoch: float64(i+1) / float64(t.order.stepsPerEpoch()), LearningRate: rate,
+		RowsDropped: len(t.rows.Dropped), RowsTruncated: t.rows.Truncated}
+	if i == 0 {
+		m.ReferenceSeconds = t.state.ReferenceSeconds
+	}
+	if err := t.grads.Zero(); err != nil {
+		return m, err
+	}
+	rows := t.order.step(i)
+	for _, micro := range t.microBatches(i) {
+		if err := t.accumulate(&m, micro, len(rows)); err != nil {
+			return m, err
+		}
+	}
+	var err error
+	if m.GradNorm, err = t.optimizer.Norm(); err != nil {
+		return m, err
+	}
+	if !allFinite([]float64{m.GradNorm}) {
+		return m, t.diverged(fmt.Sprintf("the gradient's norm is %v", m.GradNorm), rows)
+	}
+	if err := t.optimizer.Step(t.method.optimizer.Scalars(optim.Step{Index: i, Rate: rate, Scale: t.clip(m.GradNorm), WeightDecay: t.WeightDecay})); err != nil {
+		return m, err
+	}
+	before := t.state.NumTokens
+	for _, row := range rows {
+		t.state.NumTokens += tokens(t.rows.Examples[row])
+	}
+	t.state.Step++
+	m.NumTokens = t.state.NumTokens
+	m.StepSeconds = time.Since(start).Seconds()
+	m.TokensPerSecond = float64(t.state.NumTokens-before) / m.StepSeconds
+	m.PeakMemoryBytes = peakMemory()
+	return m, nil
+}
+
+// microBatches lists the rows of each micro-batch of a step.
+func (t *Trainer) microBatches(step int) [][]int {
+	return microBatches(t.rows.Examples, t.order.step(step), t.MicroBatch, MicroTokens)
+}
+
+// clip is the factor of the gradient, as torch.nn.utils.clip_grad_norm_ has it.
+func (t *Trainer) clip(norm float64) float64 {
+	if t.MaxGradNorm == 0 {
+		return 1
+	}
+	return math.Min(1, t.MaxGradNorm/(norm+1e-6))
+}
+
+// accumulate adds the gradient of one micro-batch's part of the loss.
+func (t *Trainer) accumulate(m *Metrics, rows []int, total int) error {
+	groups := pick(t.rows.Examples, rows)
+	pass, err := t.policy.engine.Forward(t.policy.weights, t.policy.batch(groups))
+	if err != nil {
+		return err
+	}
+	defer pass.Close()
+	out, err := t.method.loss(t.policy.engine, groups, pass.LogProbs, pick(t.refs.Train, rows), total)
+	if err != nil {
+		return err
+	}
+	m.add(out.loss, pass.LogProbs, out.rewards, len(groups[0].Completions), float64(total))
+	if !m.finite() {
+		return t.diverged(fmt.Sprintf("the loss is %v", out.losses), rows)
+	}
+	return pass.Backward(t.grads, out.dlogps)
+}
+
+// DivergedError is a loss or gradient that is NaN or infinite.
+type DivergedError struct {
+	Step int // the step it happened in, from 1
+	What string
+	Rows []string // file and row of those in the micro-batch or step
+}
+
+func (e *DivergedError) Error() string {
+	const most = 8
+	rows := strings.Join(e.Rows[:min(most, len(e.Rows))], ", ")
+	if more := len(e.Rows) - most; more > 0 {
+		rows += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("step %d: %s, in %s: lower --lr or --max-grad-norm, or look at these rows", e.Step, e.What, rows)
+}
+
+func (t *Trainer) diverged(what string, rows []int) error {
+	e := &DivergedError{Step: t.state.Step + 1, What: what}
+	for _, row := range rows {
+		x := t.rows.Examples[row]
+		e.Rows = append(e.Rows, fmt.Sprintf("%s row %d", x.File, x.Row))
+	}
+	return e
+}
+
+// method is the loss and the optimizer of an artifact with their settings.
+type method struct {
+	optimizer *optim.Optimizer
+	name      string
+	graph     *onnx.Graph
+	scalars   map[string]float64
+}
+
+func newMethod(c Config, a *artifact.Artifact) (*method, error) {
+	o, err := optim.Lookup(a.Optimizer)
+	if err != nil {
+		return nil, err
+	}
+	return &method{optimizer: o, name: a.Loss, graph: a.Graphs[lossGraph],
+		scalars: map[string]float64{"beta": c.Beta, "label_smoothing": c.LabelSmoothing}}, nil
+}
+
+// losses are a micro-batch's: the weighted sum, each group's [G], implicit rewards and gradient [G,K].
+type losses struct {
+	loss                    float64
+	losses, rewards, dlogps []float64
+}
+
+// loss runs the loss graph over groups of one K. Each group weighs 1/total.
+func (m *method) loss(e *engine.Engine, groups []datasets.Example, policy []float64, reference [][]float64, total int) (losses, error) {
+	G, K := len(groups), len(groups[0].Completions)
+	l, err := loss.Lookup(m.name)
+	if err == nil {
+		err = l.Check(K)
+	}
+	if err != nil {
+		return losses{}, fmt.Errorf("row %d of %s: %w", groups[0].Row, groups[0].File, err)
+	}
+	values := map[string][]float64{"policy_logps": policy, "reference_logps": slices.Concat(reference...)}
+	for _, x := range groups {
+		values["margin"] = append(values["margin"], x.Margin)
+		values["weight"] = append(values["weight"], 1/float64(total))
+		for k := range x.Completions {
+			values["mask"] = append(values["mask"], 1)
+			values["lengths"] = append(values["lengths"], float64(scored(x, k)))
+		}
+	}
+	for name, v := range m.scalars {
+		values[name] = []float64{v}
+	}
+	sizes, inputs := map[string]int64{"G": int64(G), "K": int64(K)}, map[string]engine.Array{}
+	for _, in := range m.graph.Inputs {
+		shape, err := in.Shape.Eval(sizes)
+		if err != nil {
+			return losses{}, fmt.Errorf("loss %s: input %s: %w", m.name, in.Name, err)
+		}
+		inputs[in.Name] = engine.Floats(in.Type, values[in.Name], shape...)
+	}
+	out, err := e.Call(lossGraph, sizes, inputs)
+	if err != nil {
+		return losses{}, err
+	}
+	return losses{out["loss"][0], out["losses"], out["rewards"], out["dlogps"]}, nil
+}

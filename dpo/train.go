@@ -1,0 +1,425 @@
+package dpo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// What a run keeps below its output directory.
+const (
+	runFolder      = "run"
+	configFile     = "config.yaml"
+	metricsName    = "metrics.jsonl"
+	droppedFile    = "dropped.jsonl"
+	referenceFile  = "reference.json"
+	artifactFolder = "artifacts"
+)
+
+// ErrInterrupted ends a run whose context was cancelled; its state has been saved.
+var ErrInterrupted = errors.New("interrupted")
+
+// Trainer is a training run. Its files are in Out: the model when the run is over, and under Out/run all else.
+type Trainer struct {
+	Config
+	policy     *network
+	grads      *engine.Weights
+	optimizer  *engine.Optimizer
+	method     *method
+	schedule   optim.Schedule
+	rows, eval *Rows
+	refs       *references
+	order      order
+	total      int // steps
+	options    engine.Options
+	state      state
+	digests    digests
+	metrics    *metricsFile
+	summary    Summary
+}
+
+// digests tell whether a run goes on with the model and the data that it began with.
+type digests struct{ model, data, reference string }
+
+// Event is progress of a run: of its phase "reference", "train" or "eval", Done of Total units.
+type Event struct {
+	Phase       string
+	Done, Total int
+	Metrics     *Metrics    // after a training step
+	Evaluation  *Evaluation // after an evaluation
+	Saved       string      // the checkpoint just written
+}
+
+// Summary is what a run came to.
+type Summary struct {
+	First, Last *Metrics // of the steps taken; nil where there were none
+	Evaluation  *Evaluation
+	Dropped     int
+	Truncated   int
+	UpdateKept  float64 // share of the changed weights whose change the saved type keeps
+}
+
+// Summary tells what the run came to, once it is over.
+func (t *Trainer) Summary() Summary {
+	s := t.summary
+	s.Dropped, s.Truncated = len(t.rows.Dropped)+len(t.eval.Dropped), t.rows.Truncated+t.eval.Truncated
+	return s
+}
+
+// NewTrainer prepares a run, or where resume is set the rest of one, reading its models and data. Nothing is written
+// until Run, but that the output directory is found to be writable.
+func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	t = &Trainer{Config: c, state: state{Evaluated: -1}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.Close())
+		}
+	}()
+	if err := t.claim(resume); err != nil {
+		return t, err
+	}
+	device, err := ort.ParseDevice(c.Device)
+	if err != nil {
+		return t, err
+	}
+	t.options = engine.Options{Device: device, Threads: c.Threads, Rung: artifact.Rung(c.Rung)}
+	m, err := models.Open(c.Model)
+	if err != nil {
+		return t, err
+	}
+	t.policy = &network{model: m}
+	if err := t.read(tok); err != nil {
+		return t, err
+	}
+	if err := t.build(resume); err != nil {
+		return t, err
+	}
+	return t, t.identify(resume)
+}
+
+// claim refuses an output directory that holds something else.
+func (t *Trainer) claim(resume bool) error {
+	_, err := os.Stat(t.path(configFile))
+	switch {
+	case resume && err != nil:
+		return fmt.Errorf("resume: %s holds no run (%w)", t.Out, err)
+	case resume:
+		return nil
+	case err == nil:
+		return fmt.Errorf("output directory %s holds another run: give --resume to go on with it, or another --out", t.Out)
+	}
+	entries, err := os.ReadDir(t.Out)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("output directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != runFolder { // one without settings never began
+			return fmt.Errorf("output directory %s is not empty (it holds %s): choose another --out", t.Out, e.Name())
+		}
+	}
+	if err := os.MkdirAll(t.Out, 0o755); err != nil {
+		return fmt.Errorf("output directory: %w", err)
+	}
+	probe, err := os.CreateTemp(t.Out, ".writable-*")
+	if err != nil {
+		return fmt.Errorf("output directory %s is not writable: %w", t.Out, err)
+	}
+	probe.Close()
+	return os.Remove(probe.Name())
+}
+
+// path is a file of the run.
+func (t *Trainer) path(name ...string) string {
+	return filepath.Join(append([]string{t.Out, runFolder}, name...)...)
+}
+
+// read tokenizes the data and plans the order.
+func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
+	enc, vocabulary := t.encoder(tok), t.policy.model.Vocab
+	if tok.VocabSize() > vocabulary {
+		return fmt.Errorf("the tokenizer of %s knows %d tokens, its model has embeddings for %d: they do not belong together",
+			t.Model, tok.VocabSize(), vocabulary)
+	}
+	if t.rows, err = ReadRows(t.Data, enc, vocabulary); err != nil {
+		return err
+	}
+	t.eval = &Rows{}
+	if len(t.EvalData) > 0 {
+		if t.eval, err = ReadRows(t.EvalData, enc, vocabulary); err != nil {
+			return fmt.Errorf("eval-data: %w", err)
+		}
+	}
+	t.order = order{rows: len(t.rows.Examples), batch: t.Batch, seed: t.Seed, shuffle: !t.NoShuffle}
+	t.total = t.Steps
+	if t.total == 0 {
+		t.total = t.Epochs * t.order.stepsPerEpoch()
+	}
+	t.schedule, err = optim.NewSchedule(t.Config.Schedule, t.LR, t.warmup(), t.total, t.WarmupRule)
+	return err
+}
+
+// warmup is the number of steps that the rate rises over: the paper's 150, or a tenth of a run where that is fewer.
+func (t *Trainer) warmup() int {
+	if t.Warmup >= 0 {
+		return t.Warmup
+	}
+	return min(150, t.total/10)
+}
+
+// encoder gives what turns text into token ids under these settings.
+func (c Config) encoder(tok datasets.Tokenizer) *datasets.Encoder {
+	return &datasets.Encoder{Tokenizer: tok, MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength,
+		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS)}
+}
+
+// build exports the artifact, or loads the one that the run began with, and makes the policy's weights and states.
+func (t *Trainer) build(resume bool) (err error) {
+	a := (*artifact.Artifact)(nil)
+	if resume {
+		a, err = artifact.Load(t.path(artifactFolder))
+	} else {
+		a, err = t.export()
+	}
+	if err != nil {
+		return err
+	}
+	if t.policy, err = openPolicy(t.policy.model, a, t.options); err != nil {
+		return err
+	}
+	if t.grads, err = t.policy.engine.NewWeights(); err != nil {
+		return err
+	}
+	if t.optimizer, err = t.policy.engine.NewOptimizer(t.policy.weights, t.grads); err != nil {
+		return err
+	}
+	t.method, err = newMethod(t.Config, a)
+	return err
+}
+
+func (t *Trainer) export() (*artifact.Artifact, error) {
+	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
+		Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32},
+		Loss:  t.Loss, Optimizer: t.Optimizer, Rungs: []artifact.Rung{artifact.Rung(t.Rung)},
+	})
+}
+
+// identify digests model and data, and goes on from a checkpoint.
+func (t *Trainer) identify(resume bool) (err error) {
+	if t.digests.model, err = weightsDigest(t.policy.model); err != nil {
+		return err
+	}
+	t.digests.data = t.rows.digest() + t.eval.digest()
+	t.digests.reference = t.digests.model + t.digests.data
+	if t.Ref != "" {
+		m, err := models.Open(t.Ref)
+		if err != nil {
+			return fmt.Errorf("reference: %w", err)
+		}
+		defer m.Close()
+		if t.digests.reference, err = weightsDigest(m); err != nil {
+			return err
+		}
+		t.digests.reference += t.digests.data
+	}
+	if !resume {
+		return nil
+	}
+	if t.refs, err = loadReferences(t.path(referenceFile), t.digests.reference); err != nil {
+		return err
+	}
+	return t.restore()
+}
+
+// Run trains and yields what happens. After an error it ends; what was saved before stays.
+func (t *Trainer) Run(ctx context.Context) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		err := t.run(ctx, func(e Event) bool { return yield(e, nil) })
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(Event{}, err)
+		}
+	}
+}
+
+// errStopped ends a run whose loop was left.
+var errStopped = errors.New("stopped")
+
+func (t *Trainer) run(ctx context.Context, yield func(Event) bool) (err error) {
+	if err := t.begin(); err != nil {
+		return err
+	}
+	if err := t.prepare(ctx, yield); err != nil {
+		return err
+	}
+	if t.EvalEvery > 0 && t.state.Step == 0 {
+		if err := t.evaluate(yield); err != nil {
+			return err
+		}
+	}
+	for t.state.Step < t.total {
+		m, err := t.step()
+		if err != nil {
+			return t.broken(err)
+		}
+		if err := t.metrics.write(m); err != nil {
+			return fmt.Errorf("write metrics: %w", err)
+		}
+		if t.summary.Last = &m; t.summary.First == nil {
+			t.summary.First = &m
+		}
+		if !yield(Event{Phase: "train", Done: t.state.Step, Total: t.total, Metrics: &m}) {
+			return errStopped
+		}
+		if err := t.afterStep(ctx, yield); err != nil {
+			return err
+		}
+	}
+	return t.finish(yield)
+}
+
+// begin writes what the run is made of.
+func (t *Trainer) begin() error {
+	if t.metrics != nil {
+		return nil
+	}
+	if err := os.MkdirAll(t.path(checkpointFolder), 0o755); err != nil {
+		return fmt.Errorf("output directory: %w", err)
+	}
+	if t.state.Step == 0 {
+		if err := t.policy.engine.Artifact().Write(t.path(artifactFolder)); err != nil {
+			return err
+		}
+		if err := t.writeDropped(); err != nil {
+			return err
+		}
+		text, err := yaml.Marshal(t.Config)
+		if err != nil {
+			return fmt.Errorf("write settings: %w", err)
+		}
+		if err := writeFile(t.path(configFile), text); err != nil {
+			return err
+		}
+	}
+	f, err := openMetrics(t.path(metricsName), t.state.MetricsBytes)
+	if err != nil {
+		return fmt.Errorf("open metrics: %w", err)
+	}
+	t.metrics = f
+	return nil
+}
+
+// prepare computes the reference's log-probabilities unless they are known.
+func (t *Trainer) prepare(ctx context.Context, yield func(Event) bool) error {
+	if t.refs != nil {
+		return nil
+	}
+	start := time.Now()
+	for e, err := range t.reference() {
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w before the first step; go on with --resume", ErrInterrupted)
+		case !yield(e):
+			return errStopped
+		}
+	}
+	t.state.ReferenceSeconds = time.Since(start).Seconds()
+	return nil
+}
+
+// afterStep evaluates and saves when it is time, and stops where that is asked for.
+func (t *Trainer) afterStep(ctx context.Context, yield func(Event) bool) error {
+	last := t.state.Step == t.total
+	if t.EvalEvery > 0 && t.state.Step%t.EvalEvery == 0 && !last {
+		if err := t.evaluate(yield); err != nil {
+			return err
+		}
+	}
+	stop := ctx.Err() != nil && !last
+	if !stop && (last || t.SaveEvery == 0 || t.state.Step%t.SaveEvery != 0) {
+		return nil
+	}
+	path, err := t.save()
+	if err != nil {
+		return err
+	}
+	if !yield(Event{Phase: "train", Done: t.state.Step, Total: t.total, Saved: path}) {
+		return errStopped
+	}
+	if stop {
+		return fmt.Errorf("%w after step %d of %d, saved as %s; go on with --resume --out %s", ErrInterrupted, t.state.Step, t.total, path, t.Out)
+	}
+	return nil
+}
+
+// broken keeps the last good state when a step fails before its update.
+func (t *Trainer) broken(err error) error {
+	var bad *DivergedError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	if finite, checked := t.finiteWeights(); checked == nil && finite && t.state.Step > 0 {
+		if path, saved := t.save(); saved == nil {
+			return fmt.Errorf("%w; the state before this step is saved as %s", err, path)
+		}
+	}
+	if path, _ := t.newest(); path != "" {
+		return fmt.Errorf("%w; the last good state is %s", err, path)
+	}
+	return err
+}
+
+// finish evaluates a last time and saves the last checkpoint and the model.
+func (t *Trainer) finish(yield func(Event) bool) error {
+	if err := t.evaluate(yield); err != nil {
+		return err
+	}
+	finite, err := t.finiteWeights()
+	if err != nil {
+		return err
+	}
+	if !finite {
+		path, _ := t.newest()
+		return fmt.Errorf("the weights after step %d hold NaN or infinity, so the model is not saved (lower --lr; the last checkpoint is %q)", t.state.Step, path)
+	}
+	if _, err := t.save(); err != nil {
+		return err
+	}
+	return t.saveModel()
+}
+
+// Close releases everything.
+func (t *Trainer) Close() error {
+	var errs []error
+	if t.metrics != nil {
+		errs = append(errs, t.metrics.close())
+	}
+	if t.optimizer != nil {
+		errs = append(errs, t.optimizer.Close())
+	}
+	if t.grads != nil {
+		errs = append(errs, t.grads.Close())
+	}
+	if t.policy != nil {
+		errs = append(errs, t.policy.close())
+	}
+	*t = Trainer{Config: t.Config}
+	return errors.Join(errs...)
+}

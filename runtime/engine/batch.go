@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// Array is a tensor in host memory: row-major, little-endian.
+type Array struct {
+	Type  onnx.DType
+	Shape []int64
+	Data  []byte
+}
+
+// Int64s is an array of indices.
+func Int64s(values []int64, shape ...int64) Array {
+	a := Array{Type: onnx.Int64, Shape: shape, Data: make([]byte, 0, 8*len(values))}
+	for _, v := range values {
+		a.Data = binary.LittleEndian.AppendUint64(a.Data, uint64(v))
+	}
+	return a
+}
+
+// Floats is an array of values rounded to t, which is float32 or float64.
+func Floats(t onnx.DType, values []float64, shape ...int64) Array {
+	a := Array{Type: t, Shape: shape, Data: make([]byte, 0, t.Size()*len(values))}
+	for _, v := range values {
+		if t == onnx.Float64 {
+			a.Data = binary.LittleEndian.AppendUint64(a.Data, math.Float64bits(v))
+		} else {
+			a.Data = binary.LittleEndian.AppendUint32(a.Data, math.Float32bits(float32(v)))
+		}
+	}
+	return a
+}
+
+// rows cuts a vector's elements from first to last.
+func (a Array) rows(first, last int) Array {
+	size := a.Type.Size()
+	return Array{Type: a.Type, Shape: []int64{int64(last - first)}, Data: a.Data[first*size : last*size]}
+}
+
+// Batch is a micro-batch as tensors: what the graphs' inputs are called, and the sizes of their symbols. The head's
+// inputs (rows, targets, sequence, weight) are vectors of R, of which the engine takes a chunk at a time.
+type Batch struct {
+	Sizes  map[string]int64 // T, G, K, P, C, N, R
+	Inputs map[string]Array
+}
+
+// headInputs are the batch's inputs that are cut into chunks of rows.
+var headInputs = []string{"rows", "targets", "sequence", "weight"}
+
+// check reports a batch that lacks what every decoder needs.
+func (b *Batch) check() error {
+	for _, s := range []string{"T", "N", "R"} {
+		if b.Sizes[s] <= 0 {
+			return fmt.Errorf("run a batch: size %s is %d", s, b.Sizes[s])
+		}
+	}
+	for _, name := range headInputs {
+		if a := b.Inputs[name]; len(a.Shape) != 1 || a.Shape[0] != b.Sizes["R"] {
+			return fmt.Errorf("run a batch: input %s has shape %v, not [%d]", name, a.Shape, b.Sizes["R"])
+		}
+	}
+	return nil
+}
+
+// Floats reads float32 or float64 elements.
+func (a Array) Floats() []float64 {
+	out := make([]float64, len(a.Data)/a.Type.Size())
+	for i := range out {
+		if a.Type == onnx.Float64 {
+			out[i] = math.Float64frombits(binary.LittleEndian.Uint64(a.Data[8*i:]))
+		} else {
+			out[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(a.Data[4*i:])))
+		}
+	}
+	return out
+}

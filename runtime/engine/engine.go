@@ -1,0 +1,200 @@
+// Package engine runs artifacts: a model's stages forward and backward over micro-batches, and the optimizer over its
+// parameters. It decides what is kept between the passes and when memory is freed; the arithmetic is in the graphs.
+//
+//	e, _ := engine.New(artifact, engine.Options{Threads: 2, Rung: artifact.Stash})
+//	policy, _ := e.Load(source)             // trainable float32 weights on the device
+//	pass, _ := e.Forward(policy, batch)     // pass.LogProbs [N]
+//	grads, _ := e.NewGradients()
+//	pass.Backward(grads, dlogps)            // adds to grads
+//
+// An Engine serves one goroutine at a time.
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// Options say how to run.
+type Options struct {
+	Device   ort.Device
+	Threads  int           // of one operator; 0: one a core
+	Rung     artifact.Rung // what blocks keep for the backward pass
+	HeadRows int           // scored tokens a head chunk; 0: 512
+}
+
+// Engine holds the sessions of an artifact's graphs, opened as they are first needed, and the memory they share.
+type Engine struct {
+	art      *artifact.Artifact
+	opts     Options
+	sessions map[string]*ort.Session
+	pool     pool
+}
+
+// New prepares to run an artifact.
+func New(a *artifact.Artifact, o Options) (*Engine, error) {
+	if err := a.Verify(); err != nil {
+		return nil, fmt.Errorf("run artifact: %w", err)
+	}
+	if o.HeadRows <= 0 {
+		o.HeadRows = 512
+	}
+	if o.Rung == "" {
+		o.Rung = artifact.Stash
+	}
+	return &Engine{art: a, opts: o, sessions: map[string]*ort.Session{}, pool: pool{device: o.Device}}, nil
+}
+
+// Close releases the sessions and all memory that is not lent.
+func (e *Engine) Close() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(e.sessions)) {
+		errs = append(errs, e.sessions[name].Close())
+	}
+	e.sessions = map[string]*ort.Session{}
+	e.pool.trim()
+	return errors.Join(errs...)
+}
+
+// Artifact is what the engine runs.
+func (e *Engine) Artifact() *artifact.Artifact { return e.art }
+
+// PoolBytes is the memory that activations and residuals have taken so far.
+func (e *Engine) PoolBytes() int64 { return e.pool.total }
+
+// session opens the session of a graph.
+func (e *Engine) session(graph string, threads int) (*ort.Session, error) {
+	if s, ok := e.sessions[graph]; ok {
+		return s, nil
+	}
+	g, ok := e.art.Graphs[graph]
+	if !ok {
+		return nil, fmt.Errorf("the artifact has no graph %s", graph)
+	}
+	data, err := g.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("open graph %s: %w", graph, err)
+	}
+	s, err := ort.NewSession(data, ort.Options{Name: graph, Threads: threads, Device: e.opts.Device})
+	if err != nil {
+		return nil, fmt.Errorf("open graph %s: %w", graph, err)
+	}
+	e.sessions[graph] = s
+	return s, nil
+}
+
+// binding is what a graph runs with, by the names of its inputs and outputs.
+type binding map[string]*ort.Tensor
+
+// run runs a graph. Inputs come from the first of the bindings that has them. Outputs that given does not bind are
+// taken from the pool, at the shapes that sizes imply, and returned; they are the caller's to release.
+func (e *Engine) run(graph string, sizes map[string]int64, given binding, from ...binding) (out map[string]*block, err error) {
+	s, err := e.session(graph, e.opts.Threads)
+	if err != nil {
+		return nil, err
+	}
+	g := e.art.Graphs[graph]
+	inputs, outputs := binding{}, binding{}
+	var missing []string
+	for _, in := range g.Inputs {
+		if inputs[in.Name] = lookup(in.Name, from); inputs[in.Name] == nil {
+			missing = append(missing, in.Name)
+		}
+	}
+	if missing != nil {
+		return nil, fmt.Errorf("run graph %s: no value for input %s", graph, strings.Join(missing, ", "))
+	}
+	out = map[string]*block{}
+	defer func() {
+		if err != nil {
+			e.pool.release(slices.Collect(maps.Values(out))...)
+			out = nil
+		}
+	}()
+	for _, o := range g.Outputs {
+		if t := given[o.Name]; t != nil {
+			outputs[o.Name] = t
+			continue
+		}
+		b, err := e.output(o, sizes)
+		if err != nil {
+			return nil, fmt.Errorf("run graph %s: output %s: %w", graph, o.Name, err)
+		}
+		out[o.Name], outputs[o.Name] = b, b.Tensor
+	}
+	if err := s.Run(inputs, outputs); err != nil {
+		return nil, fmt.Errorf("run graph %s: %w", graph, err)
+	}
+	return out, nil
+}
+
+// Call runs a graph over arrays in host memory, such as the loss, and gives its outputs, which are floating-point.
+func (e *Engine) Call(graph string, sizes map[string]int64, inputs map[string]Array) (map[string][]float64, error) {
+	in, err := e.upload(inputs)
+	if err != nil {
+		return nil, fmt.Errorf("run graph %s: %w", graph, err)
+	}
+	defer func() { e.pool.release(slices.Collect(maps.Values(in))...) }()
+	out, err := e.run(graph, sizes, nil, tensors(in))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { e.pool.release(slices.Collect(maps.Values(out))...) }()
+	values := map[string][]float64{}
+	for name, b := range out {
+		if values[name], err = b.floats(); err != nil {
+			return nil, fmt.Errorf("run graph %s: output %s: %w", graph, name, err)
+		}
+	}
+	return values, nil
+}
+
+func (e *Engine) output(o *onnx.Value, sizes map[string]int64) (*block, error) {
+	shape, err := o.Shape.Eval(sizes)
+	if err != nil {
+		return nil, err
+	}
+	return e.pool.take(o.Type, shape...)
+}
+
+func lookup(name string, from []binding) *ort.Tensor {
+	for _, b := range from {
+		if t := b[name]; t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// upload copies arrays to the device.
+func (e *Engine) upload(arrays map[string]Array) (map[string]*block, error) {
+	out := map[string]*block{}
+	for name, a := range arrays {
+		b, err := e.pool.take(a.Type, a.Shape...)
+		if err == nil {
+			out[name] = b
+			err = b.CopyFromHost(a.Data)
+		}
+		if err != nil {
+			e.pool.release(slices.Collect(maps.Values(out))...)
+			return nil, fmt.Errorf("copy input %s to the device: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+// tensors is the binding of lent blocks.
+func tensors(blocks map[string]*block) binding {
+	b := binding{}
+	for name, x := range blocks {
+		b[name] = x.Tensor
+	}
+	return b
+}
