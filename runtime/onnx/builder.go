@@ -27,6 +27,7 @@ func Extend(g *Graph, f func(b *Builder)) (out *Graph, err error) {
 		b.names[v.Name] = 0
 	}
 	for _, n := range g.Nodes {
+		b.names[n.Name] = 0
 		for _, v := range append(append([]*Value{}, n.Inputs...), n.Outputs...) {
 			if v != nil {
 				b.names[v.Name] = 0

@@ -93,8 +93,8 @@ func (t *Tensor) Bytes() []byte {
 // CopyFromHost fills the tensor with data of its size.
 func (t *Tensor) CopyFromHost(data []byte) error {
 	err := t.copyable(data)
-	if err == nil && t.buffer == nil {
-		copy(t.Bytes(), data)
+	if host := t.Bytes(); err == nil && host != nil {
+		copy(host, data)
 	} else if err == nil && t.bytes > 0 {
 		err = t.buffer.copyIn(t.offset, data)
 	}
@@ -107,8 +107,8 @@ func (t *Tensor) CopyFromHost(data []byte) error {
 // CopyToHost fills data, which has the tensor's size, from the tensor.
 func (t *Tensor) CopyToHost(data []byte) error {
 	err := t.copyable(data)
-	if err == nil && t.buffer == nil {
-		copy(data, t.Bytes())
+	if host := t.Bytes(); err == nil && host != nil {
+		copy(data, host)
 	} else if err == nil && t.bytes > 0 {
 		err = t.buffer.copyOut(t.offset, data)
 	}

@@ -1,0 +1,91 @@
+package autodiff
+
+import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+
+// Matrix products.
+func init() {
+	register(gemm, "Gemm")
+	register(matMul, "MatMul", onnx.Microsoft+":FusedMatMul")
+}
+
+// gemm: y = α·A·B + β·C with A and B as they are or transposed. No product transposes a matrix in memory.
+func gemm(s *sweep, n *onnx.Node) {
+	a, b, dy := n.Inputs[0], n.Inputs[1], s.dy(0)
+	transA, transB := n.Int("transA", 0) != 0, n.Int("transB", 0) != 0
+	product := func(x *onnx.Value, transX bool, y *onnx.Value, transY bool) *onnx.Value {
+		attrs := onnx.Attrs{"alpha": n.Float("alpha", 1)}
+		if transX {
+			attrs["transA"] = 1
+		}
+		if transY {
+			attrs["transB"] = 1
+		}
+		return s.Op("Gemm", []*onnx.Value{x, y}, attrs)
+	}
+	s.give(0, func() *onnx.Value {
+		if transA {
+			return product(b, transB, dy, true)
+		}
+		return product(dy, false, b, !transB)
+	})
+	s.give(1, func() *onnx.Value {
+		if transB {
+			return product(dy, true, a, transA)
+		}
+		return product(a, !transA, dy, false)
+	})
+	if n.Input(2) != nil {
+		s.give(2, func() *onnx.Value {
+			if beta := n.Float("beta", 1); beta != 1 {
+				return s.times(float64(beta), dy)
+			}
+			return dy
+		})
+	}
+}
+
+// matMul is gemm over stacks of matrices: the stacks broadcast, and give sums over what was repeated. A vector counts
+// as a matrix of one row or column.
+func matMul(s *sweep, n *onnx.Node) {
+	transA, transB := n.Int("transA", 0) != 0, n.Int("transB", 0) != 0
+	a, b, dy := n.Inputs[0], n.Inputs[1], s.dy(0)
+	rowA, columnB := len(a.Shape) == 1, len(b.Shape) == 1
+	if columnB {
+		b, dy = s.unsqueeze(b, -1), s.unsqueeze(dy, -1)
+	}
+	if rowA {
+		a, dy = s.unsqueeze(a, 0), s.unsqueeze(dy, -2)
+	}
+	product := func(x *onnx.Value, transX bool, y *onnx.Value, transY bool) *onnx.Value {
+		return s.Node(&onnx.Node{Op: "FusedMatMul", Domain: onnx.Microsoft, Inputs: []*onnx.Value{x, y},
+			Attrs: onnx.Attrs{"transA": transX, "transB": transY, "alpha": n.Float("alpha", 1)}}, 1)[0]
+	}
+	s.give(0, func() *onnx.Value {
+		var da *onnx.Value
+		if transA {
+			da = product(b, transB, dy, true)
+		} else {
+			da = product(dy, false, b, !transB)
+		}
+		if rowA {
+			return s.Op("Squeeze", []*onnx.Value{da, s.Ints(-2)}, nil)
+		}
+		return da
+	})
+	s.give(1, func() *onnx.Value {
+		var db *onnx.Value
+		if transB {
+			db = product(dy, true, a, transA)
+		} else {
+			db = product(a, !transA, dy, false)
+		}
+		if columnB {
+			return s.Op("Squeeze", []*onnx.Value{db, s.Ints(-1)}, nil)
+		}
+		return db
+	})
+}
+
+func (s *sweep) unsqueeze(a *onnx.Value, axis int64) *onnx.Value {
+	return s.op("Unsqueeze", a, s.Ints(axis))
+}
