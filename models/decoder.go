@@ -214,18 +214,16 @@ func (n *net) linear(x, w, bias *onnx.Value) *onnx.Value {
 	return n.Op("Gemm", inputs, onnx.Attrs{"transB": 1})
 }
 
-// rmsNorm is x / sqrt(mean(x²) + eps) · w (Zhang and Sennrich 2019, arXiv 1910.07467).
+// rmsNorm is x / sqrt(mean(x²) + eps) · w (Zhang and Sennrich 2019, arXiv 1910.07467). The second output of the fused
+// operator, 1/sqrt(…), spares the backward pass a mean. Attributes are float32, and with them eps, so float64 writes it
+// out.
 func (n *net) rmsNorm(x, w *onnx.Value, eps float64) *onnx.Value {
-	return n.Node(&onnx.Node{Op: "SimplifiedLayerNormalization", Inputs: n.of(x, w),
-		Attrs: onnx.Attrs{"axis": -1, "epsilon": eps, "stash_type": int64(stashType(n.types.Compute))}}, 2)[0]
-}
-
-// stashType is the type that a normalisation keeps its statistics in.
-func stashType(t onnx.DType) onnx.DType {
-	if t == onnx.Float64 {
-		return t
+	if n.types.Compute == onnx.Float64 {
+		mean := n.Op("ReduceMean", n.of(n.mul(x, x), n.Ints(-1)), onnx.Attrs{"keepdims": 1})
+		return n.mul(n.Op("Div", n.of(x, n.Op("Sqrt", n.of(n.add(mean, n.Scalar(onnx.Float64, eps))), nil)), nil), w)
 	}
-	return onnx.Float32
+	return n.Node(&onnx.Node{Op: "SimplifiedLayerNormalization", Inputs: n.of(x, w),
+		Attrs: onnx.Attrs{"axis": -1, "epsilon": eps}}, 2)[0]
 }
 
 // silu is x·σ(x). The fused operator has no float64 kernel.
@@ -238,6 +236,9 @@ func (n *net) silu(x *onnx.Value) *onnx.Value {
 
 // product is a·b over the last two dimensions, optionally with b transposed, times alpha.
 func (n *net) product(a, b *onnx.Value, transB bool, alpha float64) *onnx.Value {
+	if n.types.Compute == onnx.Float64 && alpha != 1 {
+		a, alpha = n.mul(a, n.Scalar(onnx.Float64, alpha)), 1 // as an attribute it would be a float32
+	}
 	return n.Node(&onnx.Node{Op: "FusedMatMul", Domain: onnx.Microsoft, Inputs: n.of(a, b),
 		Attrs: onnx.Attrs{"transB": transB, "alpha": alpha}}, 1)[0]
 }

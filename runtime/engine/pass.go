@@ -41,11 +41,11 @@ func (e *Engine) Score(w *Weights, b *Batch) (*Pass, error) {
 // Forward runs a batch forward and keeps what Backward needs. The pass must be closed if Backward is not called.
 func (e *Engine) Forward(w *Weights, b *Batch) (*Pass, error) { return e.forward(w, b, true) }
 
-func (e *Engine) forward(w *Weights, b *Batch, keep bool) (p *Pass, err error) {
+func (e *Engine) forward(w *Weights, b *Batch, keep bool) (_ *Pass, err error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	p = &Pass{engine: e, weights: w, batch: b}
+	p := &Pass{engine: e, weights: w, batch: b}
 	defer func() {
 		if err != nil {
 			p.Close()
