@@ -1,8 +1,9 @@
 // ONNX Runtime's own choices for the temporaries inside a Run are an arena a session, which keeps the largest memory that
 // each session ever used, or malloc, which maps and unmaps every large value and so pays the page faults of 100 MB of
 // logits in each Run. This allocator is shared by all sessions and keeps freed blocks, whatever session they came from,
-// as long as lent and idle memory together stay below the most that was ever lent at once: so it never takes more than
-// the sessions needed at some moment, and a steady run maps nothing. Where no idle block fits, the nearest in size is
+// as long as lent and idle memory together stay below one and a half times the most that was ever lent at once: a steady
+// run then maps nothing (below once the most, blocks of other sizes drove each other out: 20,000 page faults and 50 ms
+// of 390 in a step of stories260K). Where no idle block fits, the nearest in size is
 // resized (its pages move with it), so that batches of ever new lengths reuse pages too.
 //
 // SIX SESSIONS
@@ -95,7 +96,7 @@ static void *ORT_API_CALL take(OrtAllocator *self, size_t n) {
   int resize = b == NULL;
   lent += b ? b->bytes : need;
   if (lent > most) most = lent;
-  while (lent + kept > most) {
+  while (lent + kept > most + most / 2) {
     block *surplus = nearest(need, 0);
     if (!b) b = surplus;
     else munmap(surplus, surplus->bytes);
