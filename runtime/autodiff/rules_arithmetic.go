@@ -97,7 +97,7 @@ func clip(s *sweep, n *onnx.Node) {
 	for i, beyond := range map[int]string{1: "Less", 2: "Greater"} {
 		if n.Input(i) != nil {
 			s.give(i, func() *onnx.Value {
-				return s.op("Where", s.op(beyond, x, y), zero, s.op("Where", inside, zero, s.dy(0)))
+				return s.op("Where", s.op(beyond, x, y), s.dy(0), zero)
 			})
 		}
 	}

@@ -4,9 +4,17 @@ package ort
 
 import "golang.org/x/sys/unix"
 
+// hugePages is the size from which a mapping asks for large pages: where a page fault is dear, as in virtual machines,
+// the first touch of an optimizer's states took longer than a step.
+const hugePages = 4 << 20
+
 // mapPages takes zeroed pages from the kernel. They are touched, and so become resident, only as they are used.
 func mapPages(bytes int) ([]byte, error) {
-	return unix.Mmap(-1, 0, bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	pages, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err == nil && bytes >= hugePages {
+		adviseHugePages(pages)
+	}
+	return pages, err
 }
 
 func unmapPages(pages []byte) {
