@@ -97,9 +97,10 @@ func (n *network) close() error {
 	return errors.Join(errs...)
 }
 
-// weightsDigest is the SHA-256 of a model's tensors as they are stored.
+// weightsDigest is the SHA-256 of a model's description and of its tensors as they are stored.
 func weightsDigest(m *models.Model) (string, error) {
 	h := sha256.New()
+	fmt.Fprintf(h, "%s %+v\n", m.Architecture, m.Decoder)
 	for _, name := range m.Tensors() {
 		t, err := m.Weights.Tensor(name)
 		if err != nil {

@@ -228,11 +228,26 @@ func (r *reader) infer(n *Node) error {
 		if o.Type == Undefined {
 			o.Type = declared[i].t
 		}
-		if o.Shape == nil {
-			o.Shape = declared[i].s
-		}
+		o.Shape = known(o.Shape, declared[i].s)
 	}
 	return nil
+}
+
+// known takes from the declared shape what could not be inferred: how large an Expand's target is, say.
+func known(inferred, declared Shape) Shape {
+	if inferred == nil || len(declared) != len(inferred) {
+		if inferred == nil {
+			return declared
+		}
+		return inferred
+	}
+	out := make(Shape, len(inferred))
+	for i, d := range inferred {
+		if out[i] = d; strings.Contains(d.String(), "?") {
+			out[i] = declared[i]
+		}
+	}
+	return out
 }
 
 // tensors reports whether all inputs are tensors: rules know of no sequences or maps.

@@ -1,0 +1,216 @@
+package dpo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
+	"github.com/dpo-ort/dpo-ort/internal/golden"
+)
+
+// writePairs makes a file of pairs of mixed lengths.
+func writePairs(t *testing.T, n int) string {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(11, 12))
+	words := strings.Fields("the a cat dog sat ran on mat big red sun and then she he was very glad sad to see it")
+	text := func(n int) string {
+		var out []string
+		for range n {
+			out = append(out, words[rng.IntN(len(words))])
+		}
+		return strings.Join(out, " ")
+	}
+	var file bytes.Buffer
+	for range n {
+		line, err := json.Marshal(map[string]string{"prompt": text(1 + rng.IntN(9)), "chosen": " " + text(1+rng.IntN(12)) + " glad",
+			"rejected": " " + text(1+rng.IntN(12)) + " sad"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.Write(append(line, '\n'))
+	}
+	path := filepath.Join(t.TempDir(), "pairs.jsonl")
+	if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// tinyConfig trains tiny-llama on 24 pairs.
+func tinyConfig(t *testing.T) Config {
+	t.Helper()
+	c, err := NewConfig("paper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Model, c.Data, c.Out = golden.Testdata(t, "models", "tiny-llama"), []string{writePairs(t, 24)}, filepath.Join(t.TempDir(), "out")
+	c.Batch, c.Steps, c.LR, c.Warmup, c.Optimizer, c.SaveEvery = 8, 6, 1e-3, 0, "adamw", 0
+	return c
+}
+
+func loadTokenizer(t *testing.T, dir string) datasets.Tokenizer {
+	t.Helper()
+	tok, err := tokenizer.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tok.Close() })
+	return tok
+}
+
+// train runs until the end, or until stop says so after a step; it gives the steps' metrics.
+func train(t *testing.T, c Config, resume bool, stop func(step int) bool) ([]Metrics, error) {
+	t.Helper()
+	trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), resume)
+	if err != nil {
+		return nil, err
+	}
+	defer trainer.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var all []Metrics
+	for e, err := range trainer.Run(ctx) {
+		if err != nil {
+			return all, err
+		}
+		if e.Metrics != nil {
+			all = append(all, *e.Metrics)
+			if stop != nil && stop(e.Metrics.Step) {
+				cancel()
+			}
+		}
+	}
+	return all, nil
+}
+
+func mustTrain(t *testing.T, c Config) []Metrics {
+	t.Helper()
+	m, err := train(t, c, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Policy and reference share graphs and layout before the first step, so the loss is log 2 to the last bit.
+func TestLossStartsAtLogTwo(t *testing.T) {
+	c := tinyConfig(t)
+	c.Steps = 1
+	m := mustTrain(t, c)[0]
+	if m.Loss != math.Ln2 || m.Margins != 0 || m.Accuracies != 0 {
+		t.Errorf("loss %v, margin %v, accuracy %v; want log 2, 0, 0", m.Loss, m.Margins, m.Accuracies)
+	}
+}
+
+func TestMicroBatchesEqualOneBatch(t *testing.T) {
+	whole, cut := tinyConfig(t), tinyConfig(t)
+	cut.MicroBatch = 1
+	a, b := mustTrain(t, whole), mustTrain(t, cut)
+	for i := range 3 { // afterwards the roundings of each step's sums grow
+		if math.Abs(a[i].Loss-b[i].Loss) > 1e-6*a[i].Loss || math.Abs(a[i].GradNorm-b[i].GradNorm) > 1e-5*a[i].GradNorm {
+			t.Errorf("step %d: loss %v and %v, norm %v and %v", i+1, a[i].Loss, b[i].Loss, a[i].GradNorm, b[i].GradNorm)
+		}
+	}
+}
+
+// A run that is interrupted anywhere and resumed ends in the same bits as one that is not.
+func TestResumeGivesTheSameBits(t *testing.T) {
+	through := tinyConfig(t)
+	through.EvalData, through.EvalEvery = []string{writePairs(t, 5)}, 2
+	want := mustTrain(t, through)
+	for _, stop := range []int{1, 3, 4} {
+		t.Run(fmt.Sprint("after step ", stop), func(t *testing.T) {
+			c := through
+			c.Out = filepath.Join(t.TempDir(), "out")
+			if _, err := train(t, c, false, func(step int) bool { return step == stop }); !errors.Is(err, ErrInterrupted) {
+				t.Fatalf("error %v, want an interruption", err)
+			}
+			got, err := train(t, c, true, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, m := range got {
+				w := want[stop+i]
+				if m.Step != w.Step || m.Loss != w.Loss || m.GradNorm != w.GradNorm || m.NumTokens != w.NumTokens {
+					t.Errorf("step %d: %+v, without the interruption %+v", w.Step, m, w)
+				}
+			}
+			for _, file := range []string{"model.safetensors", "run/checkpoints/step-000006/optimizer.safetensors"} {
+				a, err1 := os.ReadFile(filepath.Join(through.Out, file))
+				b, err2 := os.ReadFile(filepath.Join(c.Out, file))
+				if err1 != nil || err2 != nil || !bytes.Equal(a, b) {
+					t.Errorf("%s differs (%v, %v)", file, err1, err2)
+				}
+			}
+			if a, b := lines(t, through.Out), lines(t, c.Out); a != b {
+				t.Errorf("metrics.jsonl has %d lines, without the interruption %d", b, a)
+			}
+		})
+	}
+}
+
+func lines(t *testing.T, out string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(out, "run", "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Count(text, []byte("\n"))
+}
+
+func TestResumeRefusesOtherDataOrModel(t *testing.T) {
+	c := tinyConfig(t)
+	if _, err := train(t, c, false, func(step int) bool { return step == 1 }); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	other := c
+	other.Data = []string{writePairs(t, 23)}
+	if _, err := train(t, other, true, nil); err == nil || !strings.Contains(err.Error(), "not what the run began with") {
+		t.Errorf("other data: error %v", err)
+	}
+	other = c
+	other.Model = golden.Testdata(t, "models", "tiny-llama-linear")
+	if _, err := train(t, other, true, nil); err == nil {
+		t.Error("another model is not refused")
+	}
+}
+
+// A rate that is far too high ends the run with the step and its rows, and leaves a good state.
+func TestDivergenceNamesStepAndRows(t *testing.T) {
+	c := tinyConfig(t)
+	c.LR, c.MaxGradNorm, c.Optimizer, c.SaveEvery = 1e30, 0, "sgd", 1
+	_, err := train(t, c, false, nil)
+	var diverged *DivergedError
+	if !errors.As(err, &diverged) || diverged.Step < 2 || !strings.Contains(err.Error(), "pairs.jsonl row ") {
+		t.Fatalf("error %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.Out, "model.safetensors")); err == nil {
+		t.Error("a model was written")
+	}
+}
+
+// Every optimizer and schedule, and rankings, train without error; the loss falls.
+func TestEachMethodTrains(t *testing.T) {
+	for _, optimizer := range []string{"adamw", "rmsprop", "sgd"} {
+		c := tinyConfig(t)
+		c.Optimizer, c.Schedule, c.Warmup, c.Loss = optimizer, "cosine", -1, "plackett_luce"
+		c.Steps, c.Batch, c.NoShuffle = 6, 24, true
+		if optimizer == "sgd" {
+			c.LR = 1e-2
+		}
+		m := mustTrain(t, c)
+		if first, last := m[0], m[len(m)-1]; !(last.Loss < first.Loss) || last.Epoch != 6 {
+			t.Errorf("%s: loss %v to %v in %v epochs", optimizer, first.Loss, last.Loss, last.Epoch)
+		}
+	}
+}
