@@ -214,3 +214,18 @@ func TestEachMethodTrains(t *testing.T) {
 		}
 	}
 }
+
+// head copies the first rows of a file of lines.
+func head(t *testing.T, path string, rows int) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	out := filepath.Join(t.TempDir(), filepath.Base(path))
+	if err := os.WriteFile(out, bytes.Join(lines[:min(rows, len(lines))], nil), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

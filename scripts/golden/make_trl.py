@@ -22,9 +22,9 @@ OPTIMIZERS = {
 }
 RUNS = {
     "tiny-llama": dict(model=ROOT / "testdata/models/tiny-llama", pairs=ROOT / "testdata/pref/tiny.pairs.jsonl", rows=64, batch=8, beta=0.1,
-                       max_grad_norm=1.0, lr={"adamw": 1e-3, "rmsprop": 3e-4}),
+                       max_grad_norm=1.0, lr={"adamw": 3e-4, "rmsprop": 5e-5}),
     "stories260K": dict(model=SHARED / "models/stories260K-hf", pairs=SHARED / "pref/stories-sentiment-train.pairs.jsonl", rows=400, batch=16,
-                        beta=0.5, max_grad_norm=20.0, lr={"adamw": 2e-4, "rmsprop": 1e-4}),
+                        beta=0.5, max_grad_norm=20.0, lr={"adamw": 5e-5, "rmsprop": 1e-5}),
 }
 KEPT = ["loss", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected",
         "num_tokens"]
