@@ -41,10 +41,11 @@ var mutations = []struct {
 		pkg: "./dpo", test: "TestMicroBatchesEqualOneBatch",
 	},
 	{
-		name: "gradients scattered by ScatterND",
-		file: "runtime/autodiff/indexing.go",
-		old:  "", mutated: "",
-		pkg: "./runtime/autodiff", test: "TestGatherLarge",
+		name:    "gradients scattered by ScatterND",
+		file:    "runtime/autodiff/rules_index.go",
+		old:     "return s.scatterAdd(into, s.op(\"Expand\", places, s.op(\"Shape\", updates)), updates, axis)",
+		mutated: "_ = places\n\t\treturn s.Op(\"ScatterND\", []*onnx.Value{into, s.unsqueeze(indices, -1), updates}, onnx.Attrs{\"reduction\": \"add\"})",
+		pkg:     "./runtime/autodiff", test: "TestGatherLarge",
 	},
 }
 
