@@ -32,7 +32,7 @@ onnx-backend: deps ## the reader, shape inference and gradients over ONNX's own 
 	DPO_ORT_ONNX_BACKEND=$$(scripts/onnx-backend-data) go run ./internal/testreport -count=1 ./runtime/onnx/... ./runtime/autodiff/...
 
 golden: ## make the reference numbers in testdata anew (Python with PyTorch, transformers and TRL)
-	scripts/golden
+	scripts/golden/make.sh
 
 bench: build ## a whole training step against the peers, on this machine
 	$(PYTHON) bench/run.py
