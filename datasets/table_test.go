@@ -453,7 +453,7 @@ print(json.dumps({"schema": [[c.name, str(c.type), c.nullable] for c in t.schema
 			}
 		}
 		if name == "jsonl" {
-			if got, want := fmt.Sprint(kept, rows), "[[prompt string true] [chosen list<element: struct<role: string, content: string>> true] [rejected list<element: struct<role: string, content: string>> true] [n int64 true] [m list<element: list<element: double>> true]] "+
+			if got, want := fmt.Sprint(kept, rows), "[[prompt string true] [chosen list<element: struct<role: string, content: string>> true] [rejected list<element: struct<role: string, content: string>> true] [n int64 true] [m list<element: "+"list<element: double>> true]] "+
 				"[map[chosen:[map[content:c role:assistant]] m:[[1.5] []] n:1 prompt:p rejected:[map[content:r role:assistant]]]]"; got != want {
 				t.Errorf("jsonl: %s, want %s", got, want)
 			}

@@ -12,7 +12,7 @@ func writeFile(path string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer os.Remove(f.Name()) // fails once renamed
+	defer func() { _ = os.Remove(f.Name()) }() // there is none once it is renamed
 	_, err = f.Write(data)
 	if err == nil {
 		err = f.Chmod(0o644)

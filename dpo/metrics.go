@@ -38,15 +38,15 @@ type Preferences struct {
 }
 
 // add takes in one micro-batch of groups of K completions whose weights are 1/total: policy and rewards are [G,K].
-func (p *Preferences) add(lossSum float64, policy, rewards []float64, K int, total float64) {
+func (p *Preferences) add(lossSum float64, policy, rewards []float64, completions int, total float64) {
 	p.Loss += lossSum
-	for at := 0; at < len(rewards); at += K {
-		r, logps := rewards[at:at+K], policy[at:at+K]
+	for at := 0; at < len(rewards); at += completions {
+		r, logps := rewards[at:at+completions], policy[at:at+completions]
 		p.Chosen += r[0] / total
-		p.Rejected += r[K-1] / total
-		p.Margins += (r[0] - r[K-1]) / total
+		p.Rejected += r[completions-1] / total
+		p.Margins += (r[0] - r[completions-1]) / total
 		p.ChosenLogps += logps[0] / total
-		p.RejectedLogps += logps[K-1] / total
+		p.RejectedLogps += logps[completions-1] / total
 		p.Accuracies += ordered(r) / total
 	}
 }

@@ -10,10 +10,10 @@ import (
 )
 
 // drawExample makes a group of token ids below vocab with K completions; rarely its prompt is empty.
-func drawExample(t *rapid.T, K, vocab int) datasets.Example {
+func drawExample(t *rapid.T, completions, vocab int) datasets.Example {
 	id := rapid.Int32Range(0, int32(vocab-1))
 	x := datasets.Example{Prompt: rapid.SliceOfN(id, 0, 40).Draw(t, "prompt")}
-	for range K {
+	for range completions {
 		c := datasets.Completion{IDs: rapid.SliceOfN(id, 2, 30).Draw(t, "completion")}
 		c.Start = rapid.IntRange(0, 1).Draw(t, "start")
 		x.Completions = append(x.Completions, c)

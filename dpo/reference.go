@@ -59,8 +59,12 @@ func (t *Trainer) reference() iter.Seq2[Event, error] {
 		}
 		for i, b := range batches {
 			err := scoreInto(b, score, refs)
-			if !yield(Event{Phase: "reference", Done: i + 1, Total: len(batches)}, err) || err != nil {
-				done()
+			if err != nil {
+				yield(Event{}, errors.Join(err, done()))
+				return
+			}
+			if !yield(Event{Phase: "reference", Done: i + 1, Total: len(batches)}, nil) {
+				_ = done() // nobody listens
 				return
 			}
 		}

@@ -62,7 +62,7 @@ func scoreFiles(ctx context.Context, c ScoreConfig, tok datasets.Tokenizer, data
 	if err != nil {
 		return err
 	}
-	defer w.Abort()
+	defer func() { err = errors.Join(err, w.Abort()) }() // does nothing after Close
 	e := ScoreEvent{Total: total}
 	for _, t := range tables {
 		for rows, err := range windows(t) {

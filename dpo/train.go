@@ -171,7 +171,7 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 	if t.total == 0 {
 		t.total = t.Epochs * t.order.stepsPerEpoch()
 	}
-	t.schedule, err = optim.NewSchedule(t.Config.Schedule, t.LR, t.warmup(), t.total, t.WarmupRule)
+	t.schedule, err = optim.NewSchedule(t.Schedule, t.LR, t.warmup(), t.total, t.WarmupRule)
 	return err
 }
 
@@ -191,7 +191,7 @@ func (c Config) encoder(tok datasets.Tokenizer) *datasets.Encoder {
 
 // build exports the artifact, or loads the one that the run began with, and makes the policy's weights and states.
 func (t *Trainer) build(resume bool) (err error) {
-	a := (*artifact.Artifact)(nil)
+	var a *artifact.Artifact
 	if resume {
 		a, err = artifact.Load(t.path(artifactFolder))
 	} else {

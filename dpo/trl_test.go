@@ -32,13 +32,12 @@ func TestTrainFollowsTRL(t *testing.T) {
 	for _, model := range []string{"tiny-llama", "stories260K"} {
 		for _, optimizer := range []string{"adamw", "rmsprop"} {
 			t.Run(model+"/"+optimizer, func(t *testing.T) {
-				dir, pairs := "", ""
+				file := filepath.Join("trl", model+"-"+optimizer+".json")
 				if model == "tiny-llama" {
-					dir, pairs = golden.Testdata(t, "models", model), golden.Testdata(t, "pref", "tiny.pairs.jsonl")
+					followTRL(t, golden.Testdata(t, "models", model), golden.Testdata(t, "pref", "tiny.pairs.jsonl"), file, optimizer)
 				} else {
-					dir, pairs = golden.Shared(t, "models/stories260K-hf"), golden.Shared(t, "pref/stories-sentiment-train.pairs.jsonl")
+					followTRL(t, golden.Shared(t, "models/stories260K-hf"), golden.Shared(t, "pref/stories-sentiment-train.pairs.jsonl"), file, optimizer)
 				}
-				followTRL(t, dir, pairs, filepath.Join("trl", model+"-"+optimizer+".json"), optimizer)
 			})
 		}
 	}

@@ -33,7 +33,8 @@ type progress struct {
 	out     io.Writer
 	bar     *progressbar.ProgressBar // on a terminal, of the current phase
 	phase   string
-	started time.Time // the phase
+	started time.Time // the phase, or its rest after another
+	begun   int       // units done by then
 	last    time.Time // a line was written
 }
 
@@ -67,7 +68,7 @@ func (p *progress) show(e dpo.Event) {
 	}
 	if e.Phase != p.phase {
 		p.end()
-		p.phase, p.started = e.Phase, time.Now()
+		p.phase, p.started, p.begun = e.Phase, time.Now(), e.Done
 	}
 	if terminal(p.out) {
 		p.draw(e)
@@ -112,8 +113,8 @@ func (p *progress) line(e dpo.Event) string {
 		return "saved     " + e.Saved
 	}
 	left := ""
-	if elapsed := time.Since(p.started).Seconds(); e.Done > 1 && e.Done < e.Total {
-		left = ", " + duration(elapsed/float64(e.Done-1)*float64(e.Total-e.Done)) + " left"
+	if elapsed := time.Since(p.started).Seconds(); e.Done > p.begun && e.Done < e.Total {
+		left = ", " + duration(elapsed/float64(e.Done-p.begun)*float64(e.Total-e.Done)) + " left"
 	}
 	return fmt.Sprintf("%-9s %d/%d%s%s", e.Phase, e.Done, e.Total, measured(e), left)
 }

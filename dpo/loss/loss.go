@@ -10,7 +10,8 @@
 //	         margin, weight [G]                                   by how much the first should win; the group's share of loss
 //	         scalars such as beta, of rank 0
 //	outputs  loss [1]                                             Σ weight · losses
-//	         losses [G], rewards [G,K]
+//	         losses [G]                                           of each group
+//	         rewards [G,K]
 //
 // of which it has only those inputs that it uses. The gradient is not part of it: whoever trains differentiates the graph.
 //
@@ -130,7 +131,6 @@ type formula struct {
 	t onnx.DType
 }
 
-func (f formula) add(x, y *onnx.Value) *onnx.Value { return f.Op("Add", []*onnx.Value{x, y}, nil) }
 func (f formula) sub(x, y *onnx.Value) *onnx.Value { return f.Op("Sub", []*onnx.Value{x, y}, nil) }
 func (f formula) mul(x, y *onnx.Value) *onnx.Value { return f.Op("Mul", []*onnx.Value{x, y}, nil) }
 

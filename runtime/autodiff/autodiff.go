@@ -104,7 +104,7 @@ func missingRules(nodes []*onnx.Node, needed map[*onnx.Value]bool, reached map[*
 }
 
 // A rule gives the contributions to the gradients of a node's inputs, from those of its outputs. It reads dy(i), nil where
-// nothing flows into output i, and calls add for each input that wants() it.
+// nothing flows into output i, and gives or scatters to each input.
 type rule func(s *sweep, n *onnx.Node)
 
 var rules = map[string]rule{}

@@ -30,7 +30,6 @@ type source struct {
 
 func normal(r *rand.Rand, _ int) float64    { return r.NormFloat64() }
 func positive(r *rand.Rand, _ int) float64  { return 0.3 + r.Float64() }
-func between(r *rand.Rand, _ int) float64   { return 0.1 + 0.8*r.Float64() }
 func apart(r *rand.Rand, i int) float64     { return float64(i%7) - 3.1 + 0.2*r.Float64() } // nowhere near 0 or its neighbours
 func tied(_ *rand.Rand, i int) float64      { return float64(i % 3) }
 func withZeros(r *rand.Rand, i int) float64 { return float64(i%2) * r.NormFloat64() }

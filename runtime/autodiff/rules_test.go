@@ -2,6 +2,7 @@ package autodiff_test
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -171,9 +172,7 @@ func (r record) build(t *testing.T) *compiled {
 
 func copyAttrs(a onnx.Attrs) onnx.Attrs {
 	out := onnx.Attrs{}
-	for k, v := range a {
-		out[k] = v
-	}
+	maps.Copy(out, a)
 	return out
 }
 

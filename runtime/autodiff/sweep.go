@@ -32,9 +32,6 @@ func (s *sweep) visit(n *onnx.Node) {
 	rules[key(n)](s, n)
 }
 
-// wants reports whether the gradient of input i is asked for.
-func (s *sweep) wants(i int) bool { return s.needed[s.node.Input(i)] }
-
 // dy is the gradient of output i of the node that is visited; nil where nothing depends on it.
 func (s *sweep) dy(i int) *onnx.Value {
 	if i >= len(s.node.Outputs) {

@@ -64,7 +64,7 @@ func (p *pool) find(need int) (*ort.Buffer, error) {
 func (p *pool) release(blocks ...*block) {
 	for _, b := range blocks {
 		if b != nil {
-			b.Tensor.Close()
+			b.Close()
 			p.put(b.buffer)
 		}
 	}

@@ -168,8 +168,8 @@ func (p *Pass) Backward(grads *Weights, dlogps []float64) error {
 		return err
 	}
 	defer func() { e.pool.release(dy) }()
-	for i := len(p.layers) - 1; i >= 0; i-- {
-		s, l := e.art.Stages[i], p.layers[i]
+	for i, l := range slices.Backward(p.layers) {
+		s := e.art.Stages[i]
 		graph := e.opts.Rung.Backward(s.Graph)
 		if l.x == nil { // embed keeps nothing: its gradient needs only the ids
 			graph = artifact.Recompute.Backward(s.Graph)

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"sync"
@@ -119,10 +120,7 @@ func (o *Optimizer) Step(scalars map[string]float64) error {
 		return err
 	}
 	defer decayed.close()
-	without := map[string]float64{}
-	for name, v := range scalars {
-		without[name] = v
-	}
+	without := maps.Clone(scalars)
 	without["weight_decay"] = 0
 	plain, err := o.engine.scalars(without, g.Inputs)
 	if err != nil {
@@ -160,13 +158,11 @@ func (o *Optimizer) each(graph string, f func(s *ort.Session, i int) error) erro
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for w := range workers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(o.slices) && errs[w] == nil; i = int(next.Add(1)) - 1 {
 				errs[w] = f(session, i)
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {

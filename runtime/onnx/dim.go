@@ -148,7 +148,7 @@ func ParseDim(text string) Dim {
 		if rest, ok := strings.CutPrefix(part, "-"); ok {
 			t.coef, part = -1, rest
 		}
-		for _, f := range strings.Split(strings.TrimPrefix(part, "+"), "*") {
+		for f := range strings.SplitSeq(strings.TrimPrefix(part, "+"), "*") {
 			if n, err := strconv.ParseInt(f, 10, 64); err == nil {
 				t.coef *= n
 			} else if isSymbol(f) {

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -34,10 +35,10 @@ func matMul(n *Node, _ int64) error {
 		return nil
 	}
 	if len(a.Shape) == 0 || len(b.Shape) == 0 {
-		return fmt.Errorf("a scalar is no matrix")
+		return errors.New("a scalar is no matrix")
 	}
 	if n.Int("transBatchA", 0) != 0 || n.Int("transBatchB", 0) != 0 {
-		return fmt.Errorf("transBatchA and transBatchB are not supported")
+		return errors.New("transBatchA and transBatchB are not supported")
 	}
 	x, y := matrix(a.Shape, n.Int("transA", 0) != 0, 0), matrix(b.Shape, n.Int("transB", 0) != 0, 1)
 	if differ(x[len(x)-1], y[len(y)-2]) {
@@ -82,7 +83,7 @@ func gemm(n *Node, _ int64) error {
 		return nil
 	}
 	if len(a.Shape) != 2 || len(b.Shape) != 2 {
-		return fmt.Errorf("both factors must be matrices")
+		return errors.New("both factors must be matrices")
 	}
 	x, y := matrix(a.Shape, n.Int("transA", 0) != 0, 0), matrix(b.Shape, n.Int("transB", 0) != 0, 0)
 	if differ(x[1], y[0]) {

@@ -312,7 +312,7 @@ func slice(n *Node, _ int64) error {
 		return nil
 	}
 	if absent {
-		for i := range len(starts) {
+		for i := range starts {
 			at = append(at, int64(i))
 		}
 	}

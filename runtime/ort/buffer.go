@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 )
@@ -29,7 +30,7 @@ func (d Device) Alloc(bytes int) (*Buffer, error) {
 
 func (d Device) alloc(bytes int) (*Buffer, error) {
 	if bytes < 0 {
-		return nil, fmt.Errorf("a size cannot be negative")
+		return nil, errors.New("a size cannot be negative")
 	}
 	native, err := d.open()
 	if err != nil {

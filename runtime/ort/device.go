@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -102,7 +103,7 @@ func openCUDA(native *C.bridge_device, index int) error {
 		return err
 	}
 	if native.provider == nil {
-		return fmt.Errorf("ONNX Runtime sees no such device: compare with `nvidia-smi -L`, or use device cpu")
+		return errors.New("ONNX Runtime sees no such device: compare with `nvidia-smi -L`, or use device cpu")
 	}
 	return nil
 }
