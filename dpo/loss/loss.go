@@ -9,7 +9,7 @@
 //	         they are, and 1 for a completion or 0 for padding
 //	         margin, weight [G]                                   by how much the first should win; the group's share of loss
 //	         scalars such as beta, of rank 0
-//	outputs  loss [1]                                             Σ weight · losses
+//	outputs  loss [1]                                             Σ weight · losses over the groups
 //	         losses [G]                                           of each group
 //	         rewards [G,K]
 //

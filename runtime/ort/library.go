@@ -33,16 +33,16 @@ func findLibrary() (string, error) {
 		libraryNames[runtime.GOOS], strings.Join(folders, ", "), LibraryVariable)
 }
 
-// libraryFolders are where a library is looked for: beside the program, in its installation, and in the source tree,
-// so that `go test` and `go run` need no setting.
+// libraryFolders are where a library is looked for: beside the program, in its installation, in the tree that it was
+// built in (bin beside build), and in the source tree, so that `go test` and `go run` need no setting.
 func libraryFolders() []string {
 	var folders []string
 	if program, err := os.Executable(); err == nil {
 		if real, err := filepath.EvalSymlinks(program); err == nil {
 			program = real
 		}
-		folder := filepath.Dir(program)
-		folders = append(folders, folder, filepath.Join(filepath.Dir(folder), "lib"))
+		above := filepath.Dir(filepath.Dir(program))
+		folders = append(folders, filepath.Dir(program), filepath.Join(above, "lib"), filepath.Join(above, "build", "lib"))
 	}
 	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
 		folders = append(folders, filepath.Join(filepath.Dir(file), "..", "..", "build", "lib"))
