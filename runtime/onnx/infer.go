@@ -118,7 +118,8 @@ func init() {
 	register(1, sameAsFirst, "Identity", "Neg", "Exp", "Log", "Sqrt", "Tanh", "Sigmoid", "Relu", "Abs", "Erf", "Reciprocal",
 		"Softmax", "LogSoftmax", "Clip", "Gelu", "Sign", "Floor", "Ceil", "Round", "Sin", "Cos", "Softplus", "Not",
 		Microsoft+":QuickGelu", Microsoft+":RotaryEmbedding")
-	register(1, elementwise, "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max")
+	register(2, elementwise, "Add", "Sub", "Mul", "Div", "Pow")
+	register(1, elementwise, "Min", "Max")
 }
 
 func sameAsFirst(n *Node, _ int64) error {

@@ -20,7 +20,8 @@ func init() {
 	register(1, constantOfShape, "ConstantOfShape")
 	register(1, sameAsFirst, "CumSum", "Trilu", "BitwiseNot", "Hardmax", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh",
 		"Sinh", "Tan")
-	register(1, elementwise, "Mod", "Sum", "Mean", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift", "PRelu")
+	register(1, elementwise, "Sum", "Mean")
+	register(2, elementwise, "Mod", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift", "PRelu")
 }
 
 // matMul multiplies the last two dimensions and broadcasts the others, as NumPy does; the fused operator may swap them
