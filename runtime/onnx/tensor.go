@@ -74,7 +74,7 @@ func float16bits(v float64) uint16 {
 	}
 	frac, exp := math.Frexp(a) // a = frac·2^exp, frac in [0.5, 1)
 	mant := math.RoundToEven(frac * 2048)
-	return sign | uint16((exp+13)<<10) + uint16(mant) - 1024
+	return sign | uint16((exp+14)<<10) + uint16(mant) - 1024
 }
 
 // Ints returns the elements of an integer tensor.
