@@ -66,10 +66,10 @@ func (d Dim) Mul(e Dim) Dim {
 	return collect(out)
 }
 
-// Div is d / e where e is a single term that divides every term of d.
+// Div is d / e where e is a single term that divides every term of d, or d itself.
 func (d Dim) Div(e Dim) (Dim, bool) {
 	if len(e.terms) != 1 {
-		return Dim{}, d.Equal(e) && len(e.terms) > 0
+		return Const(1), len(e.terms) > 0 && d.Equal(e)
 	}
 	by := e.terms[0]
 	var out []term
