@@ -89,17 +89,19 @@ func extreme(s *sweep, n *onnx.Node) {
 	}
 }
 
-// clip passes the gradient where x lies within the bounds, and to the bound that took its place elsewhere.
+// clip: y = min(max(x, low), high). The gradient goes to whichever of the three y is.
 func clip(s *sweep, n *onnx.Node) {
 	x, y, zero := n.Inputs[0], n.Outputs[0], s.Scalar(n.Outputs[0].Type, 0)
 	inside := s.op("Equal", x, y)
 	s.give(0, func() *onnx.Value { return s.op("Where", inside, s.dy(0), zero) })
-	for i, beyond := range map[int]string{1: "Less", 2: "Greater"} {
-		if n.Input(i) != nil {
-			s.give(i, func() *onnx.Value {
-				return s.op("Where", s.op(beyond, x, y), s.dy(0), zero)
-			})
-		}
+	clipped := s.op("Not", inside)
+	if low := n.Input(1); low != nil {
+		isLow := s.op("And", clipped, s.op("Equal", y, low))
+		s.give(1, func() *onnx.Value { return s.op("Where", isLow, s.dy(0), zero) })
+		clipped = s.op("And", clipped, s.op("Not", isLow))
+	}
+	if n.Input(2) != nil {
+		s.give(2, func() *onnx.Value { return s.op("Where", clipped, s.dy(0), zero) })
 	}
 }
 

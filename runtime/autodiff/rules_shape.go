@@ -121,20 +121,24 @@ func tile(s *sweep, n *onnx.Node) {
 	})
 }
 
-// pad takes off what was put on.
+// pad takes off what was put on; the number that was put on has the rest of the gradient.
 func pad(s *sweep, n *onnx.Node) {
 	if mode := n.Text("mode", "constant"); mode != "constant" {
 		s.Fail("node %s: padding by %s has no gradient rule", n.Name, mode)
 	}
-	s.give(0, func() *onnx.Value {
-		inputs := []*onnx.Value{s.dy(0), s.op("Neg", n.Inputs[1])}
-		if axes := n.Input(3); axes != nil {
-			inputs = append(inputs, s.Scalar(n.Inputs[0].Type, 0), axes)
-		}
-		d := s.Op("Pad", inputs, nil)
-		d.Shape = n.Inputs[0].Shape
-		return d
-	})
+	inputs := []*onnx.Value{s.dy(0), s.op("Neg", n.Inputs[1])}
+	if axes := n.Input(3); axes != nil {
+		inputs = append(inputs, s.Scalar(n.Inputs[0].Type, 0), axes)
+	}
+	d := s.Op("Pad", inputs, nil)
+	d.Shape = n.Inputs[0].Shape
+	s.give(0, func() *onnx.Value { return d })
+	if n.Input(2) != nil {
+		s.give(2, func() *onnx.Value {
+			all := func(x *onnx.Value) *onnx.Value { return s.Op("ReduceSum", []*onnx.Value{x}, onnx.Attrs{"keepdims": 0}) }
+			return s.reshape(s.sub(all(s.dy(0)), all(d)), n.Inputs[2])
+		})
+	}
 }
 
 // rotary turns back: the same rotation with −sin.

@@ -108,6 +108,9 @@ func (s *sweep) unbroadcast(d *onnx.Value, shape onnx.Shape) *onnx.Value {
 	}
 	var stretched []int64
 	for i, size := range shape {
+		if !size.Equal(d.Shape[i]) && size.Unknown() {
+			s.Fail("node %s: whether dimension %d of an input %s is 1 is not known, so broadcasting cannot be undone", s.node.Name, i, shape)
+		}
 		if size.Is(1) && !d.Shape[i].Is(1) {
 			stretched = append(stretched, int64(i))
 		}

@@ -83,6 +83,9 @@ func (d Dim) Div(e Dim) (Dim, bool) {
 	return collect(out), true
 }
 
+// Unknown reports a size that only the run will tell: nothing is known of it, not even that it is not 1.
+func (d Dim) Unknown() bool { return strings.Contains(d.String(), "?") }
+
 // Symbols lists the names in d, sorted, each once.
 func (d Dim) Symbols() []string {
 	seen := map[string]bool{}

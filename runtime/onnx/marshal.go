@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -154,7 +153,7 @@ func encodeDim(d Dim) *onnxpb.TensorShapeProto_Dimension {
 	if n, ok := d.Const(); ok {
 		return &onnxpb.TensorShapeProto_Dimension{Value: &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: n}}
 	}
-	if strings.Contains(text, "?") {
+	if d.Unknown() {
 		return &onnxpb.TensorShapeProto_Dimension{}
 	}
 	return &onnxpb.TensorShapeProto_Dimension{Value: &onnxpb.TensorShapeProto_Dimension_DimParam{DimParam: text}}

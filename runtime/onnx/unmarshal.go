@@ -243,7 +243,7 @@ func known(inferred, declared Shape) Shape {
 	}
 	out := make(Shape, len(inferred))
 	for i, d := range inferred {
-		if out[i] = d; strings.Contains(d.String(), "?") {
+		if out[i] = d; d.Unknown() {
 			out[i] = declared[i]
 		}
 	}
@@ -258,6 +258,15 @@ func (r *reader) tensors(n *Node) bool {
 		}
 	}
 	return true
+}
+
+// ConstantOf is the tensor that a Constant node holds; nil where it holds none.
+func ConstantOf(n *Node) *Tensor {
+	t, err := constantOf(n)
+	if err != nil {
+		return nil
+	}
+	return t
 }
 
 // constantOf is the tensor of a Constant node, in whichever attribute it lies.
