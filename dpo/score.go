@@ -11,8 +11,12 @@ import (
 	"github.com/dpo-ort/dpo-ort/datasets"
 )
 
-// scoreWindow is how many rows are scored together: enough to fill micro-batches of near lengths, few to hold.
-const scoreWindow = 256
+// Rows are scored together in windows: enough to fill micro-batches of near lengths, few to hold. The first is small, so
+// that a user soon sees the first rows scored; each next one is twice as large, up to the largest.
+const (
+	firstWindow   = 16
+	largestWindow = 256
+)
 
 // metadataKey is where a scored file says what its numbers were computed with.
 const metadataKey = "dpo-ort.score"
@@ -113,16 +117,17 @@ func openTables(data []string) (tables []*datasets.Table, rows int64, err error)
 func windows(t *datasets.Table) iter.Seq2[[]datasets.Row, error] {
 	return func(yield func([]datasets.Row, error) bool) {
 		var rows []datasets.Row
+		size := firstWindow
 		for row, err := range t.Rows(0) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if rows = append(rows, row); len(rows) == scoreWindow {
+			if rows = append(rows, row); len(rows) == size {
 				if !yield(rows, nil) {
 					return
 				}
-				rows = nil
+				rows, size = nil, min(2*size, largestWindow)
 			}
 		}
 		if len(rows) > 0 {
