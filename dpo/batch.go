@@ -156,10 +156,6 @@ func (l *layout) completionMask() []float64 {
 func (l *layout) batch() *engine.Batch {
 	T, G, K, P, C := int64(len(l.ids)), int64(len(l.groups)), int64(l.K), int64(l.P), int64(l.C)
 	R, half, q := int64(len(l.rows)), int64(l.decoder.Rope.Dim/2), int64(l.queriesPerKey())
-	ones := make([]float64, R)
-	for i := range ones {
-		ones[i] = 1
-	}
 	return &engine.Batch{
 		Sizes: map[string]int64{"T": T, "G": G, "K": K, "P": P, "C": C, "N": G * K, "R": R},
 		Inputs: map[string]engine.Array{
@@ -176,9 +172,7 @@ func (l *layout) batch() *engine.Batch {
 			"completion_mask":  engine.Floats(l.compute, l.completionMask(), G, 1, 1, q*C, P+C),
 			"completions":      engine.Int64s([]int64{1, K, 1, 1, 1}, 5),
 			"rows":             engine.Int64s(l.rows, R),
-			"targets":          engine.Int64s(l.targets, R),
-			"sequence":         engine.Int64s(l.owner, R),
-			"weight":           engine.Floats(onnx.Float64, ones, R),
 		},
+		Targets: l.targets, Sequence: l.owner,
 	}
 }

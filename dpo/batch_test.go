@@ -94,7 +94,7 @@ func TestLayoutEqualsSeparateSequences(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		groups := drawGroups(t)
 		b := newBatch(toy, onnx.Float32, groups)
-		ids, rows, targets, owner := int64s(b.Inputs["ids"]), int64s(b.Inputs["rows"]), int64s(b.Inputs["targets"]), int64s(b.Inputs["sequence"])
+		ids, rows, targets, owner := int64s(b.Inputs["ids"]), int64s(b.Inputs["rows"]), b.Targets, b.Sequence
 		r := 0
 		for g, x := range groups {
 			for k, c := range x.Completions {

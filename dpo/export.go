@@ -44,7 +44,7 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 			Dims: map[string]int64{"vocab": int64(d.Vocab), "hidden": int64(d.Hidden), "intermediate": int64(d.Intermediate),
 				"layers": int64(d.Layers), "heads": int64(d.Heads), "kv_heads": int64(d.KVHeads), "head_dim": int64(d.HeadDim)},
 			Rotary:  rotary,
-			Aliases: map[string]map[string]string{models.HeadGraph: {"logps": "acc.logps"}},
+			Aliases: map[string]map[string]string{},
 			Loss:    x.Loss, Optimizer: x.Optimizer,
 		},
 	}
@@ -74,8 +74,8 @@ func stage(s models.Stage, g *onnx.Graph) artifact.Stage {
 	return out
 }
 
-// differentiate adds each stage graph's forward and backward graphs for the rungs. The embedding has nothing to keep,
-// and the head recomputes its logits but not their log-sum-exp.
+// differentiate adds each stage graph's forward and backward graphs for the rungs. The embedding and the last norm have
+// nothing to keep; the head keeps its exponentials or computes them again, as memory allows.
 func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 	done := map[string]bool{}
 	for _, s := range a.Stages {
@@ -90,9 +90,12 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 		case models.EmbedGraph:
 			apply = []artifact.Rung{artifact.Recompute}
 		case models.HeadGraph:
-			apply = []artifact.Rung{artifact.Recompute}
-			spec.Outputs, spec.Keep = []string{"logps"}, []string{"lse"}
+			apply = []artifact.Rung{artifact.Stash, artifact.Recompute}
+			spec.Outputs = []string{"lse", "logit"}
 			spec.Wrt, spec.Accumulate = append(params, "x"), append(params, "x")
+		case models.FinalGraph:
+			apply = []artifact.Rung{artifact.Recompute}
+			spec.Wrt = append(slices.Clone(params), "x")
 		default:
 			spec.Wrt = append(slices.Clone(params), "x")
 		}

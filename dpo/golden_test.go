@@ -130,7 +130,7 @@ func TestGradientsInFloat32(t *testing.T) {
 func compareGradients(t *testing.T, model string, compute onnx.DType, rung artifact.Rung, bar, small float64) float64 {
 	t.Helper()
 	j, want := readJudged(t, model), golden.Tensors(t, golden.Testdata(t, "golden", model+".weighted.safetensors"))
-	n := openTest(t, golden.Testdata(t, "models", model), compute, engine.Options{Rung: rung, HeadRows: 7})
+	n := openTest(t, golden.Testdata(t, "models", model), compute, engine.Options{Rung: rung, HeadColumns: 50})
 	sum := map[string][]float64{}
 	for _, b := range j.Batches {
 		groups, weights := examples(b.Groups)

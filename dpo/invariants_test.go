@@ -77,7 +77,7 @@ func TestSharedEqualsSeparate(t *testing.T) {
 
 func TestChunkedHeadEqualsWhole(t *testing.T) {
 	dir := golden.Testdata(t, "models", "tiny-llama")
-	whole, chunked := openTest(t, dir, onnx.Float32, engine.Options{}), openTest(t, dir, onnx.Float32, engine.Options{HeadRows: 5})
+	whole, chunked := openTest(t, dir, onnx.Float32, engine.Options{}), openTest(t, dir, onnx.Float32, engine.Options{HeadColumns: 37})
 	groups, weights := mixedGroups(whole.model.Vocab)
 	logps, grads := gradients(t, whole, groups, weights)
 	otherLogps, others := gradients(t, chunked, groups, weights)

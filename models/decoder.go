@@ -40,6 +40,7 @@ type Stage struct {
 const (
 	EmbedGraph = "embed"
 	BlockGraph = "block"
+	FinalGraph = "final"
 	HeadGraph  = "head"
 )
 
@@ -84,7 +85,7 @@ const (
 	headTensor  = "lm_head.weight"
 )
 
-// Stages lists embed, the blocks and head, in the order they run.
+// Stages lists embed, the blocks, final and head, in the order they run.
 func (d Decoder) Stages() []Stage {
 	unembed := headTensor
 	if d.Tied {
@@ -98,7 +99,8 @@ func (d Decoder) Stages() []Stage {
 		}
 		stages = append(stages, s)
 	}
-	return append(stages, Stage{Name: "head", Graph: HeadGraph, Params: []Param{{"norm", normTensor}, {"unembed", unembed}}})
+	return append(stages, Stage{Name: "final", Graph: FinalGraph, Params: []Param{{"norm", normTensor}}},
+		Stage{Name: "head", Graph: HeadGraph, Params: []Param{{"unembed", unembed}}})
 }
 
 // Shapes gives the shape of each tensor of the checkpoint that the stages use.
@@ -119,7 +121,7 @@ func (d Decoder) Shapes() map[string][]int64 {
 // Graphs builds the stages' graphs by name.
 func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
 	graphs := map[string]*onnx.Graph{}
-	for name, build := range map[string]func(*net){EmbedGraph: d.embed, BlockGraph: d.block, HeadGraph: d.head} {
+	for name, build := range map[string]func(*net){EmbedGraph: d.embed, BlockGraph: d.block, FinalGraph: d.final, HeadGraph: d.head} {
 		g, err := onnx.Build(name, func(b *onnx.Builder) { build(&net{b, t}) })
 		if err != nil {
 			return nil, err
@@ -159,27 +161,34 @@ func (d Decoder) block(n *net) {
 	n.Output("y", n.add(x, linear(y, "down")))
 }
 
-// head turns rows of x that precede a scored token into that token's log-probability, summed by sequence:
-// log p = logit[target] − logsumexp(logits). The sums are float64, so that long answers lose nothing.
-func (d Decoder) head(n *net) {
-	R, N := onnx.Sym("R"), onnx.Sym("N")
+// final picks the rows that predict a scored token and norms them: [T,D] → [R,D].
+func (d Decoder) final(n *net) {
 	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
-	rows := n.Input("rows", onnx.Int64, R)
+	rows := n.Input("rows", onnx.Int64, onnx.Sym("R"))
+	n.Output("y", n.rmsNorm(n.Op("Gather", n.of(x, rows), nil), n.param("norm", int64(d.Hidden)), d.NormEps))
+}
+
+// head gives, for B rows of the vocabulary, the log-sum-exp of each token's logits and the logit of its target:
+// log p = Σ logit − logsumexp lse over all such pieces. targets counts from the piece's first row, and inside is 1 where the
+// target lies in it, else 0, with any target in its place. The largest logit only shifts, so no gradient flows through it.
+func (d Decoder) head(n *net) {
+	R, B := onnx.Sym("R"), onnx.Sym("B")
+	x := n.Input("x", n.types.Compute, R, onnx.Const(int64(d.Hidden)))
 	targets := n.Input("targets", onnx.Int64, R)
-	sequence := n.Input("sequence", onnx.Int64, R)
-	weight := n.Input("weight", onnx.Float64, R)
-	sums := n.Input("acc.logps", onnx.Float64, N)
-	y := n.rmsNorm(n.Op("Gather", n.of(x, rows), nil), n.param("norm", int64(d.Hidden)), d.NormEps)
-	logits := n.linear(y, n.param("unembed", int64(d.Vocab), int64(d.Hidden)), nil)
-	if t := n.types.Compute; t != onnx.Float64 {
-		logits = n.cast(logits, onnx.Float32)
+	unembed := n.cast(n.Input("unembed", n.types.Weights, B, onnx.Const(int64(d.Hidden))), n.types.Compute)
+	exact := onnx.Float32
+	if n.types.Compute == onnx.Float64 {
+		exact = onnx.Float64
 	}
-	lse := n.Op("ReduceLogSumExp", n.of(logits, n.Ints(-1)), onnx.Attrs{"keepdims": 1})
+	inside := n.Input("inside", exact, R)
+	logits := n.cast(n.linear(x, unembed, nil), exact)
 	logit := n.Op("GatherElements", n.of(logits, n.Op("Unsqueeze", n.of(targets, n.Ints(1)), nil)), onnx.Attrs{"axis": 1})
-	logp := n.cast(n.Op("Squeeze", n.of(n.Op("Sub", n.of(logit, lse), nil), n.Ints(1)), nil), onnx.Float64)
-	n.Output("logps", n.Op("ScatterElements", n.of(sums, sequence, n.mul(logp, weight)), onnx.Attrs{"axis": 0, "reduction": "add"}))
-	n.Output("token_logps", logp)
-	n.Output("lse", lse)
+	shift := n.Node(&onnx.Node{Op: "ReduceMax", Inputs: n.of(logits, n.Ints(-1)), Attrs: onnx.Attrs{"keepdims": 1},
+		Meta: map[string]string{"gradient": "none"}}, 1)[0]
+	sum := n.Op("ReduceSum", n.of(n.Op("Exp", n.of(n.Op("Sub", n.of(logits, shift), nil)), nil), n.Ints(-1)), onnx.Attrs{"keepdims": 1})
+	flat := func(v *onnx.Value) *onnx.Value { return n.Op("Squeeze", n.of(v, n.Ints(1)), nil) }
+	n.Output("lse", flat(n.add(n.Op("Log", n.of(sum), nil), shift)))
+	n.Output("logit", n.mul(flat(logit), inside))
 }
 
 // net is a builder that knows the element types, with the few pieces that decoders are made of.

@@ -8,7 +8,7 @@ import (
 
 // Every value of a decoder's graphs has a known type and rank, and sizes that the batch determines.
 func TestGraphsHaveKnownShapes(t *testing.T) {
-	sizes := map[string]int64{"T": 11, "G": 2, "K": 2, "P": 16, "C": 32, "N": 4, "R": 7}
+	sizes := map[string]int64{"T": 11, "G": 2, "K": 2, "P": 16, "C": 32, "R": 7, "B": 64}
 	for _, compute := range []onnx.DType{onnx.Float32, onnx.Float64} {
 		d, err := describe(t, map[string]any{"attention_bias": true, "mlp_bias": true})
 		if err != nil {

@@ -6,7 +6,9 @@
 //	block.stash.onnx       the same, with what the backward pass needs as further outputs (residuals)
 //	block.stash.grad.onnx  the backward graph that takes those residuals
 //	block.grad.onnx        the backward graph that recomputes everything from the stage's inputs
-//	head.onnx head.grad.onnx loss.onnx optimizer.onnx norm.onnx
+//	final.onnx             the last norm, of the rows that predict a scored token
+//	head.onnx              log-sum-exp and target's logit over any piece of the vocabulary
+//	loss.onnx optimizer.onnx norm.onnx
 //
 // A backward graph takes a stage's inputs, the residuals, the gradient of the output (dy) and, for each parameter p, the
 // gradient so far (acc.p); it gives dx and d.p = acc.p + gradient. An output and the input it may share memory with

@@ -54,14 +54,15 @@ func gradient(b *onnx.Builder, nodes []*onnx.Node, outputs, seeds, wrt []*onnx.V
 	return grads, nil
 }
 
-// dependents are the values that depend on any of wrt, and are floating-point numbers.
+// dependents are the values that depend on any of wrt, and are floating-point numbers. A node whose metadata says
+// "gradient": "none" counts as a constant.
 func dependents(nodes []*onnx.Node, wrt []*onnx.Value) map[*onnx.Value]bool {
 	needed := map[*onnx.Value]bool{}
 	for _, v := range wrt {
 		needed[v] = true
 	}
 	for _, n := range nodes {
-		if constant[key(n)] || !slices.ContainsFunc(n.Inputs, func(v *onnx.Value) bool { return needed[v] }) {
+		if constant[key(n)] || n.Meta["gradient"] == "none" || !slices.ContainsFunc(n.Inputs, func(v *onnx.Value) bool { return needed[v] }) {
 			continue
 		}
 		for _, v := range n.Outputs {

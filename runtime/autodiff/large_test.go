@@ -120,3 +120,26 @@ func TestNoDependenceGivesNil(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What a node's metadata calls a constant has no gradient, and a gradient that was only repeated is multiplied as it is.
+func TestHints(t *testing.T) {
+	g, err := onnx.Build("hints", func(b *onnx.Builder) {
+		x := b.Input("x", onnx.Float32, onnx.Sym("R"), onnx.Sym("B"))
+		shift := b.Node(&onnx.Node{Op: "ReduceMax", Inputs: []*onnx.Value{x, b.Ints(-1)}, Attrs: onnx.Attrs{"keepdims": 1},
+			Meta: map[string]string{"gradient": "none"}}, 1)[0]
+		e := b.Op("Exp", []*onnx.Value{b.Op("Sub", []*onnx.Value{x, shift}, nil)}, nil)
+		y := b.Op("ReduceSum", []*onnx.Value{e, b.Ints(-1)}, onnx.Attrs{"keepdims": 1})
+		seed := b.Input("dy", onnx.Float32, onnx.Sym("R"), onnx.Const(1))
+		grads, err := autodiff.Gradient(b, []*onnx.Value{y}, []*onnx.Value{seed}, []*onnx.Value{x})
+		if err != nil {
+			b.Fail("%w", err)
+		}
+		if n := grads[0].Node; n.Op != "Mul" || n.Inputs[0] != seed || n.Inputs[1] != e {
+			t.Errorf("the gradient is %s of %v, not the product of the seed and the exponentials", n.Op, n.Inputs)
+		}
+		b.Output("dx", grads[0])
+	})
+	if err != nil || g == nil {
+		t.Fatal(err)
+	}
+}

@@ -133,10 +133,22 @@ func firstAxes(n int) []int64 {
 
 func (s *sweep) op(name string, inputs ...*onnx.Value) *onnx.Value { return s.Op(name, inputs, nil) }
 
-func (s *sweep) mul(a, b *onnx.Value) *onnx.Value { return s.op("Mul", a, b) }
 func (s *sweep) sub(a, b *onnx.Value) *onnx.Value { return s.op("Sub", a, b) }
 func (s *sweep) div(a, b *onnx.Value) *onnx.Value { return s.op("Div", a, b) }
 func (s *sweep) neg(a *onnx.Value) *onnx.Value    { return s.op("Neg", a) }
+
+// mul repeats by itself what one side was expanded by to the other's shape, and so saves a pass over memory.
+func (s *sweep) mul(a, b *onnx.Value) *onnx.Value {
+	return s.op("Mul", unexpanded(a, b.Shape), unexpanded(b, a.Shape))
+}
+
+// unexpanded is what v was expanded from, if a product with a value of that shape expands it anyway.
+func unexpanded(v *onnx.Value, other onnx.Shape) *onnx.Value {
+	if v.Node != nil && v.Node.Op == "Expand" && v.Shape != nil && v.Shape.Equal(other) {
+		return v.Node.Inputs[0]
+	}
+	return v
+}
 
 // times is c·a, plus is a + c.
 func (s *sweep) times(c float64, a *onnx.Value) *onnx.Value { return s.mul(a, s.Scalar(a.Type, c)) }

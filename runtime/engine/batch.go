@@ -37,21 +37,23 @@ func Floats(t onnx.DType, values []float64, shape ...int64) Array {
 	return a
 }
 
-// rows cuts a vector's elements from first to last.
-func (a Array) rows(first, last int) Array {
-	size := a.Type.Size()
-	return Array{Type: a.Type, Shape: []int64{int64(last - first)}, Data: a.Data[first*size : last*size]}
-}
-
-// Batch is a micro-batch as tensors: what the graphs' inputs are called, and the sizes of their symbols. The head's
-// inputs (rows, targets, sequence, weight) are vectors of R, of which the engine takes a chunk at a time.
+// Batch is a micro-batch as tensors: what the graphs' inputs are called, and the sizes of their symbols. What is scored,
+// token by token, stays with the host.
 type Batch struct {
-	Sizes  map[string]int64 // T, G, K, P, C, N, R
-	Inputs map[string]Array
+	Sizes    map[string]int64 // T, G, K, P, C, N, R
+	Inputs   map[string]Array
+	Targets  []int64   // [R]: the scored tokens
+	Sequence []int64   // [R]: whose they are, from 0 to N−1
+	Weight   []float64 // [R]: of each in its sequence's sum; nil for 1
 }
 
-// headInputs are the batch's inputs that are cut into chunks of rows.
-var headInputs = []string{"rows", "targets", "sequence", "weight"}
+// weight of a scored token.
+func (b *Batch) weight(r int) float64 {
+	if b.Weight == nil {
+		return 1
+	}
+	return b.Weight[r]
+}
 
 // check reports a batch that lacks what every decoder needs.
 func (b *Batch) check() error {
@@ -60,10 +62,8 @@ func (b *Batch) check() error {
 			return fmt.Errorf("run a batch: size %s is %d", s, b.Sizes[s])
 		}
 	}
-	for _, name := range headInputs {
-		if a := b.Inputs[name]; len(a.Shape) != 1 || a.Shape[0] != b.Sizes["R"] {
-			return fmt.Errorf("run a batch: input %s has shape %v, not [%d]", name, a.Shape, b.Sizes["R"])
-		}
+	if n := b.Sizes["R"]; int64(len(b.Targets)) != n || int64(len(b.Sequence)) != n || b.Weight != nil && int64(len(b.Weight)) != n {
+		return fmt.Errorf("run a batch: %d targets of %d sequences with %d weights for %d scored tokens", len(b.Targets), len(b.Sequence), len(b.Weight), n)
 	}
 	return nil
 }

@@ -24,10 +24,10 @@ import (
 
 // Options say how to run.
 type Options struct {
-	Device   ort.Device
-	Threads  int           // of one operator; 0: one a core
-	Rung     artifact.Rung // what blocks keep for the backward pass
-	HeadRows int           // scored tokens a head chunk; 0: 512
+	Device      ort.Device
+	Threads     int           // of one operator; 0: one a core
+	Rung        artifact.Rung // what blocks keep for the backward pass
+	HeadColumns int           // rows of the vocabulary that the head takes at once; 0: as many as make 4 Mi logits
 }
 
 // Engine holds the sessions of an artifact's graphs, opened as they are first needed, and the memory they share.
@@ -42,9 +42,6 @@ type Engine struct {
 func New(a *artifact.Artifact, o Options) (*Engine, error) {
 	if err := a.Verify(); err != nil {
 		return nil, fmt.Errorf("run artifact: %w", err)
-	}
-	if o.HeadRows <= 0 {
-		o.HeadRows = 512
 	}
 	if o.Rung == "" {
 		o.Rung = artifact.Stash
@@ -68,6 +65,15 @@ func (e *Engine) Artifact() *artifact.Artifact { return e.art }
 
 // PoolBytes is the memory that activations and residuals have taken so far.
 func (e *Engine) PoolBytes() int64 { return e.pool.total }
+
+// rung is what a stage's graph keeps: the engine's choice, or nothing where the artifact has no such graph, since there
+// is nothing to keep.
+func (e *Engine) rung(graph string) artifact.Rung {
+	if _, ok := e.art.Graphs[e.opts.Rung.Backward(graph)]; ok {
+		return e.opts.Rung
+	}
+	return artifact.Recompute
+}
 
 // session opens the session of a graph.
 func (e *Engine) session(graph string, threads int) (*ort.Session, error) {

@@ -18,9 +18,9 @@ type Pass struct {
 	weights *Weights
 	batch   *Batch
 	inputs  map[string]*block
-	layers  []layer  // one a stage but the head
-	hidden  *block   // [T,D]: what the head reads
-	lse     []*block // one a head chunk
+	layers  []layer // one a stage but the head
+	hidden  *block  // what the next stage reads; the head [R,D]
+	pieces  []piece // of the head
 }
 
 // layer is what a stage keeps: its input and its residuals.
@@ -56,8 +56,8 @@ func (e *Engine) forward(w *Weights, b *Batch, keep bool) (_ *Pass, err error) {
 	}
 	for _, s := range e.art.Stages[:len(e.art.Stages)-1] {
 		graph := s.Graph
-		if keep && p.hidden != nil {
-			graph = e.opts.Rung.Forward(graph)
+		if keep {
+			graph = e.rung(graph).Forward(graph)
 		}
 		out, err := e.run(graph, b.Sizes, nil, p.flow(), w.bound(s), tensors(p.inputs))
 		if err != nil {
@@ -100,62 +100,6 @@ func (w *Weights) accumulated(s artifact.Stage) (in, out binding) {
 	return in, out
 }
 
-// chunks cuts the scored rows into the head's pieces.
-func (p *Pass) chunks() [][2]int {
-	var out [][2]int
-	for first, n := 0, int(p.batch.Sizes["R"]); first < n; first += p.engine.opts.HeadRows {
-		out = append(out, [2]int{first, min(first+p.engine.opts.HeadRows, n)})
-	}
-	return out
-}
-
-// chunk uploads the head's inputs for some rows, and gives the sizes that go with them.
-func (p *Pass) chunk(rows [2]int) (map[string]*block, map[string]int64, error) {
-	part := map[string]Array{}
-	for _, name := range headInputs {
-		part[name] = p.batch.Inputs[name].rows(rows[0], rows[1])
-	}
-	sizes := maps.Clone(p.batch.Sizes)
-	sizes["R"] = int64(rows[1] - rows[0])
-	in, err := p.engine.upload(part)
-	return in, sizes, err
-}
-
-// score runs the head over chunks of rows, adding up each sequence's log-probability.
-func (p *Pass) score(keep bool) error {
-	e, head := p.engine, p.engine.art.Stages[len(p.engine.art.Stages)-1]
-	sums, err := e.zeros(onnx.Float64, p.batch.Sizes["N"])
-	if err != nil {
-		return err
-	}
-	defer e.pool.release(sums)
-	for _, rows := range p.chunks() {
-		in, sizes, err := p.chunk(rows)
-		if err != nil {
-			return err
-		}
-		out, err := e.run(head.Graph, sizes, binding{"logps": sums.Tensor},
-			binding{"x": p.hidden.Tensor, "acc.logps": sums.Tensor}, p.weights.bound(head), tensors(in))
-		e.pool.release(slices.Collect(maps.Values(in))...)
-		if err != nil {
-			return fmt.Errorf("stage %s: %w", head.Name, err)
-		}
-		tokens, err := out["token_logps"].floats()
-		e.pool.release(out["token_logps"])
-		if err != nil {
-			return err
-		}
-		p.TokenLogProbs = append(p.TokenLogProbs, tokens...)
-		if keep {
-			p.lse = append(p.lse, out["lse"])
-		} else {
-			e.pool.release(out["lse"])
-		}
-	}
-	p.LogProbs, err = sums.floats()
-	return err
-}
-
 // Backward adds the gradient of Σ dlogps[n]·logps[n] to grads and ends the pass.
 func (p *Pass) Backward(grads *Weights, dlogps []float64) error {
 	defer p.Close()
@@ -170,12 +114,9 @@ func (p *Pass) Backward(grads *Weights, dlogps []float64) error {
 	defer func() { e.pool.release(dy) }()
 	for i, l := range slices.Backward(p.layers) {
 		s := e.art.Stages[i]
-		graph := e.opts.Rung.Backward(s.Graph)
-		if l.x == nil { // embed keeps nothing: its gradient needs only the ids
-			graph = artifact.Recompute.Backward(s.Graph)
-		}
+		graph := e.rung(s.Graph).Backward(s.Graph)
 		from := []binding{{"dy": dy.Tensor}, tensors(l.residuals)}
-		if l.x != nil {
+		if l.x != nil { // the embedding has none
 			from = append(from, binding{"x": l.x.Tensor})
 		}
 		acc, into := grads.accumulated(s)
@@ -190,37 +131,6 @@ func (p *Pass) Backward(grads *Weights, dlogps []float64) error {
 	return nil
 }
 
-// scoreBackward runs the head backward and gives the gradient of its input [T,D].
-func (p *Pass) scoreBackward(grads *Weights, dlogps []float64) (dx *block, err error) {
-	e, head := p.engine, p.engine.art.Stages[len(p.engine.art.Stages)-1]
-	if dx, err = e.zeros(onnx.DType(p.hidden.DType), p.hidden.Shape...); err != nil {
-		return nil, err
-	}
-	top, err := e.upload(map[string]Array{"dlogps": Floats(onnx.Float64, dlogps, int64(len(dlogps)))})
-	if err != nil {
-		return dx, err
-	}
-	defer e.pool.release(top["dlogps"])
-	acc, into := grads.accumulated(head)
-	acc["acc.x"], into["dx"] = dx.Tensor, dx.Tensor
-	for i, rows := range p.chunks() {
-		in, sizes, err := p.chunk(rows)
-		if err != nil {
-			return dx, err
-		}
-		_, err = e.run(artifact.Recompute.Backward(head.Graph), sizes, into,
-			binding{"x": p.hidden.Tensor, "lse": p.lse[i].Tensor}, tensors(top), p.weights.bound(head), acc, tensors(in))
-		e.pool.release(slices.Collect(maps.Values(in))...)
-		if err != nil {
-			return dx, fmt.Errorf("stage %s: %w", head.Name, err)
-		}
-	}
-	e.pool.release(p.lse...)
-	e.pool.release(p.hidden)
-	p.lse, p.hidden = nil, nil
-	return dx, nil
-}
-
 // Close gives back all that the pass still holds.
 func (p *Pass) Close() {
 	pool := &p.engine.pool
@@ -228,10 +138,12 @@ func (p *Pass) Close() {
 		pool.release(l.x)
 		pool.release(slices.Collect(maps.Values(l.residuals))...)
 	}
+	for _, of := range p.pieces {
+		pool.release(slices.Collect(maps.Values(of.residuals))...)
+	}
 	pool.release(p.hidden)
-	pool.release(p.lse...)
 	pool.release(slices.Collect(maps.Values(p.inputs))...)
-	p.layers, p.hidden, p.lse, p.inputs = nil, nil, nil, nil
+	p.layers, p.hidden, p.pieces, p.inputs = nil, nil, nil, nil
 }
 
 // zeros lends a cleared tensor.

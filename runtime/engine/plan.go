@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -11,7 +12,7 @@ type Memory struct {
 	Weights   int64 // and, each of the same size, gradients and every state of the optimizer
 	States    int
 	Residuals int64 // kept between the passes of one micro-batch
-	Head      int64 // a chunk of rows: logits and their gradient
+	Head      int64 // logits and their gradient
 }
 
 // Total is all of it.
@@ -20,14 +21,8 @@ func (m Memory) Total() int64 { return m.Weights*int64(2+m.States) + m.Residuals
 // Memory plans for micro-batches of these sizes.
 func (e *Engine) Memory(sizes map[string]int64, w *Weights, o *Optimizer) (Memory, error) {
 	m := Memory{Weights: int64(w.buffer.Len()), States: len(o.States)}
-	for i, s := range e.art.Stages {
-		graph := s.Graph
-		if i > 0 && i < len(e.art.Stages)-1 {
-			graph = e.opts.Rung.Forward(graph)
-		}
-		if i == len(e.art.Stages)-1 {
-			break
-		}
+	for _, s := range e.art.Stages[:len(e.art.Stages)-1] {
+		graph := e.rung(s.Graph).Forward(s.Graph)
 		for _, out := range e.art.Graphs[graph].Outputs {
 			n, err := bytesOf(out, sizes)
 			if err != nil {
@@ -36,8 +31,12 @@ func (e *Engine) Memory(sizes map[string]int64, w *Weights, o *Optimizer) (Memor
 			m.Residuals += n
 		}
 	}
-	rows := min(sizes["R"], int64(e.opts.HeadRows))
-	m.Head = 3 * rows * e.art.Dims["vocab"] * int64(onnx.Float32.Size())
+	scored, element := sizes["R"], int64(onnx.Float32.Size())
+	piece := e.cutVocabulary(scored)[0]
+	m.Head = 2 * scored * (piece.last - piece.first) * element
+	if e.headRung(scored) == artifact.Stash {
+		m.Head += scored * e.art.Dims["vocab"] * element
+	}
 	return m, nil
 }
 

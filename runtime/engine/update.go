@@ -14,7 +14,7 @@ import (
 )
 
 // sliceElements is how many parameters one Run of the optimizer updates: they, their gradients and states fit the cache.
-const sliceElements = 1 << 18
+const sliceElements = 1 << 17
 
 // The graphs of the update. optimizer takes p, g, states, all [n], and scalars [1]; its outputs share memory with its
 // inputs as the manifest's aliases say. norm takes g and gives the sum of its squares, [1].

@@ -31,12 +31,12 @@ type Weights struct {
 // align keeps tensors apart by cache lines.
 const align = 64 / 4
 
-// shapes of all parameters by tensor name.
+// shapes of all parameters by tensor name. The head's graph takes any part of its weight.
 func (e *Engine) shapes() (map[string][]int64, error) {
-	all := map[string][]int64{}
+	all, whole := map[string][]int64{}, map[string]int64{"B": e.art.Dims["vocab"]}
 	for _, s := range e.art.Stages {
 		for input, p := range s.Params {
-			shape, err := e.art.Graphs[s.Graph].Input(input).Shape.Eval(nil)
+			shape, err := e.art.Graphs[s.Graph].Input(input).Shape.Eval(whole)
 			if err != nil {
 				return nil, fmt.Errorf("stage %s: parameter %s: %w", s.Name, input, err)
 			}

@@ -121,3 +121,30 @@ func TestRunInPlace(t *testing.T) {
 		t.Errorf("accumulated %v", got)
 	}
 }
+
+// Rows see the same memory, over host memory and over a buffer, and only rows that are there.
+func TestRowsAreViews(t *testing.T) {
+	buffer, err := ort.Device{}.Alloc(24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer buffer.Free()
+	lent, err := ort.NewTensor(buffer, 0, ort.Float32, 3, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, whole := range []*ort.Tensor{lent, floats(t, make([]float32, 6), 3, 2)} {
+		part, err := whole.Rows(1, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(part.Shape, []int64{2, 2}) || &part.Bytes()[0] != &whole.Bytes()[8] || part.Len() != 16 {
+			t.Errorf("rows 1 to 3 of a tensor of 3 are %v, %d bytes", part.Shape, part.Len())
+		}
+		for _, wrong := range [][2]int64{{-1, 1}, {2, 1}, {0, 4}} {
+			if _, err := whole.Rows(wrong[0], wrong[1]); err == nil {
+				t.Errorf("rows %v of a tensor of 3 were given", wrong)
+			}
+		}
+	}
+}

@@ -57,6 +57,22 @@ func HostTensor(data []byte, t DType, shape ...int64) (*Tensor, error) {
 	return &Tensor{DType: t, Shape: slices.Clone(shape), bytes: n, data: at, host: data}, nil
 }
 
+// Rows is a view of rows first to last, exclusive, of the first dimension.
+func (t *Tensor) Rows(first, last int64) (*Tensor, error) {
+	if err := t.usable(); err != nil {
+		return nil, fmt.Errorf("rows of tensor %s%v: %w", t.DType, t.Shape, err)
+	}
+	if len(t.Shape) == 0 || first < 0 || first > last || last > t.Shape[0] {
+		return nil, fmt.Errorf("rows %d to %d of tensor %s%v: there are none such", first, last, t.DType, t.Shape)
+	}
+	row := t.bytes / int(max(t.Shape[0], 1))
+	shape := append([]int64{last - first}, t.Shape[1:]...)
+	if t.buffer != nil {
+		return NewTensor(t.buffer, t.offset+int(first)*row, t.DType, shape...)
+	}
+	return HostTensor(t.host[int(first)*row:int(last)*row], t.DType, shape...)
+}
+
 // empty is the address of tensors that have no bytes.
 var empty [8]byte
 
