@@ -1,5 +1,5 @@
 # Every line here can be run by hand.
-.PHONY: help quickstart deps build test lint golden bench fuzz onnx-backend clean
+.PHONY: help quickstart deps build test lint golden bench fuzz onnx-backend dist clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -20,7 +20,7 @@ deps: ## the two native libraries, into build/lib (digests checked; what is ther
 	scripts/deps
 
 build: deps ## the program, bin/dpo-ort
-	go build -trimpath -o bin/dpo-ort ./cmd/dpo-ort
+	go build -trimpath -buildvcs=auto -o bin/dpo-ort ./cmd/dpo-ort
 
 test: deps ## all tests; ends with how many ran, failed and were skipped, and why
 	go run ./internal/testreport ./...
@@ -40,5 +40,8 @@ bench: build ## a whole training step against the peers, on this machine
 fuzz: ## each fuzz test for half a minute
 	scripts/fuzz 30s
 
+dist: deps ## the program with its library, licences, manual pages and completions, as dist/*.tar.gz
+	scripts/dist
+
 clean: ## remove what was built here; the cache outside the tree stays
-	rm -rf bin build
+	rm -rf bin build dist

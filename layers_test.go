@@ -26,12 +26,12 @@ var layers = map[string][]string{
 	"cmd":                {"*"},
 	"bench":              {"*"},
 	"scripts":            {"*"},
-	"dpo":                {"dpo/loss", "dpo/optim", "models", "models/safetensors", "datasets", "runtime/onnx", "runtime/autodiff", "runtime/artifact", "runtime/ort", "runtime/engine"},
+	"dpo":                {"internal/safefile", "dpo/loss", "dpo/optim", "models", "models/safetensors", "datasets", "runtime/onnx", "runtime/autodiff", "runtime/artifact", "runtime/ort", "runtime/engine"},
 	"dpo/loss":           {"runtime/onnx"},
 	"dpo/optim":          {"runtime/onnx"},
-	"models":             {"models/safetensors", "runtime/onnx"},
-	"models/safetensors": {},
-	"datasets":           {},
+	"models":             {"internal/safefile", "models/safetensors", "runtime/onnx"},
+	"models/safetensors": {"internal/safefile"},
+	"datasets":           {"internal/safefile"},
 	"datasets/chat":      {"datasets"},
 	"datasets/tokenizer": {"datasets"},
 	"runtime/engine":     {"runtime/artifact", "runtime/ort", "runtime/onnx", "models/safetensors"},
@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"runtime/ort":        {},
 	"internal":           {},
 	"internal/golden":    {},
+	"internal/safefile":  {},
 }
 
 // owners are the only folders whose code may import what they stand beside: each native library has one door, and only the

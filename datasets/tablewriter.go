@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // Column is a column that is added to a table. All may hold nulls.
@@ -48,7 +48,7 @@ var foreign = []string{"ARROW:schema", "huggingface", "pandas"}
 // zstd compression. The file appears at once and whole, with Close; equal rows give equal bytes.
 type TableWriter struct {
 	path     string
-	file     *os.File
+	file     *safefile.File
 	writer   *parquet.GenericWriter[any]
 	columns  []Column
 	place    []int // of each leaf of the table, in the file; -1 if it is left out
@@ -72,8 +72,7 @@ func CreateTable(path string, t *Table, added []Column, o TableOptions) (*TableW
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
-	// In the same folder, so that renaming it is one step.
-	if w.file, err = os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp"); err != nil {
+	if w.file, err = safefile.Create(path); err != nil {
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
 	err = guardWrite(func() error {
@@ -247,47 +246,21 @@ func (w *TableWriter) Close() error {
 	if w.done {
 		return nil
 	}
+	w.done = true
 	err := guardWrite(w.writer.Close)
 	if err == nil {
-		err = w.file.Chmod(0o644) // temporary files are for their owner only
-	}
-	if err == nil {
-		err = w.file.Sync()
+		err = w.file.Commit()
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", w.path, err), w.Abort())
-	}
-	w.done = true
-	err = w.file.Close()
-	if err == nil {
-		err = os.Rename(w.file.Name(), w.path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", w.path, err), os.Remove(w.file.Name()))
-	}
-	return syncFolder(filepath.Dir(w.path))
-}
-
-// syncFolder makes sure that a new name in a folder outlives a crash.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("writing: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("writing to %s: %w", dir, err)
+		return errors.Join(fmt.Errorf("writing %s: %w", w.path, err), w.file.Abort())
 	}
 	return nil
 }
 
 // Abort gives the file up. After Close it does nothing, so it can be deferred.
 func (w *TableWriter) Abort() error {
-	if w.done {
-		return nil
-	}
 	w.done = true
-	return errors.Join(w.file.Close(), os.Remove(w.file.Name()))
+	return w.file.Abort()
 }
 
 // guardWrite turns a panic of the Parquet library into an error.

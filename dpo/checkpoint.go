@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
@@ -58,7 +59,7 @@ func (t *Trainer) save() (path string, err error) {
 		err = os.Rename(tmp, path)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = safefile.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("save checkpoint %s: %w", path, err), os.RemoveAll(tmp))
@@ -92,7 +93,7 @@ func (t *Trainer) writeCheckpoint(dir string) error {
 	return errors.Join(
 		safetensors.Write(filepath.Join(dir, weightsFile), weights, nil),
 		safetensors.Write(filepath.Join(dir, optimizerFile), states, nil),
-		writeFile(filepath.Join(dir, stateFile), append(text, '\n')))
+		safefile.Write(filepath.Join(dir, stateFile), append(text, '\n')))
 }
 
 // entries lists float32 weights for a file.
@@ -236,5 +237,5 @@ func (t *Trainer) writeDropped() error {
 		}
 		text.Write(append(line, '\n'))
 	}
-	return writeFile(t.path(droppedFile), text.Bytes())
+	return safefile.Write(t.path(droppedFile), text.Bytes())
 }

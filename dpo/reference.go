@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // references are the reference's log-probabilities: one slice a row, of one a completion; nil where not needed.
@@ -42,7 +43,7 @@ func (r *references) store(path string) error {
 	if err != nil {
 		return fmt.Errorf("store reference log-probabilities: %w", err)
 	}
-	return writeFile(path, text)
+	return safefile.Write(path, text)
 }
 
 // reference computes every log-probability that the run will need, and reports each micro-batch. Rows are scored in the

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
@@ -312,7 +313,7 @@ func (t *Trainer) begin() error {
 		if err != nil {
 			return fmt.Errorf("write settings: %w", err)
 		}
-		if err := writeFile(t.path(configFile), text); err != nil {
+		if err := safefile.Write(t.path(configFile), text); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
 
@@ -98,7 +99,7 @@ func (m *Model) saveCompanions(dir, saveType string) error {
 			continue
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), data, 0o644)
+			err = safefile.Write(filepath.Join(dir, name), data)
 		}
 		if err != nil {
 			return err
@@ -128,5 +129,5 @@ func (m *Model) saveConfig(path, saveType string) error {
 		}
 		data = append(data, '\n')
 	}
-	return os.WriteFile(path, data, 0o644)
+	return safefile.Write(path, data)
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
+func init() { register(newDoctor) }
+
 func newDoctor() *cobra.Command {
 	var model, device string
 	cmd := &cobra.Command{

@@ -21,6 +21,8 @@ type exportFlags struct {
 	rungs                              []string
 }
 
+func init() { register(newExport) }
+
 func newExport() *cobra.Command {
 	var o exportFlags
 	cmd := &cobra.Command{

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dpo-ort/dpo-ort/dpo"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // Exit codes.
@@ -75,16 +76,24 @@ prompt, completions, ranks. Results go to stdout, progress to stderr. Exit codes
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return dpo.Usage("%v; %s --help lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(newTrain(), newScore(), newExport(), newDoctor())
-	for _, cmd := range root.Commands() {
+	root.SetVersionTemplate("{{versions}}")
+	root.PersistentFlags().Func("onnxruntime", "ONNX Runtime library to load (default: $"+ort.LibraryVariable+", else beside the program, then the system's)",
+		func(path string) error { ort.SetLibrary(path); return nil })
+	for _, verb := range verbs {
+		cmd := verb()
 		cmd.Args = noArgs
+		root.AddCommand(cmd)
 	}
 	return root
 }
+
+// verbs makes the commands below dpo-ort. Each verb's file registers its own.
+var verbs []func() *cobra.Command
+
+func register(verb func() *cobra.Command) { verbs = append(verbs, verb) }
 
 // noArgs refuses words that are no flags: mostly a flag's value with a space too much.
 func noArgs(cmd *cobra.Command, args []string) error {

@@ -19,6 +19,8 @@ type scoreFlags struct {
 	talk      talk
 }
 
+func init() { register(newScore) }
+
 func newScore() *cobra.Command {
 	var o scoreFlags
 	cmd := &cobra.Command{

@@ -19,6 +19,8 @@ type trainFlags struct {
 	talk           talk
 }
 
+func init() { register(newTrain) }
+
 func newTrain() *cobra.Command {
 	var o trainFlags
 	cmd := &cobra.Command{

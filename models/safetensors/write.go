@@ -7,13 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // Entry is a tensor to be written. Data holds its elements row-major, little-endian.
@@ -25,8 +23,7 @@ type Entry struct {
 }
 
 // Write writes tensors and metadata (nil for none) to path, byte for byte as the reference implementation does: widest
-// element type first, then by name. A reader of path sees either the old file or the new one, whole and on disk: the bytes
-// go to path.tmp, which is renamed.
+// element type first, then by name. A reader of path sees either the old file or the new one, whole and on disk.
 func Write(path string, tensors []Entry, metadata map[string]string) error {
 	if err := write(path, tensors, metadata); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -34,7 +31,7 @@ func Write(path string, tensors []Entry, metadata map[string]string) error {
 	return nil
 }
 
-func write(path string, tensors []Entry, metadata map[string]string) error {
+func write(path string, tensors []Entry, metadata map[string]string) (err error) {
 	tensors = slices.Clone(tensors)
 	slices.SortStableFunc(tensors, func(a, b Entry) int {
 		if d := rank(a.DType) - rank(b.DType); d != 0 {
@@ -46,30 +43,11 @@ func write(path string, tensors []Entry, metadata map[string]string) error {
 	if err != nil {
 		return err
 	}
-	tmp := path + ".tmp"
-	if err := writeFile(tmp, header, tensors); err != nil {
-		return errors.Join(err, remove(tmp))
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(err, remove(tmp))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// remove removes a file that may not be there.
-func remove(path string) error {
-	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func writeFile(path string, header []byte, tensors []Entry) (err error) {
-	f, err := os.Create(path)
+	f, err := safefile.Create(path)
 	if err != nil {
 		return cause(err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() { err = errors.Join(err, f.Abort()) }()
 	w := bufio.NewWriterSize(f, 1<<20)
 	if _, err := w.Write(header); err != nil {
 		return err
@@ -82,19 +60,7 @@ func writeFile(path string, header []byte, tensors []Entry) (err error) {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return f.Sync()
-}
-
-// syncDir makes a rename in dir survive a power cut. Windows has no such call.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return f.Commit()
 }
 
 // marshalHeader makes everything before the elements. Tensors are in the order of the file.

@@ -12,14 +12,24 @@ import (
 	"strings"
 )
 
-// LibraryVariable names the environment variable that says which library file to load, before all other places.
+// LibraryVariable names the environment variable that says which library file to load, before all places where one is
+// looked for.
 const LibraryVariable = "DPO_ORT_LIB"
 
-// findLibrary gives the path of the library: the variable's, else the newest version in the first folder that has any.
+// chosen is what SetLibrary was given.
+var chosen string
+
+// SetLibrary says which library file to load, whatever the environment says. It must be called before anything else here.
+func SetLibrary(path string) { chosen = path }
+
+// findLibrary gives the path of the library: the one chosen, else the variable's, else the newest version in the first folder
+// that has any.
 func findLibrary() (string, error) {
-	if path := os.Getenv(LibraryVariable); path != "" {
-		if _, err := os.Stat(path); err != nil {
-			return "", fmt.Errorf("find ONNX Runtime: $%s: %w", LibraryVariable, err)
+	if path := cmp.Or(chosen, os.Getenv(LibraryVariable)); path != "" {
+		if info, err := os.Stat(path); err != nil {
+			return "", fmt.Errorf("find ONNX Runtime as given: %w", err)
+		} else if info.IsDir() {
+			return "", fmt.Errorf("find ONNX Runtime as given: %s is a folder: name the library's file in it", path)
 		}
 		return filepath.Abs(path)
 	}
@@ -34,7 +44,8 @@ func findLibrary() (string, error) {
 }
 
 // libraryFolders are where a library is looked for: beside the program, in its installation, in the tree that it was
-// built in (bin beside build), and in the source tree, so that `go test` and `go run` need no setting.
+// built in (bin beside build), in the source tree, so that `go test` and `go run` need no setting, and where systems keep
+// theirs.
 func libraryFolders() []string {
 	var folders []string
 	if program, err := os.Executable(); err == nil {
@@ -47,7 +58,13 @@ func libraryFolders() []string {
 	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
 		folders = append(folders, filepath.Join(filepath.Dir(file), "..", "..", "build", "lib"))
 	}
-	return folders
+	return append(folders, systemFolders[runtime.GOOS+"/"+runtime.GOARCH]...)
+}
+
+var systemFolders = map[string][]string{
+	"linux/amd64":  {"/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"},
+	"linux/arm64":  {"/usr/local/lib", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"},
+	"darwin/arm64": {"/opt/homebrew/lib", "/usr/local/lib"},
 }
 
 var libraryNames = map[string]string{

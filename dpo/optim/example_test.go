@@ -1,0 +1,19 @@
+package optim_test
+
+import (
+	"fmt"
+	"log"
+
+	"github.com/dpo-ort/dpo-ort/dpo/optim"
+)
+
+func ExampleNewSchedule() {
+	s, err := optim.NewSchedule("linear", 1, 2, 6, "paper")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i := range 6 {
+		fmt.Printf("%.2f ", s.Rate(i))
+	}
+	// Output: 0.33 0.67 1.00 0.75 0.50 0.25
+}
