@@ -3,7 +3,6 @@ package datasets_test
 import (
 	"errors"
 	"fmt"
-	"log"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
@@ -12,7 +11,7 @@ import (
 func ExampleRead() {
 	files, err := datasets.Expand([]string{"../testdata/pref/*.ranked.jsonl"})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	groups := 0
 	for group, err := range datasets.Read(files, datasets.Options{}) {
@@ -21,7 +20,7 @@ func ExampleRead() {
 		case errors.As(err, &bad):
 			continue // the rows after it can be read
 		case err != nil:
-			log.Fatal(err)
+			panic(err)
 		}
 		if groups == 0 {
 			fmt.Println(len(group.Completions), "answers, the best first")
@@ -37,7 +36,7 @@ func ExampleRead() {
 func ExampleEncoder() {
 	tok, err := tokenizer.Load("../testdata/models/tiny-llama")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer tok.Close()
 	enc := &datasets.Encoder{Tokenizer: tok, MaxLength: 512, MaxPromptLength: 256}
@@ -46,7 +45,7 @@ func ExampleEncoder() {
 		Completions: []datasets.Text{{String: " sat down"}, {String: " ran"}},
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	eos, _, _ := tok.EOS()
 	for _, c := range example.Completions {

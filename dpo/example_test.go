@@ -3,7 +3,6 @@ package dpo_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 
@@ -16,28 +15,28 @@ import (
 func ExampleTrainer() {
 	folder, err := os.MkdirTemp("", "dpo-ort")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer os.RemoveAll(folder)
 	c, err := dpo.NewConfig("paper")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	c.Model, c.Data, c.Out = "../testdata/models/tiny-llama", []string{"../testdata/pref/tiny.pairs.jsonl"}, filepath.Join(folder, "aligned")
 	c.LR, c.Batch, c.Steps = 1e-3, 8, 12
 	tok, err := tokenizer.Load(c.Model)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer tok.Close()
 	t, err := dpo.NewTrainer(c, tok, false)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer t.Close()
 	for event, err := range t.Run(context.Background()) {
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		if m := event.Metrics; m != nil && m.Step%4 == 0 {
 			fmt.Printf("step %d: loss below log 2: %t\n", m.Step, m.Loss < 0.69)
@@ -54,12 +53,12 @@ func ExampleScorer() {
 	model := "../testdata/models/tiny-llama"
 	tok, err := tokenizer.Load(model)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer tok.Close()
 	s, err := dpo.NewScorer(dpo.ScoreConfig{Model: model, Ref: model, Beta: 0.1, Truncate: "prompt", EOS: "add", Device: "cpu"}, tok)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer s.Close()
 	scores, err := s.Score([]datasets.Group{{
@@ -67,7 +66,7 @@ func ExampleScorer() {
 		Completions: []datasets.Text{{String: " sat down"}, {String: " ran"}},
 	}})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	// The model is its own reference here, so it rewards nothing.
 	fmt.Println(len(scores[0].Policy), scores[0].Rewards)

@@ -2,7 +2,6 @@ package models_test
 
 import (
 	"fmt"
-	"log"
 
 	"github.com/dpo-ort/dpo-ort/models"
 )
@@ -10,7 +9,7 @@ import (
 func ExampleOpen() {
 	m, err := models.Open("../testdata/models/tiny-llama")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer m.Close()
 	fmt.Println(m.Architecture, m.WeightType(), m.Parameters(), "parameters")

@@ -2,7 +2,6 @@ package loss_test
 
 import (
 	"fmt"
-	"log"
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -11,11 +10,11 @@ import (
 func ExampleGraph() {
 	l, err := loss.Lookup("sigmoid")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	g, err := loss.Graph(l, onnx.Float64)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	for _, in := range g.Inputs {
 		fmt.Print(in.Name, in.Shape, " ")

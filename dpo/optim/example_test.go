@@ -2,7 +2,6 @@ package optim_test
 
 import (
 	"fmt"
-	"log"
 
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 )
@@ -10,7 +9,7 @@ import (
 func ExampleNewSchedule() {
 	s, err := optim.NewSchedule("linear", 1, 2, 6, "paper")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	for i := range 6 {
 		fmt.Printf("%.2f ", s.Rate(i))

@@ -2,7 +2,6 @@ package artifact_test
 
 import (
 	"fmt"
-	"log"
 
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -16,7 +15,7 @@ func ExampleVerifyAliases() {
 		b.Output("late", b.Op("Neg", []*onnx.Value{acc}, nil))
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Println(artifact.VerifyAliases(g, map[string]string{"sum": "acc"}))
 	// Output: unsafe alias: node add_1 overwrites input acc by output sum, and may run before node neg_1 has read it

@@ -2,7 +2,6 @@ package autodiff_test
 
 import (
 	"fmt"
-	"log"
 
 	"github.com/dpo-ort/dpo-ort/runtime/autodiff"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -21,7 +20,7 @@ func ExampleGradient() {
 		b.Output("dx", dx[0])
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Print(g)
 	// Output:

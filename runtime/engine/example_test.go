@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"fmt"
-	"log"
 
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
@@ -16,16 +15,16 @@ func ExampleEngine_Call() {
 		b.Output("y", b.Op("Add", []*onnx.Value{x, x}, nil))
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	e, err := engine.New(&artifact.Artifact{Graphs: map[string]*onnx.Graph{"double": double}}, engine.Options{})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer e.Close()
 	out, err := e.Call("double", map[string]int64{"n": 3}, map[string]engine.Array{"x": engine.Floats(onnx.Float32, []float64{1, 2, 3}, 3)})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Println(out["y"])
 	// Output: [2 4 6]

@@ -2,7 +2,6 @@ package onnx_test
 
 import (
 	"fmt"
-	"log"
 
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
@@ -14,7 +13,7 @@ func ExampleBuild() {
 		b.Output("y", b.Op("Gemm", []*onnx.Value{x, w}, onnx.Attrs{"transB": 1}))
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Print(g)
 	// Output:

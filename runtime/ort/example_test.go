@@ -3,7 +3,6 @@ package ort_test
 import (
 	"encoding/binary"
 	"fmt"
-	"log"
 	"math"
 	"os"
 
@@ -13,11 +12,11 @@ import (
 func Example() {
 	model, err := os.ReadFile("testdata/add_float.onnx")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	s, err := ort.NewSession(model, ort.Options{Name: "add", Threads: 1})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer s.Close()
 	numbers := func(values ...float32) *ort.Tensor {
@@ -27,13 +26,13 @@ func Example() {
 		}
 		t, err := ort.HostTensor(data, ort.Float32, 1, int64(len(values)))
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		return t
 	}
 	z := numbers(0, 0)
 	if err := s.Run(map[string]*ort.Tensor{"x": numbers(1, 2), "y": numbers(10, 20)}, map[string]*ort.Tensor{"z": z}); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	for at := 0; at < z.Len(); at += 4 {
 		fmt.Println(math.Float32frombits(binary.LittleEndian.Uint32(z.Bytes()[at:])))
