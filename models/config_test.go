@@ -113,6 +113,10 @@ func TestRopeScaling(t *testing.T) {
 	if got := dynamic.Rope.Frequencies(64); got[1] != base.Rope.InvFreq[1] {
 		t.Errorf("dynamic scaling changes sequences of the trained length: %v", got)
 	}
+	trained, err := describe(t, map[string]any{"rope_scaling": map[string]any{"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 8}})
+	if err != nil || trained.Rope.Trained != 64 {
+		t.Errorf("dynamic scaling starts at %d tokens, transformers takes max_position_embeddings (%v)", trained.Rope.Trained, err)
+	}
 	theta := 10000 * math.Pow(2*128/64.0-1, 8.0/6)
 	if got, want := dynamic.Rope.Frequencies(128)[1], math.Pow(theta, -2.0/8); math.Abs(got-want) > 1e-15 {
 		t.Errorf("dynamic scaling at 128 tokens: frequency 1 is %v, want %v", got, want)

@@ -92,10 +92,7 @@ func (r *Rope) scale(c *Config, f ropeFields) {
 			r.InvFreq[i] /= f.Factor
 		}
 	case "dynamic":
-		r.Factor, r.Trained = f.Factor, f.Trained
-		if r.Trained == 0 {
-			r.Trained = c.Count("max_position_embeddings", 0)
-		}
+		r.Factor, r.Trained = f.Factor, c.Count("max_position_embeddings", 0)
 	case "llama3":
 		if f.LowFreq <= 0 || f.HighFreq <= f.LowFreq || f.Trained <= 0 {
 			c.refuse("rope type llama3 needs 0 < low_freq_factor < high_freq_factor and original_max_position_embeddings")
