@@ -69,7 +69,7 @@ func (l *layout) frequencies(x datasets.Example) []float64 {
 // add appends one packed row.
 func (l *layout) add(id int32, position int, frequencies []float64) int64 {
 	l.ids = append(l.ids, int64(id))
-	l.cos, l.sin = models.Rotation(frequencies, position, l.cos, l.sin)
+	l.cos, l.sin = l.decoder.Rope.Rotation(frequencies, position, l.cos, l.sin)
 	return int64(len(l.ids) - 1)
 }
 

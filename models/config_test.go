@@ -70,7 +70,7 @@ func TestDescribeRefusesWhatItCannotServe(t *testing.T) {
 		"activation":        {map[string]any{"hidden_act": "gelu"}, `hidden_act "gelu" is not supported`},
 		"no hidden size":    {map[string]any{"hidden_size": nil}, "hidden_size must be a positive integer"},
 		"heads":             {map[string]any{"num_key_value_heads": 3}, "no multiple of num_key_value_heads"},
-		"rope type":         {map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": 2}}, `rope type "yarn" is not supported`},
+		"rope type":         {map[string]any{"rope_scaling": map[string]any{"type": "longrope", "factor": 2}}, `rope type "longrope" is not supported`},
 		"rope factor":       {map[string]any{"rope_scaling": map[string]any{"type": "linear"}}, "rope factor"},
 		"rope field":        {map[string]any{"rope_scaling": map[string]any{"type": "linear", "factor": 2, "beta_fast": 32}}, "rope field beta_fast"},
 		"llama3 incomplete": {map[string]any{"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 8}}, "llama3 needs"},
@@ -133,7 +133,7 @@ func TestRopeScaling(t *testing.T) {
 }
 
 func TestRotation(t *testing.T) {
-	cos, sin := Rotation([]float64{1, 0.5}, 3, nil, nil)
+	cos, sin := Rope{}.Rotation([]float64{1, 0.5}, 3, nil, nil)
 	if cos[0] != math.Cos(3) || sin[1] != math.Sin(1.5) || len(cos) != 2 {
 		t.Errorf("cos %v, sin %v", cos, sin)
 	}

@@ -36,7 +36,9 @@ MODELS = {
     "tiny-llama-linear": (SHAPE | OLD | {"rope_scaling": {"type": "linear", "factor": 4.0}}, True),
     "tiny-llama-dynamic": (SHAPE | OLD | {"rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 16}, True),
     "tiny-mistral": (of("MistralForCausalLM", "mistral") | OLD | {"head_dim": 12, "sliding_window": 5}, True),
-    "tiny-qwen2": (of("Qwen2ForCausalLM", "qwen2") | OLD | {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}, False),
+    "tiny-qwen2": (of("Qwen2ForCausalLM", "qwen2") | OLD | {
+        "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}, "use_sliding_window": True, "sliding_window": 8,
+        "max_window_layers": 1}, False),
     "tiny-qwen3": (of("Qwen3ForCausalLM", "qwen3") | NEW | {
         "head_dim": 16, "num_hidden_layers": 3, "attention_bias": True, "tie_word_embeddings": False, "use_sliding_window": True, "sliding_window": 4,
         "max_window_layers": 3, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}, False),
