@@ -54,6 +54,11 @@ func TestDescribeReadsBothGenerationsOfKeys(t *testing.T) {
 	if len(old.Rope.InvFreq) != 4 || old.Rope.Theta != renewed.Rope.Theta || old.Rope.InvFreq[1] != renewed.Rope.InvFreq[1] {
 		t.Errorf("rotary embeddings differ: %+v and %+v", old.Rope, renewed.Rope)
 	}
+	both, err := describe(t, map[string]any{"rope_scaling": map[string]any{"type": "linear", "factor": 4.0},
+		"rope_parameters": map[string]any{"rope_type": "default", "rope_theta": 500.0}})
+	if err != nil || both.Rope.Type != "linear" || both.Rope.Theta != 10000 {
+		t.Errorf("rope_scaling does not come before rope_parameters: %+v (%v)", both.Rope, err)
+	}
 	if old.HeadDim != 8 || old.KVHeads != 2 || !old.Tied {
 		t.Errorf("read %+v", old)
 	}

@@ -41,9 +41,11 @@ type ropeFields struct {
 // readRope reads the rotary embedding of heads of headDim entries from either generation of keys.
 func readRope(c *Config, headDim int) Rope {
 	f := ropeFields{Theta: c.Number("rope_theta", 10000)}
-	var raw json.RawMessage
-	c.read("rope_scaling", &raw)
+	var raw, older json.RawMessage
 	c.read("rope_parameters", &raw)
+	if c.read("rope_scaling", &older) && !empty(older) {
+		raw = older // transformers prefers it, too
+	}
 	if raw != nil {
 		if err := json.Unmarshal(raw, &f); err != nil {
 			c.refuse("field rope_parameters or rope_scaling: %v", err)
