@@ -29,6 +29,18 @@ var mutations = []struct {
 		pkg: "./dpo", test: "TestLogProbsEqualTransformers",
 	},
 	{
+		name: "a window of one token more",
+		file: "dpo/batch.go",
+		old:  "return max(query-window+1, 0)", mutated: "return max(query-window, 0)",
+		pkg: "./dpo", test: "TestLogProbsEqualTransformers",
+	},
+	{
+		name: "a window that counts from the answer's start",
+		file: "dpo/batch.go",
+		old:  "firstSeen(len(x.Prompt)+query, window)", mutated: "firstSeen(query, window)",
+		pkg: "./dpo", test: "TestLogProbsEqualTransformers",
+	},
+	{
 		name: "a mask of minus infinity",
 		file: "dpo/batch.go",
 		old:  "const hidden = -1e9", mutated: "const hidden = -1e39",

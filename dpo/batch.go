@@ -69,7 +69,7 @@ func (l *layout) frequencies(x datasets.Example) []float64 {
 // add appends one packed row.
 func (l *layout) add(id int32, position int, frequencies []float64) int64 {
 	l.ids = append(l.ids, int64(id))
-	l.cos, l.sin = models.Rotation(frequencies, position, l.cos, l.sin)
+	l.cos, l.sin = l.decoder.Rope.Rotation(frequencies, position, l.cos, l.sin)
 	return int64(len(l.ids) - 1)
 }
 
@@ -121,42 +121,56 @@ func (l *layout) attentionSlots() []int64 {
 // queriesPerKey is how many query heads share a key head; their rows are folded together in attention.
 func (l *layout) queriesPerKey() int { return l.decoder.Heads / l.decoder.KVHeads }
 
-// promptMask is causal: [Q·P,P]. Prompts are padded on the right, where no real query looks.
-func (l *layout) promptMask() []float64 {
-	q := l.queriesPerKey()
-	mask := make([]float64, q*l.P*l.P)
-	for row := range q * l.P {
-		for key := row%l.P + 1; key < l.P; key++ {
-			mask[row*l.P+key] = hidden
-		}
+// promptMask is causal, within a window where there is one: [Q·P,P]. Prompts are padded on the right, where no real query
+// looks.
+func (l *layout) promptMask(window int) []float64 {
+	mask := make([]float64, l.queriesPerKey()*l.P*l.P)
+	for row := range l.queriesPerKey() * l.P {
+		query := row % l.P
+		hide(mask[row*l.P:(row+1)*l.P], firstSeen(query, window), query+1)
 	}
 	return mask
 }
 
-// completionMask hides the padding of prompts and what follows a query, the same for all completions of a group:
-// [G,1,1,Q·C,P+C].
-func (l *layout) completionMask() []float64 {
+// completionMask hides the padding of prompts, what follows a query, and what lies before its window, the same for all
+// completions of a group: [G,1,1,Q·C,P+C].
+func (l *layout) completionMask(window int) []float64 {
 	q, width := l.queriesPerKey(), l.P+l.C
 	mask := make([]float64, len(l.groups)*q*l.C*width)
 	row := mask
 	for _, x := range l.groups {
 		for i := range q * l.C {
-			for key := len(x.Prompt); key < l.P; key++ {
-				row[key] = hidden
-			}
-			for key := l.P + i%l.C + 1; key < width; key++ {
-				row[key] = hidden
-			}
+			query := i % l.C
+			hide(row[:l.P], firstSeen(len(x.Prompt)+query, window), len(x.Prompt))
+			hide(row[l.P:width], firstSeen(query, window), query+1)
 			row = row[width:]
 		}
 	}
 	return mask
 }
 
+// firstSeen is the first position that a query sees within a window, 0 for none.
+func firstSeen(query, window int) int {
+	if window == 0 {
+		return 0
+	}
+	return max(query-window+1, 0)
+}
+
+// hide masks all keys but those from first to last−1.
+func hide(keys []float64, first, last int) {
+	for key := range min(first, len(keys)) {
+		keys[key] = hidden
+	}
+	for key := last; key < len(keys); key++ {
+		keys[key] = hidden
+	}
+}
+
 func (l *layout) batch() *engine.Batch {
 	T, G, K, P, C := int64(len(l.ids)), int64(len(l.groups)), int64(l.K), int64(l.P), int64(l.C)
 	R, half, q := int64(len(l.rows)), int64(l.decoder.Rope.Dim/2), int64(l.queriesPerKey())
-	return &engine.Batch{
+	b := &engine.Batch{
 		Sizes: map[string]int64{"T": T, "G": G, "K": K, "P": P, "C": C, "N": G * K, "R": R},
 		Inputs: map[string]engine.Array{
 			"ids":              engine.Int64s(l.ids, T),
@@ -168,11 +182,14 @@ func (l *layout) batch() *engine.Batch {
 			"completion_slots": engine.Int64s(l.completionSlots, T),
 			"attention_rows":   engine.Int64s(l.attentionRows, T),
 			"attention_slots":  engine.Int64s(l.attentionSlots(), G*P+G*K*C),
-			"prompt_mask":      engine.Floats(l.compute, l.promptMask(), q*P, P),
-			"completion_mask":  engine.Floats(l.compute, l.completionMask(), G, 1, 1, q*C, P+C),
 			"completions":      engine.Int64s([]int64{1, K, 1, 1, 1}, 5),
 			"rows":             engine.Int64s(l.rows, R),
 		},
 		Targets: l.targets, Sequence: l.owner,
 	}
+	for _, kind := range l.decoder.Kinds() {
+		b.Inputs[kind.PromptMask] = engine.Floats(l.compute, l.promptMask(kind.Window), q*P, P)
+		b.Inputs[kind.CompletionMask] = engine.Floats(l.compute, l.completionMask(kind.Window), G, 1, 1, q*C, P+C)
+	}
+	return b
 }

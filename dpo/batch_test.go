@@ -2,7 +2,9 @@ package dpo
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -13,8 +15,9 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
-// toy has the shape of a decoder, for layouts.
-var toy = models.Decoder{Vocab: 50, Heads: 4, KVHeads: 2, HeadDim: 8, Rope: models.Rope{Type: "default", Dim: 8, Theta: 10000, InvFreq: []float64{1, .1, .01, .001}}}
+// toy has the shape of a decoder with a global and a local layer, for layouts.
+var toy = models.Decoder{Vocab: 50, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 8, Local: []bool{false, true}, Window: 6,
+	Rope: models.Rope{Type: "default", Dim: 8, Theta: 10000, InvFreq: []float64{1, .1, .01, .001}}}
 
 func int64s(a engine.Array) []int64 {
 	out := make([]int64, len(a.Data)/8)
@@ -57,14 +60,14 @@ func TestBatchesAreFinite(t *testing.T) {
 	})
 }
 
-// attended lists the tokens that one packed row's query sees, by following the layout's indices and masks.
-func attended(b *engine.Batch, row int64) map[int64]bool {
+// attended lists the tokens that one packed row's query sees in a layer, by following the layout's indices and masks.
+func attended(b *engine.Batch, kind models.LayerKind, row int64) map[int64]bool {
 	G, K, P, C := b.Sizes["G"], b.Sizes["K"], b.Sizes["P"], b.Sizes["C"]
 	promptRows, completionRows := int64s(b.Inputs["prompt_rows"]), int64s(b.Inputs["completion_rows"])
 	slot := int64s(b.Inputs["attention_rows"])[row]
 	seen := map[int64]bool{}
 	if slot < G*P {
-		mask := float32s(b.Inputs["prompt_mask"])
+		mask := float32s(b.Inputs[kind.PromptMask])
 		for key := range P {
 			if mask[slot%P*P+key] == 0 {
 				seen[promptRows[slot/P*P+key]] = true
@@ -75,7 +78,7 @@ func attended(b *engine.Batch, row int64) map[int64]bool {
 	slot -= G * P
 	g, c := slot/(K*C), slot%C
 	q := int64(toy.Heads / toy.KVHeads)
-	mask := float32s(b.Inputs["completion_mask"])[(g*q*C+c)*(P+C):]
+	mask := float32s(b.Inputs[kind.CompletionMask])[(g*q*C+c)*(P+C):]
 	for key := range P + C {
 		switch {
 		case mask[key] != 0:
@@ -88,27 +91,40 @@ func attended(b *engine.Batch, row int64) map[int64]bool {
 	return seen
 }
 
-// Each token sees its prompt and what came before it in its own answer, and nothing else: checked token by token
-// against the groups as separate sequences.
+// sequenceRows lists the packed rows of a sequence, the k-th of group g, by position.
+func sequenceRows(b *engine.Batch, g, k, prompt, completion int64) []int64 {
+	first := g * b.Sizes["P"]
+	rows := slices.Clone(int64s(b.Inputs["prompt_rows"])[first : first+prompt])
+	first = (g*b.Sizes["K"] + k) * b.Sizes["C"]
+	return append(rows, int64s(b.Inputs["completion_rows"])[first:first+completion-1]...)
+}
+
+// Each token sees its prompt and what came before it in its own answer, in a local layer as far as the window reaches, and
+// nothing else: checked token by token against the groups as separate sequences.
 func TestLayoutEqualsSeparateSequences(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		groups := drawGroups(t)
-		b := newBatch(toy, onnx.Float32, groups)
+		d := toy
+		d.Window = rapid.IntRange(1, 50).Draw(t, "window")
+		b := newBatch(d, onnx.Float32, groups)
 		ids, rows, targets, owner := int64s(b.Inputs["ids"]), int64s(b.Inputs["rows"]), b.Targets, b.Sequence
 		r := 0
 		for g, x := range groups {
 			for k, c := range x.Completions {
 				sequence := append(append([]int32{}, x.Prompt...), c.IDs...)
-				first := len(x.Prompt) + c.Start
-				for at := max(first, 1); at < len(sequence); at++ {
-					if targets[r] != int64(sequence[at]) || owner[r] != int64(g*len(x.Completions)+k) {
-						t.Fatalf("group %d answer %d token %d: target %d of sequence %d", g, k, at, targets[r], owner[r])
+				at := sequenceRows(b, int64(g), int64(k), int64(len(x.Prompt)), int64(len(c.IDs)))
+				for token := max(len(x.Prompt)+c.Start, 1); token < len(sequence); token++ {
+					where := fmt.Sprintf("group %d answer %d token %d", g, k, token)
+					if targets[r] != int64(sequence[token]) || owner[r] != int64(g*len(x.Completions)+k) {
+						t.Fatalf("%s: target %d of sequence %d", where, targets[r], owner[r])
 					}
-					seen := attended(b, rows[r])
-					if ids[rows[r]] != int64(sequence[at-1]) || len(seen) != at {
-						t.Fatalf("group %d answer %d token %d is predicted by token %d seeing %d of %d tokens", g, k, at, ids[rows[r]], len(seen), at)
+					if ids[rows[r]] != int64(sequence[token-1]) || rows[r] != at[token-1] {
+						t.Fatalf("%s is predicted by token %d in row %d", where, ids[rows[r]], rows[r])
 					}
 					r++
+				}
+				for query := range at {
+					checkSeen(t, b, d, at, query)
 				}
 			}
 		}
@@ -116,6 +132,41 @@ func TestLayoutEqualsSeparateSequences(t *testing.T) {
 			t.Fatalf("%d rows are scored, %d should be", len(rows), r)
 		}
 	})
+}
+
+// checkSeen holds which positions of a sequence one of its queries sees, in either kind of layer.
+func checkSeen(t *rapid.T, b *engine.Batch, d models.Decoder, rows []int64, query int) {
+	for _, kind := range d.Kinds() {
+		first := 0
+		if kind.Window > 0 {
+			first = max(query-kind.Window+1, 0)
+		}
+		seen := attended(b, kind, rows[query])
+		for _, row := range rows[first : query+1] {
+			if !seen[row] {
+				t.Fatalf("%s: position %d does not see all positions from %d on", kind.Graph, query, first)
+			}
+		}
+		if len(seen) != query+1-first {
+			t.Fatalf("%s: position %d sees %d tokens, %d should be", kind.Graph, query, len(seen), query+1-first)
+		}
+	}
+}
+
+// Layers without a window bring no masks but their own.
+func TestMasksAreThoseOfTheLayers(t *testing.T) {
+	x := []datasets.Example{{Prompt: []int32{1}, Completions: []datasets.Completion{{IDs: []int32{2, 3}}}}}
+	for _, local := range [][]bool{nil, {false, true}, {true, true}} {
+		d := toy
+		d.Local = local
+		b := newBatch(d, onnx.Float32, x)
+		for name, want := range map[string]bool{"prompt_mask": !slices.Contains(local, true) || slices.Contains(local, false),
+			"completion_mask.local": slices.Contains(local, true)} {
+			if _, there := b.Inputs[name]; there != want {
+				t.Errorf("layers %v: input %s is there: %v", local, name, there)
+			}
+		}
+	}
 }
 
 // The slots invert the gathers: each packed row's slot holds it, and no padding slot is any row's.

@@ -48,6 +48,9 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 			Loss:    x.Loss, Optimizer: x.Optimizer,
 		},
 	}
+	if d.Local != nil {
+		a.Dims["window"] = int64(d.Window)
+	}
 	for _, s := range d.Stages() {
 		a.Stages = append(a.Stages, stage(s, graphs[s.Graph]))
 	}

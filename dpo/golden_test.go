@@ -7,6 +7,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -38,9 +39,30 @@ type judgedGroup struct {
 
 // gradientModels have golden gradients; scoredModels log-probabilities alone.
 var (
-	gradientModels = []string{"tiny-llama", "tiny-llama-untied", "tiny-llama-rope3", "tiny-llama-linear", "tiny-llama-dynamic"}
-	scoredModels   = append([]string{"tiny-llama-bf16", "tiny-llama-f16"}, gradientModels...)
+	gradientModels = []string{"tiny-llama", "tiny-llama-untied", "tiny-llama-rope3", "tiny-llama-linear", "tiny-llama-dynamic",
+		"tiny-mistral", "tiny-qwen2", "tiny-qwen3"}
+	scoredModels = append([]string{"tiny-llama-bf16", "tiny-llama-f16"}, gradientModels...)
 )
+
+// Every architecture has a model whose log-probabilities and gradients are held against PyTorch's.
+func TestArchitecturesHaveGoldenModels(t *testing.T) {
+	covered := map[string]bool{}
+	for _, model := range gradientModels {
+		class, _, err := models.Describe(golden.Testdata(t, "models", model))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []string{".json", ".weighted.safetensors", ".dpo.safetensors"} {
+			golden.Testdata(t, "golden", model+kind)
+		}
+		covered[class] = true
+	}
+	for _, class := range models.Architectures() {
+		if !covered[class] {
+			t.Errorf("no model of gradientModels is a %s: add one here and to scripts/golden", class)
+		}
+	}
+}
 
 func readJudged(t *testing.T, model string) (j judged) {
 	t.Helper()

@@ -14,7 +14,7 @@ type layout struct {
 	heads, kvHeads, headDim    int64
 }
 
-func (n *net) layout(d Decoder) *layout {
+func (n *net) layout(d Decoder, kind LayerKind) *layout {
 	T, G, K, P, C := onnx.Sym("T"), onnx.Sym("G"), onnx.Sym("K"), onnx.Sym("P"), onnx.Sym("C")
 	queries := onnx.Const(int64(d.Heads / d.KVHeads))
 	half := onnx.Const(int64(d.Rope.Dim / 2))
@@ -26,8 +26,8 @@ func (n *net) layout(d Decoder) *layout {
 		promptRows:     n.Input("prompt_rows", onnx.Int64, G, P),
 		completionRows: n.Input("completion_rows", onnx.Int64, G, K, C),
 		attentionRows:  n.Input("attention_rows", onnx.Int64, T),
-		promptMask:     n.Input("prompt_mask", t, queries.Mul(P), P),
-		completionMask: n.Input("completion_mask", t, G, onnx.Const(1), onnx.Const(1), queries.Mul(C), P.Add(C)),
+		promptMask:     n.Input(kind.PromptMask, t, queries.Mul(P), P),
+		completionMask: n.Input(kind.CompletionMask, t, G, onnx.Const(1), onnx.Const(1), queries.Mul(C), P.Add(C)),
 		completions:    n.Input("completions", onnx.Int64, onnx.Const(5)),
 		heads:          int64(d.Heads), kvHeads: int64(d.KVHeads), headDim: int64(d.HeadDim),
 	}

@@ -84,6 +84,15 @@ func (c *Config) Count(name string, def int) int {
 	return v
 }
 
+// CountOr reads a positive integer where the field's absence and null mean different numbers.
+func (c *Config) CountOr(name string, absent, null int) int {
+	if string(c.fields[name]) == "null" {
+		c.used[name] = true
+		return null
+	}
+	return c.Count(name, absent)
+}
+
 // Number reads a positive number.
 func (c *Config) Number(name string, def float64) float64 {
 	v := def
@@ -106,6 +115,28 @@ func (c *Config) Text(name, def string) string {
 	v := def
 	c.read(name, &v)
 	return v
+}
+
+// maxLayers bounds num_hidden_layers, so that a broken file cannot ask for all memory.
+const maxLayers = 1 << 12
+
+// decoder reads the fields that all architectures here share.
+func (c *Config) decoder() Decoder {
+	d := Decoder{
+		Vocab:        c.Count("vocab_size", 0),
+		Hidden:       c.Count("hidden_size", 0),
+		Intermediate: c.Count("intermediate_size", 0),
+		Layers:       c.Count("num_hidden_layers", 0),
+		Heads:        c.Count("num_attention_heads", 0),
+		NormEps:      c.Number("rms_norm_eps", 1e-6),
+		Activation:   c.Text("hidden_act", "silu"),
+		Tied:         c.Flag("tie_word_embeddings", false),
+	}
+	if d.Layers > maxLayers {
+		c.refuse("field num_hidden_layers is %d, more than %d", d.Layers, maxLayers)
+	}
+	d.Layers = min(max(d.Layers, 0), maxLayers)
+	return d
 }
 
 // refuse records why the configuration cannot be served.

@@ -54,6 +54,11 @@ func TestDescribeReadsBothGenerationsOfKeys(t *testing.T) {
 	if len(old.Rope.InvFreq) != 4 || old.Rope.Theta != renewed.Rope.Theta || old.Rope.InvFreq[1] != renewed.Rope.InvFreq[1] {
 		t.Errorf("rotary embeddings differ: %+v and %+v", old.Rope, renewed.Rope)
 	}
+	both, err := describe(t, map[string]any{"rope_scaling": map[string]any{"type": "linear", "factor": 4.0},
+		"rope_parameters": map[string]any{"rope_type": "default", "rope_theta": 500.0}})
+	if err != nil || both.Rope.Type != "linear" || both.Rope.Theta != 10000 {
+		t.Errorf("rope_scaling does not come before rope_parameters: %+v (%v)", both.Rope, err)
+	}
 	if old.HeadDim != 8 || old.KVHeads != 2 || !old.Tied {
 		t.Errorf("read %+v", old)
 	}
@@ -70,7 +75,7 @@ func TestDescribeRefusesWhatItCannotServe(t *testing.T) {
 		"activation":        {map[string]any{"hidden_act": "gelu"}, `hidden_act "gelu" is not supported`},
 		"no hidden size":    {map[string]any{"hidden_size": nil}, "hidden_size must be a positive integer"},
 		"heads":             {map[string]any{"num_key_value_heads": 3}, "no multiple of num_key_value_heads"},
-		"rope type":         {map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": 2}}, `rope type "yarn" is not supported`},
+		"rope type":         {map[string]any{"rope_scaling": map[string]any{"type": "longrope", "factor": 2}}, `rope type "longrope" is not supported`},
 		"rope factor":       {map[string]any{"rope_scaling": map[string]any{"type": "linear"}}, "rope factor"},
 		"rope field":        {map[string]any{"rope_scaling": map[string]any{"type": "linear", "factor": 2, "beta_fast": 32}}, "rope field beta_fast"},
 		"llama3 incomplete": {map[string]any{"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 8}}, "llama3 needs"},
@@ -113,6 +118,10 @@ func TestRopeScaling(t *testing.T) {
 	if got := dynamic.Rope.Frequencies(64); got[1] != base.Rope.InvFreq[1] {
 		t.Errorf("dynamic scaling changes sequences of the trained length: %v", got)
 	}
+	trained, err := describe(t, map[string]any{"rope_scaling": map[string]any{"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 8}})
+	if err != nil || trained.Rope.Trained != 64 {
+		t.Errorf("dynamic scaling starts at %d tokens, transformers takes max_position_embeddings (%v)", trained.Rope.Trained, err)
+	}
 	theta := 10000 * math.Pow(2*128/64.0-1, 8.0/6)
 	if got, want := dynamic.Rope.Frequencies(128)[1], math.Pow(theta, -2.0/8); math.Abs(got-want) > 1e-15 {
 		t.Errorf("dynamic scaling at 128 tokens: frequency 1 is %v, want %v", got, want)
@@ -129,7 +138,7 @@ func TestRopeScaling(t *testing.T) {
 }
 
 func TestRotation(t *testing.T) {
-	cos, sin := Rotation([]float64{1, 0.5}, 3, nil, nil)
+	cos, sin := Rope{}.Rotation([]float64{1, 0.5}, 3, nil, nil)
 	if cos[0] != math.Cos(3) || sin[1] != math.Sin(1.5) || len(cos) != 2 {
 		t.Errorf("cos %v, sin %v", cos, sin)
 	}

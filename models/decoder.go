@@ -16,8 +16,11 @@ type Decoder struct {
 	NormEps                             float64
 	Activation                          string // silu
 	QKVBias, OutBias, MLPBias           bool
+	QKNorm                              bool // each head's query and key are normed before they are turned
 	Tied                                bool // the head's weight is the embedding
 	Rope                                Rope
+	Local                               []bool // [Layers]: which layers see Window tokens only; nil for none
+	Window                              int    // keys that a query of a local layer sees, itself included
 }
 
 // Types are the element types of a model's graphs: what it computes in, and what its weights come as. A weight of
@@ -40,6 +43,7 @@ type Stage struct {
 const (
 	EmbedGraph = "embed"
 	BlockGraph = "block"
+	LocalGraph = "block.local" // of layers that see a window
 	FinalGraph = "final"
 	HeadGraph  = "head"
 )
@@ -69,6 +73,10 @@ func (d Decoder) blockParams() []blockParam {
 			ps = append(ps, blockParam{input + ".bias", tensor + ".bias", []int64{n}})
 		}
 	}
+	if d.QKNorm {
+		ps = append(ps, blockParam{"q_norm", "self_attn.q_norm.weight", []int64{int64(d.HeadDim)}},
+			blockParam{"k_norm", "self_attn.k_norm.weight", []int64{int64(d.HeadDim)}})
+	}
 	bias(d.QKVBias, "q", "self_attn.q_proj", q)
 	bias(d.QKVBias, "k", "self_attn.k_proj", kv)
 	bias(d.QKVBias, "v", "self_attn.v_proj", kv)
@@ -93,7 +101,7 @@ func (d Decoder) Stages() []Stage {
 	}
 	stages := []Stage{{Name: "embed", Graph: EmbedGraph, Params: []Param{{"embed", embedTensor}}}}
 	for l := range d.Layers {
-		s := Stage{Name: fmt.Sprintf("layers.%d", l), Graph: BlockGraph}
+		s := Stage{Name: fmt.Sprintf("layers.%d", l), Graph: d.kind(l).Graph}
 		for _, p := range d.blockParams() {
 			s.Params = append(s.Params, Param{p.input, fmt.Sprintf("model.layers.%d.%s", l, p.tensor)})
 		}
@@ -121,7 +129,11 @@ func (d Decoder) Shapes() map[string][]int64 {
 // Graphs builds the stages' graphs by name.
 func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
 	graphs := map[string]*onnx.Graph{}
-	for name, build := range map[string]func(*net){EmbedGraph: d.embed, BlockGraph: d.block, FinalGraph: d.final, HeadGraph: d.head} {
+	builders := map[string]func(*net){EmbedGraph: d.embed, FinalGraph: d.final, HeadGraph: d.head}
+	for _, kind := range d.Kinds() {
+		builders[kind.Graph] = func(n *net) { d.block(n, kind) }
+	}
+	for name, build := range builders {
 		g, err := onnx.Build(name, func(b *onnx.Builder) { build(&net{b, t}) })
 		if err != nil {
 			return nil, err
@@ -137,7 +149,7 @@ func (d Decoder) embed(n *net) {
 }
 
 // block is pre-norm attention and MLP, each added to the residual stream.
-func (d Decoder) block(n *net) {
+func (d Decoder) block(n *net, kind LayerKind) {
 	shapes := map[string][]int64{}
 	for _, p := range d.blockParams() {
 		shapes[p.input] = p.shape
@@ -151,10 +163,16 @@ func (d Decoder) block(n *net) {
 		return n.linear(x, weight(name), bias)
 	}
 	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
-	layout := n.layout(d)
+	layout := n.layout(d, kind)
 	y := n.rmsNorm(x, weight("input_norm"), d.NormEps)
-	q := n.rotary(linear(y, "q"), layout, d.Heads)
-	k := n.rotary(linear(y, "k"), layout, d.KVHeads)
+	turned := func(name string, heads int) *onnx.Value {
+		x := linear(y, name)
+		if d.QKNorm {
+			x = n.headNorm(x, weight(name+"_norm"), heads, d)
+		}
+		return n.rotary(x, layout, heads)
+	}
+	q, k := turned("q", d.Heads), turned("k", d.KVHeads)
 	x = n.add(x, linear(n.attention(q, k, linear(y, "v"), layout), "o"))
 	y = n.rmsNorm(x, weight("post_norm"), d.NormEps)
 	y = n.mul(n.silu(linear(y, "gate")), linear(y, "up"))
@@ -233,6 +251,12 @@ func (n *net) rmsNorm(x, w *onnx.Value, eps float64) *onnx.Value {
 	}
 	return n.Node(&onnx.Node{Op: "SimplifiedLayerNormalization", Inputs: n.of(x, w),
 		Attrs: onnx.Attrs{"axis": -1, "epsilon": eps}}, 2)[0]
+}
+
+// headNorm norms each head of x [T,heads·d] alone.
+func (n *net) headNorm(x, w *onnx.Value, heads int, d Decoder) *onnx.Value {
+	x = n.rmsNorm(n.reshape(x, 0, int64(heads), int64(d.HeadDim)), w, d.NormEps)
+	return n.reshape(x, 0, int64(heads*d.HeadDim))
 }
 
 // silu is x·σ(x). The fused operator has no float64 kernel.

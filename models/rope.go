@@ -1,19 +1,22 @@
 package models
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 )
 
 // Rope is a rotary position embedding (Su et al. 2021, arXiv 2104.09864): pair i of a head turns by position·InvFreq[i].
 type Rope struct {
-	Type    string    `json:"type"`     // default, linear, llama3 or dynamic
+	Type    string    `json:"type"`     // default, linear, llama3, dynamic or yarn
 	Dim     int       `json:"dim"`      // how many entries of a head turn
 	Theta   float64   `json:"theta"`    // the base
 	InvFreq []float64 `json:"inv_freq"` // [Dim/2], radians a position
 	// Dynamic scaling raises the base for a sequence longer than Trained positions.
 	Factor  float64 `json:"factor,omitempty"`
 	Trained int     `json:"trained,omitempty"`
+	// What cosines and sines are multiplied by; 0 for 1.
+	Magnitude float64 `json:"magnitude,omitempty"`
 }
 
 // ropeFields are the keys of rope_scaling (older checkpoints) and rope_parameters (transformers 5).
@@ -27,25 +30,33 @@ type ropeFields struct {
 	Trained   int     `json:"original_max_position_embeddings"`
 	Partial   float64 `json:"partial_rotary_factor"`
 	Attention float64 `json:"attention_factor"`
+	// yarn's alone
+	BetaFast  float64 `json:"beta_fast"`
+	BetaSlow  float64 `json:"beta_slow"`
+	Mscale    float64 `json:"mscale"`
+	MscaleAll float64 `json:"mscale_all_dim"`
+	Truncate  *bool   `json:"truncate"`
 }
 
 // readRope reads the rotary embedding of heads of headDim entries from either generation of keys.
 func readRope(c *Config, headDim int) Rope {
 	f := ropeFields{Theta: c.Number("rope_theta", 10000)}
-	var raw json.RawMessage
-	c.read("rope_scaling", &raw)
+	var raw, older json.RawMessage
 	c.read("rope_parameters", &raw)
+	if c.read("rope_scaling", &older) && !empty(older) {
+		raw = older // transformers prefers it, too
+	}
 	if raw != nil {
 		if err := json.Unmarshal(raw, &f); err != nil {
 			c.refuse("field rope_parameters or rope_scaling: %v", err)
 			return Rope{}
 		}
-		refuseUnknownRope(c, raw)
+		if f.Type == "" {
+			f.Type = f.OldType
+		}
+		refuseUnknownRope(c, raw, f.Type)
 	}
-	if f.Type == "" {
-		f.Type = f.OldType
-	}
-	if f.Attention != 0 && f.Attention != 1 {
+	if f.Type != "yarn" && f.Attention != 0 && f.Attention != 1 {
 		c.refuse("rope attention_factor %v is not supported", f.Attention)
 	}
 	if f.Partial != 0 && f.Partial != 1 {
@@ -57,9 +68,9 @@ func readRope(c *Config, headDim int) Rope {
 		r.Type = "default"
 		r.InvFreq = inverseFrequencies(r.Theta, r.Dim)
 		return r
-	case "linear", "dynamic", "llama3":
+	case "linear", "dynamic", "llama3", "yarn":
 	default:
-		c.refuse("rope type %q is not supported (default, linear, dynamic and llama3 are)", f.Type)
+		c.refuse("rope type %q is not supported (default, linear, dynamic, llama3 and yarn are)", f.Type)
 		return Rope{}
 	}
 	if f.Factor < 1 {
@@ -69,11 +80,15 @@ func readRope(c *Config, headDim int) Rope {
 	return r
 }
 
-func refuseUnknownRope(c *Config, raw json.RawMessage) {
+func refuseUnknownRope(c *Config, raw json.RawMessage, ropeType string) {
 	var all map[string]json.RawMessage
 	_ = json.Unmarshal(raw, &all) // ropeFields was read from the same bytes
-	for _, known := range []string{"rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor",
-		"original_max_position_embeddings", "partial_rotary_factor", "attention_factor"} {
+	read := []string{"rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor",
+		"original_max_position_embeddings", "partial_rotary_factor", "attention_factor"}
+	if ropeType == "yarn" {
+		read = append(read, "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate")
+	}
+	for _, known := range read {
 		delete(all, known)
 	}
 	for name, v := range all {
@@ -92,10 +107,16 @@ func (r *Rope) scale(c *Config, f ropeFields) {
 			r.InvFreq[i] /= f.Factor
 		}
 	case "dynamic":
-		r.Factor, r.Trained = f.Factor, f.Trained
-		if r.Trained == 0 {
-			r.Trained = c.Count("max_position_embeddings", 0)
+		r.Factor, r.Trained = f.Factor, c.Count("max_position_embeddings", 0)
+	case "yarn":
+		if f.Trained == 0 {
+			f.Trained = c.Count("max_position_embeddings", 0)
 		}
+		if f.Trained <= 0 || f.BetaFast < 0 || f.BetaSlow < 0 || f.Attention < 0 || f.Theta <= 1 {
+			c.refuse("rope type yarn needs rope_theta above 1, and no negative beta_fast, beta_slow, attention_factor or trained length")
+			return
+		}
+		r.yarn(f)
 	case "llama3":
 		if f.LowFreq <= 0 || f.HighFreq <= f.LowFreq || f.Trained <= 0 {
 			c.refuse("rope type llama3 needs 0 < low_freq_factor < high_freq_factor and original_max_position_embeddings")
@@ -137,11 +158,13 @@ func (r Rope) Frequencies(length int) []float64 {
 	return inverseFrequencies(r.Theta*math.Pow(grow, float64(r.Dim)/float64(r.Dim-2)), r.Dim)
 }
 
-// Rotation appends the cosines and sines of a token's position: [Dim/2] each. frequencies is what Frequencies returned.
-func Rotation(frequencies []float64, position int, cos, sin []float64) ([]float64, []float64) {
+// Rotation appends the cosines and sines of a token's position, times Magnitude: [Dim/2] each. frequencies is what Frequencies
+// returned.
+func (r Rope) Rotation(frequencies []float64, position int, cos, sin []float64) ([]float64, []float64) {
+	m := cmp.Or(r.Magnitude, 1)
 	for _, w := range frequencies {
 		s, c := math.Sincos(float64(position) * w)
-		cos, sin = append(cos, c), append(sin, s)
+		cos, sin = append(cos, m*c), append(sin, m*s)
 	}
 	return cos, sin
 }

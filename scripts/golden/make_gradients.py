@@ -20,7 +20,8 @@ from transformers import AutoModelForCausalLM
 import lifted
 
 BETA = 0.1
-GRADIENTS = ["tiny-llama", "tiny-llama-untied", "tiny-llama-rope3", "tiny-llama-linear", "tiny-llama-dynamic"]
+GRADIENTS = ["tiny-llama", "tiny-llama-untied", "tiny-llama-rope3", "tiny-llama-linear", "tiny-llama-dynamic", "tiny-mistral",
+             "tiny-qwen2", "tiny-qwen3"]
 LOGPS_ONLY = ["tiny-llama-bf16", "tiny-llama-f16"]
 # Lengths of the prompt and its completions. The third pair shares nothing: a completion's first token is then unscored.
 PAIRS = [(7, 9, 4), (19, 3, 12), (0, 6, 8), (3, 1, 2)]

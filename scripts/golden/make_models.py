@@ -1,4 +1,4 @@
-"""Writes tiny Llama models with random weights to testdata/models: lively enough (wide initial weights, biases that are not
+"""Writes tiny models with random weights to testdata/models: lively enough (wide initial weights, biases that are not
 zero, norms that are not one) that a wrong computation shows. Configurations are in both generations of keys."""
 import json
 import pathlib
@@ -20,14 +20,28 @@ SHAPE = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_si
 OLD = {"rope_theta": 10000.0, "rope_scaling": None, "torch_dtype": "float32"}
 NEW = {"dtype": "float32", "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
 
-# name: (what its configuration adds, whether its tokenizer puts BOS)
+
+def of(name, model_type):
+    """The same shape of another class, without what only Llama may be asked for."""
+    return {k: v for k, v in SHAPE.items() if k not in ("attention_bias", "mlp_bias")} | {"architectures": [name], "model_type": model_type}
+
+
+# name: (its configuration, whether its tokenizer puts BOS). Windows are shorter than the sequences of make_gradients.py.
 MODELS = {
-    "tiny-llama": (NEW, True),
-    "tiny-llama-untied": (OLD | {"num_key_value_heads": 4, "num_hidden_layers": 3, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False}, False),
-    "tiny-llama-rope3": (NEW | {"rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
-                                                    "high_freq_factor": 4.0, "original_max_position_embeddings": 128}}, True),
-    "tiny-llama-linear": (OLD | {"rope_scaling": {"type": "linear", "factor": 4.0}}, True),
-    "tiny-llama-dynamic": (OLD | {"rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 16}, True),
+    "tiny-llama": (SHAPE | NEW, True),
+    "tiny-llama-untied": (SHAPE | OLD | {"num_key_value_heads": 4, "num_hidden_layers": 3, "attention_bias": True, "mlp_bias": True,
+                                         "tie_word_embeddings": False}, False),
+    "tiny-llama-rope3": (SHAPE | NEW | {"rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
+                                                            "high_freq_factor": 4.0, "original_max_position_embeddings": 128}}, True),
+    "tiny-llama-linear": (SHAPE | OLD | {"rope_scaling": {"type": "linear", "factor": 4.0}}, True),
+    "tiny-llama-dynamic": (SHAPE | OLD | {"rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 16}, True),
+    "tiny-mistral": (of("MistralForCausalLM", "mistral") | OLD | {"head_dim": 12, "sliding_window": 5}, True),
+    "tiny-qwen2": (of("Qwen2ForCausalLM", "qwen2") | OLD | {
+        "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}, "use_sliding_window": True, "sliding_window": 8,
+        "max_window_layers": 1}, False),
+    "tiny-qwen3": (of("Qwen3ForCausalLM", "qwen3") | NEW | {
+        "head_dim": 16, "num_hidden_layers": 3, "attention_bias": True, "tie_word_embeddings": False, "use_sliding_window": True, "sliding_window": 4,
+        "max_window_layers": 3, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}, False),
 }
 # The weights of tiny-llama in other forms.
 TYPES = {"tiny-llama-bf16": torch.bfloat16, "tiny-llama-f16": torch.float16}
@@ -72,7 +86,7 @@ def fresh(directory):
 def main(out):
     for name, (fields, bos) in MODELS.items():
         directory = fresh(out / name)
-        write_config(directory, SHAPE | fields)
+        write_config(directory, fields)
         tokenizer.write(directory, bos)
         save_file(weights(AutoConfig.from_pretrained(directory)), directory / "model.safetensors", metadata={"format": "pt"})
     tensors = weights(AutoConfig.from_pretrained(out / "tiny-llama"))

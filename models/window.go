@@ -1,0 +1,71 @@
+package models
+
+import "slices"
+
+// LayerKind is what layers have in common that run one graph: its name, those of the inputs that hide keys, and how far
+// back a query sees.
+type LayerKind struct {
+	Graph                      string
+	PromptMask, CompletionMask string
+	Window                     int // keys that a query sees, itself included; 0 for all up to itself
+}
+
+// kind is that of a layer: global, or local (Beltagy et al. 2020, arXiv 2004.05150).
+func (d Decoder) kind(layer int) LayerKind {
+	if d.Local != nil && d.Local[layer] {
+		return LayerKind{LocalGraph, "prompt_mask.local", "completion_mask.local", d.Window}
+	}
+	return LayerKind{BlockGraph, "prompt_mask", "completion_mask", 0}
+}
+
+// Kinds lists the kinds of layers that the decoder has, in the order in which they first run.
+func (d Decoder) Kinds() []LayerKind {
+	var kinds []LayerKind
+	for l := range d.Layers {
+		if k := d.kind(l); !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+// readLayerTypes reads which layers are local: those that layer_types calls so, or, without it, all from
+// max_window_layers on. Nothing is local unless use_sliding_window says so.
+func (d *Decoder) readLayerTypes(c *Config) {
+	use, from := c.Flag("use_sliding_window", false), 28
+	window := c.CountOr("sliding_window", 4096, 0)
+	c.read("max_window_layers", &from)
+	if !use {
+		window = 0
+	}
+	var types []string
+	given := c.read("layer_types", &types)
+	if given && len(types) != d.Layers {
+		c.refuse("field layer_types names %d layers, num_hidden_layers is %d", len(types), d.Layers)
+		return
+	}
+	local := make([]bool, d.Layers)
+	for l := range local {
+		if given {
+			local[l] = c.isLocal(types[l], l, window)
+		} else {
+			local[l] = window > 0 && l >= from
+		}
+	}
+	if slices.Contains(local, true) {
+		d.Local, d.Window = local, window
+	}
+}
+
+// isLocal reads one entry of layer_types.
+func (c *Config) isLocal(name string, layer, window int) bool {
+	switch {
+	case name == "full_attention" || name == "attention":
+		return false
+	case name != "sliding_attention":
+		c.refuse("field layer_types: layer %d is %q (full_attention and sliding_attention are supported)", layer, name)
+	case window == 0:
+		c.refuse("field layer_types: layer %d is sliding_attention, but use_sliding_window and sliding_window give no window", layer)
+	}
+	return true
+}
