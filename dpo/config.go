@@ -97,6 +97,9 @@ func (c Config) Check() error {
 	refuse(c.Out == "", "out is missing: name the directory to write")
 	refuse(!(c.Beta > 0), "beta must be positive, it is %v", c.Beta)
 	refuse(!(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5), "label-smoothing must lie in [0, 0.5), it is %v", c.LabelSmoothing)
+	smoothed := loss.Taking("label_smoothing")
+	refuse(c.LabelSmoothing != 0 && !slices.Contains(smoothed, c.Loss), "label-smoothing is a setting of %s, not of %s: leave it out (it is %v)",
+		strings.Join(smoothed, " and "), c.Loss, c.LabelSmoothing)
 	refuse(!(c.LR >= 0), "lr must not be negative, it is %v", c.LR)
 	refuse(!(c.WeightDecay >= 0), "weight-decay must not be negative, it is %v", c.WeightDecay)
 	refuse(!(c.MaxGradNorm >= 0), "max-grad-norm must not be negative, it is %v (0 turns clipping off)", c.MaxGradNorm)

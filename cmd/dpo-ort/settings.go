@@ -23,7 +23,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 
 	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Names(), ", "))
 	f.Float64Var(&c.Beta, "beta", c.Beta, "strength of the tie to the reference")
-	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong (cDPO), below 0.5")
+	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong, below 0.5, by sigmoid (cDPO) and robust (rDPO)")
 
 	f.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "optimizer: "+strings.Join(optim.Names(), ", "))
 	f.Float64Var(&c.LR, "lr", c.LR, "learning rate")
@@ -54,6 +54,20 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.IntVar(&c.Threads, "threads", c.Threads, "threads of one operator; 0: one a core")
 	f.StringVar(&c.Device, "device", c.Device, "cpu, or cuda:0")
 	f.StringVar(&c.DType, "dtype", c.DType, "type to compute in: float32")
+}
+
+// lossesText says what each loss computes.
+func lossesText() string {
+	var b strings.Builder
+	b.WriteString("Losses, with h = log pi/pi_ref of the chosen answer less that of the rejected one, and eps the label smoothing:\n")
+	for _, name := range loss.Names() {
+		if l, err := loss.Lookup(name); err == nil {
+			fmt.Fprintf(&b, "  %-14s %s\n", name, l.Says)
+		}
+	}
+	b.WriteString("The name ipo means two things in the field: TRL's ipo is ipo_mean here, under each preset. rewards/* are beta·log pi/pi_ref\n" +
+		"of whole answers under each loss.")
+	return b.String()
 }
 
 // trainSettings resolves the settings of a run: the preset's, overridden by the file's, overridden by flags.
