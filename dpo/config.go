@@ -78,7 +78,7 @@ func NewConfig(preset string) (Config, error) {
 	}
 	set, ok := presets[preset]
 	if !ok {
-		return c, Usage("unknown preset %q: %s are known", preset, strings.Join(Presets(), " and "))
+		return c, OneOf("preset", preset, Presets())
 	}
 	set(&c)
 	return c, nil
@@ -97,6 +97,9 @@ func (c Config) Check() error {
 	refuse(c.Out == "", "out is missing: name the directory to write")
 	refuse(!(c.Beta > 0), "beta must be positive, it is %v", c.Beta)
 	refuse(!(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5), "label-smoothing must lie in [0, 0.5), it is %v", c.LabelSmoothing)
+	smoothed := loss.Taking("label_smoothing")
+	refuse(c.LabelSmoothing != 0 && !slices.Contains(smoothed, c.Loss), "label-smoothing is a setting of %s, not of %s: leave it out (it is %v)",
+		strings.Join(smoothed, " and "), c.Loss, c.LabelSmoothing)
 	refuse(!(c.LR >= 0), "lr must not be negative, it is %v", c.LR)
 	refuse(!(c.WeightDecay >= 0), "weight-decay must not be negative, it is %v", c.WeightDecay)
 	refuse(!(c.MaxGradNorm >= 0), "max-grad-norm must not be negative, it is %v (0 turns clipping off)", c.MaxGradNorm)
@@ -108,7 +111,9 @@ func (c Config) Check() error {
 	refuse(c.MicroBatch < 0 || c.Threads < 0 || c.EvalEvery < 0 || c.SaveEvery < 0,
 		"micro-batch, threads, eval-every and save-every must not be negative")
 	one := func(flag, value string, of []string) {
-		refuse(!slices.Contains(of, value), "%s must be one of %s, it is %q", flag, strings.Join(of, ", "), value)
+		if err := OneOf(flag, value, of); err != nil {
+			wrong = append(wrong, err.Error())
+		}
 	}
 	one("loss", c.Loss, loss.Names())
 	one("optimizer", c.Optimizer, optim.Names())

@@ -37,7 +37,7 @@ func run(t *testing.T, g *onnx.Graph, sizes map[string]int64, values map[string]
 
 func near(t *testing.T, what string, got, want []float64) {
 	t.Helper()
-	if d := furthest(got, want); d > 1e-12*(1+largest(want)) {
+	if d := furthest(got, want); !(d <= 1e-12*(1+largest(want))) {
 		t.Errorf("%s: %v, PyTorch has %v (%.1e apart)", what, got, want, d)
 	}
 }
@@ -93,7 +93,8 @@ func TestOptimizersEqualPyTorch(t *testing.T) {
 	}
 }
 
-// Each loss and its gradient, in float64, are PyTorch's, for rewards near each other and far apart.
+// Each loss and its gradient, in float64, are PyTorch's: for rewards near each other and far apart, equal, at the kink of
+// hinge, and for answers of unequal lengths.
 func TestLossesEqualPyTorch(t *testing.T) {
 	var cases []struct {
 		Loss           string
@@ -101,6 +102,7 @@ func TestLossesEqualPyTorch(t *testing.T) {
 		LabelSmoothing float64 `json:"label_smoothing"`
 		Policy         [][]float64
 		Reference      [][]float64
+		Lengths        [][]float64
 		Losses         []float64
 		Dlogps         [][]float64
 	}
@@ -117,13 +119,14 @@ func TestLossesEqualPyTorch(t *testing.T) {
 			t.Fatal(err)
 		}
 		groups, k := len(c.Policy), len(c.Policy[0])
-		values := map[string][]float64{"beta": {c.Beta}, "label_smoothing": {c.LabelSmoothing}, "policy_logps": flat(c.Policy), "reference_logps": flat(c.Reference)}
+		values := map[string][]float64{"beta": {c.Beta}, "label_smoothing": {c.LabelSmoothing}, "policy_logps": flat(c.Policy), "reference_logps": flat(c.Reference),
+			"lengths": flat(c.Lengths)}
 		for range groups {
 			values["weight"] = append(values["weight"], 1/float64(groups))
 			values["margin"] = append(values["margin"], 0)
 		}
 		for range groups * k {
-			values["mask"], values["lengths"] = append(values["mask"], 1), append(values["lengths"], 1)
+			values["mask"] = append(values["mask"], 1)
 		}
 		out := run(t, g, map[string]int64{"G": int64(groups), "K": int64(k)}, values)
 		near(t, c.Loss, out["losses"], c.Losses)

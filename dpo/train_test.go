@@ -15,6 +15,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 )
 
@@ -211,6 +212,32 @@ func TestEachMethodTrains(t *testing.T) {
 		m := mustTrain(t, c)
 		if first, last := m[0], m[len(m)-1]; !(last.Loss < first.Loss) || last.Epoch != 6 {
 			t.Errorf("%s: loss %v to %v in %v epochs", optimizer, first.Loss, last.Loss, last.Epoch)
+		}
+	}
+}
+
+// Under each loss the same groups, step after step, come to cost less. What the losses are is held by TestLossesEqualPyTorch.
+func TestEachLossFalls(t *testing.T) {
+	for _, name := range loss.Names() {
+		c := tinyConfig(t)
+		c.Loss, c.Batch, c.Steps = name, 24, 4
+		m := mustTrain(t, c)
+		if first, last := m[0], m[len(m)-1]; !(last.Loss < 0.9*first.Loss && last.Margins > 0.1) {
+			t.Errorf("%s: loss %v to %v, margin %v", name, first.Loss, last.Loss, last.Margins)
+		}
+	}
+}
+
+// A setting that the loss does not have is refused, not ignored.
+func TestLabelSmoothingIsRefusedWhereItMeansNothing(t *testing.T) {
+	for _, name := range loss.Names() {
+		c := tinyConfig(t)
+		c.Loss, c.LabelSmoothing = name, 0.1
+		err := c.Check()
+		if takes := name == "sigmoid" || name == "robust"; takes != (err == nil) {
+			t.Errorf("%s with label smoothing: error %v", name, err)
+		} else if want := "label-smoothing is a setting of robust and sigmoid, not of " + name; err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", name, err, want)
 		}
 	}
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -23,7 +25,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 
 	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Names(), ", "))
 	f.Float64Var(&c.Beta, "beta", c.Beta, "strength of the tie to the reference")
-	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong (cDPO), below 0.5")
+	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong, below 0.5, by sigmoid (cDPO) and robust (rDPO)")
 
 	f.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "optimizer: "+strings.Join(optim.Names(), ", "))
 	f.Float64Var(&c.LR, "lr", c.LR, "learning rate")
@@ -56,6 +58,20 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.DType, "dtype", c.DType, "type to compute in: float32")
 }
 
+// lossesText says what each loss computes.
+func lossesText() string {
+	var b strings.Builder
+	b.WriteString("Losses, with h = log pi/pi_ref of the chosen answer less that of the rejected one, and eps the label smoothing:\n")
+	for _, name := range loss.Names() {
+		if l, err := loss.Lookup(name); err == nil {
+			fmt.Fprintf(&b, "  %-14s %s\n", name, l.Says)
+		}
+	}
+	b.WriteString("The name ipo means two things in the field: TRL's ipo is ipo_mean here, under each preset. rewards/* are beta·log pi/pi_ref\n" +
+		"of whole answers under each loss.")
+	return b.String()
+}
+
 // trainSettings resolves the settings of a run: the preset's, overridden by the file's, overridden by flags.
 func trainSettings(flags *pflag.FlagSet, preset, file string) (dpo.Config, error) {
 	c, err := dpo.NewConfig(preset)
@@ -76,10 +92,42 @@ func readSettings(file string, c *dpo.Config) error {
 	if err != nil {
 		return dpo.Usage("config: %v", err)
 	}
+	var keys yaml.MapSlice
+	if err := yaml.Unmarshal(text, &keys); err != nil {
+		return malformed(file, err)
+	}
+	if len(keys) == 0 {
+		return nil // yaml would set everything to zero
+	}
+	if wrong := unknownKeys(keys); wrong != nil {
+		return dpo.Usage("config %s: %s", file, strings.Join(wrong, " "))
+	}
 	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
-		return dpo.Usage("config %s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+		return malformed(file, err)
 	}
 	return nil
+}
+
+func malformed(file string, err error) error {
+	return dpo.Usage("config %s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+}
+
+// unknownKeys says of each key that is no setting which one may be meant.
+func unknownKeys(keys yaml.MapSlice) (wrong []string) {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	bindTrain(flags, &dpo.Config{})
+	known := flagNames(flags)
+	for _, item := range keys {
+		if key := fmt.Sprint(item.Key); !slices.Contains(known, key) {
+			wrong = append(wrong, "unknown YAML key "+key+cmp.Or(dpo.Suggest("", key, known), "; dpo-ort train --help lists them."))
+		}
+	}
+	return wrong
+}
+
+func flagNames(flags *pflag.FlagSet) (names []string) {
+	flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
 }
 
 // override puts the flags that were given over c.

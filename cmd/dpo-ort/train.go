@@ -33,7 +33,9 @@ The output is a Hugging Face directory that transformers opens as it is. Under r
 Ctrl-C finishes the step and saves; --resume goes on from there, to the same bits.
 
 Defaults are the DPO paper's (--preset paper); --preset trl has TRL's. --config takes a YAML file whose keys are the
-flags' names; flags override it.`,
+flags' names; flags override it.
+
+` + lossesText(),
 		Example: `  dpo-ort train --model models/llama --data pairs.parquet --out aligned
   dpo-ort train --model models/llama --data 'prefs/*.jsonl' --eval-data test.jsonl --eval-every 50 --out aligned \
       --beta 0.5 --optimizer adamw --lr 1e-4 --batch 32 --steps 120

@@ -15,6 +15,9 @@
 //
 // of which it has only those inputs that it uses. The gradient is not part of it: whoever trains differentiates the graph.
 //
+// Of a pair, h = r₁/β − r₂/β is how much further the policy has moved to the first completion than to the second. Some losses
+// are functions of h, or of log-probs of another kind; their rewards are those above all the same.
+//
 // Each loss is one file that cites its paper and registers itself. Graphs consist of operators that ONNX Runtime has in
 // float64, and never exponentiate a positive number.
 package loss
@@ -31,6 +34,7 @@ import (
 // Loss is a function of a group's log-probs.
 type Loss struct {
 	Name    string
+	Says    string   // the formula, in a line of plain text, for who chooses
 	Paper   string   // where it comes from
 	Scalars []Scalar // its settings, graph inputs of rank 0
 	Pairs   bool     // defined for two completions only
@@ -45,10 +49,14 @@ type Scalar struct {
 	Default float64
 }
 
-var beta = Scalar{"beta", 0.1}
+var (
+	beta           = Scalar{"beta", 0.1}
+	labelSmoothing = Scalar{"label_smoothing", 0}
+)
 
 // inputs are what a loss is a function of.
 type inputs struct {
+	ratios                 *onnx.Value // [G,K]: log π(y|x) − log π_ref(y|x)
 	rewards, lengths, mask *onnx.Value // [G,K]
 	margin                 *onnx.Value // [G]
 	scalars                map[string]*onnx.Value
@@ -86,9 +94,11 @@ func (l *Loss) Check(k int) error {
 	return nil
 }
 
-// Takes reports whether the loss has that setting.
-func (l *Loss) Takes(scalar string) bool {
-	return slices.ContainsFunc(l.Scalars, func(s Scalar) bool { return s.Name == scalar })
+// Taking lists the losses that have a setting, sorted.
+func Taking(scalar string) []string {
+	return slices.DeleteFunc(Names(), func(name string) bool {
+		return !slices.ContainsFunc(registry[name].Scalars, func(s Scalar) bool { return s.Name == scalar })
+	})
 }
 
 // Graph makes the loss's graph in element type t.
@@ -109,7 +119,8 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 				in.scalars[s.Name] = b.Input(s.Name, t)
 			}
 		}
-		in.rewards = f.mul(in.scalars["beta"], f.sub(policy, reference))
+		in.ratios = f.sub(policy, reference)
+		in.rewards = f.mul(in.scalars["beta"], in.ratios)
 		losses := l.losses(f, in)
 		b.Output("loss", f.Op("ReduceSum", []*onnx.Value{f.mul(weight, losses), f.Ints(0)}, onnx.Attrs{"keepdims": 1}))
 		b.Output("losses", losses)
@@ -133,10 +144,21 @@ type formula struct {
 
 func (f formula) sub(x, y *onnx.Value) *onnx.Value { return f.Op("Sub", []*onnx.Value{x, y}, nil) }
 func (f formula) mul(x, y *onnx.Value) *onnx.Value { return f.Op("Mul", []*onnx.Value{x, y}, nil) }
+func (f formula) div(x, y *onnx.Value) *onnx.Value { return f.Op("Div", []*onnx.Value{x, y}, nil) }
+func (f formula) neg(x *onnx.Value) *onnx.Value    { return f.Op("Neg", []*onnx.Value{x}, nil) }
 
 // sum adds up over the completions: [G,K] → [G].
 func (f formula) sum(x *onnx.Value) *onnx.Value {
 	return f.Op("ReduceSum", []*onnx.Value{x, f.Ints(1)}, onnx.Attrs{"keepdims": 0})
+}
+
+// lead is how far the first of two is ahead of the second: [G,2] → [G].
+func (f formula) lead(x *onnx.Value) *onnx.Value {
+	signs, err := onnx.FloatTensor(f.t, []float64{1, -1})
+	if err != nil {
+		f.Fail("%w", err)
+	}
+	return f.sum(f.mul(x, f.Constant(signs)))
 }
 
 // column makes [G,K] into [G,K,1], and row into [G,1,K].

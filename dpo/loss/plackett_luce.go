@@ -14,6 +14,7 @@ const absent = -1e30
 func init() {
 	register(Loss{
 		Name:    "plackett_luce",
+		Says:    "-sum over k of log(exp r_k / (exp r_k + ... + exp r_K)), r the rewards of a ranking, the best first",
 		Paper:   "Rafailov et al. 2023, arXiv 2305.18290, Appendix A.3",
 		Scalars: []Scalar{beta},
 		losses: func(f formula, in inputs) *onnx.Value {

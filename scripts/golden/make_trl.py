@@ -1,7 +1,8 @@
-"""Runs TRL's DPOTrainer for 50 steps in float32 and writes what it logged, to testdata/golden/trl/<model>-<optimizer>.json.
+"""Runs TRL's DPOTrainer in float32 and writes what it logged, to testdata/golden/trl/<model>-<what>.json: 50 steps of the
+sigmoid loss with each optimizer, and 10 of other losses, under TRL's names, with AdamW.
 
 Rows are taken in the order of the file, epoch after epoch, at a constant rate; nothing is rounded. stories260K and its pairs lie in
-../shared/data beside the project, and only the numbers of its runs are written.
+../shared/data beside the project, and only the numbers of its runs are written. Give names of runs to make only these.
 """
 import json
 import pathlib
@@ -15,17 +16,25 @@ from trl import DPOConfig, DPOTrainer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
-STEPS = 50
 OPTIMIZERS = {
     "adamw": lambda parameters, lr: torch.optim.AdamW(parameters, lr=lr, weight_decay=0.0),
     "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr=lr),
 }
+SIGMOID = dict(loss_type="sigmoid", label_smoothing=0.0, steps=50)
+TINY = SIGMOID | dict(model=ROOT / "testdata/models/tiny-llama", pairs=ROOT / "testdata/pref/tiny.pairs.jsonl", rows=64, batch=8, beta=0.1,
+                      max_grad_norm=1.0)
+STORIES = SIGMOID | dict(model=SHARED / "models/stories260K-hf", pairs=SHARED / "pref/stories-sentiment-train.pairs.jsonl", rows=400, batch=16,
+                         beta=0.5, max_grad_norm=20.0)
 RUNS = {
-    "tiny-llama": dict(model=ROOT / "testdata/models/tiny-llama", pairs=ROOT / "testdata/pref/tiny.pairs.jsonl", rows=64, batch=8, beta=0.1,
-                       max_grad_norm=1.0, lr={"adamw": 3e-4, "rmsprop": 5e-5}),
-    "stories260K": dict(model=SHARED / "models/stories260K-hf", pairs=SHARED / "pref/stories-sentiment-train.pairs.jsonl", rows=400, batch=16,
-                        beta=0.5, max_grad_norm=20.0, lr={"adamw": 5e-5, "rmsprop": 1e-5}),
+    "tiny-llama-adamw": TINY | dict(optimizer="adamw", lr=3e-4),
+    "tiny-llama-rmsprop": TINY | dict(optimizer="rmsprop", lr=5e-5),
+    "tiny-llama-hinge": TINY | dict(optimizer="adamw", lr=3e-4, loss_type="hinge", steps=10),
+    "tiny-llama-ipo": TINY | dict(optimizer="adamw", lr=1e-3, loss_type="ipo", steps=10),
+    "tiny-llama-robust": TINY | dict(optimizer="adamw", lr=3e-4, loss_type="robust", label_smoothing=0.1, steps=10),
+    "stories260K-adamw": STORIES | dict(optimizer="adamw", lr=5e-5),
+    "stories260K-rmsprop": STORIES | dict(optimizer="rmsprop", lr=1e-5),
 }
+SETTINGS = ["optimizer", "loss_type", "label_smoothing", "rows", "batch", "beta", "max_grad_norm", "lr"]
 KEPT = ["loss", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected",
         "num_tokens"]
 
@@ -44,27 +53,26 @@ class Log(TrainerCallback):
             self.lines.append({name: float(logs[name]) for name in KEPT if name in logs})
 
 
-def run(name, optimizer):
+def run(name):
     r = RUNS[name]
     rows = load_dataset("json", data_files=str(r["pairs"]), split="train").select(range(r["rows"]))
-    config = DPOConfig(output_dir="/tmp/trl", per_device_train_batch_size=r["batch"], max_steps=STEPS, learning_rate=r["lr"][optimizer], beta=r["beta"],
-                       lr_scheduler_type="constant", max_grad_norm=r["max_grad_norm"], max_length=512, bf16=False, gradient_checkpointing=False,
-                       logging_steps=1, report_to=[], save_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, seed=0)
+    config = DPOConfig(output_dir="/tmp/trl", per_device_train_batch_size=r["batch"], max_steps=r["steps"], learning_rate=r["lr"], beta=r["beta"],
+                       loss_type=[r["loss_type"]], label_smoothing=r["label_smoothing"], lr_scheduler_type="constant",
+                       max_grad_norm=r["max_grad_norm"], max_length=512, bf16=False, gradient_checkpointing=False, logging_steps=1, report_to=[],
+                       save_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, seed=0)
     model = AutoModelForCausalLM.from_pretrained(r["model"], dtype=torch.float32)
     log = Log()
     trainer = InOrder(model=model, args=config, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(r["model"]), callbacks=[log],
-                      optimizers=(OPTIMIZERS[optimizer](model.parameters(), r["lr"][optimizer]), None))
+                      optimizers=(OPTIMIZERS[r["optimizer"]](model.parameters(), r["lr"]), None))
     trainer.train()
-    clipped = sum(line["grad_norm"] > r["max_grad_norm"] for line in log.lines) / STEPS
-    print(f"{name} {optimizer}: loss {log.lines[0]['loss']:.4f} to {log.lines[-1]['loss']:.4f}, {clipped:.0%} of steps clipped")
-    settings = {key: r[key] for key in ("rows", "batch", "beta", "max_grad_norm")} | {"lr": r["lr"][optimizer], "max_length": 512}
-    out = ROOT / "testdata/golden/trl" / f"{name}-{optimizer}.json"
+    clipped = sum(line["grad_norm"] > r["max_grad_norm"] for line in log.lines) / r["steps"]
+    print(f"{name}: loss {log.lines[0]['loss']:.4f} to {log.lines[-1]['loss']:.4f}, {clipped:.0%} of steps clipped")
+    out = ROOT / "testdata/golden/trl" / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"settings": settings, "steps": log.lines}, indent=1) + "\n")
+    out.write_text(json.dumps({"settings": {key: r[key] for key in SETTINGS} | {"max_length": 512}, "steps": log.lines}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
     for name in sys.argv[1:] or RUNS:
-        for optimizer in OPTIMIZERS:
-            run(name, optimizer)
+        run(name)
