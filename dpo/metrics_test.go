@@ -134,6 +134,9 @@ func TestEventsAreTheMetrics(t *testing.T) {
 			t.Errorf("steps %d to %d; the first event has no %s: %v", first.step, last.step, name, first.scalars)
 		}
 	}
+	if _, ok := first.scalars["step"]; ok {
+		t.Error("the step is a scalar too")
+	}
 	if events[1].scalars["loss"] != float32(math.Ln2) || events[1].scalars["learning_rate"] != 1e-3 {
 		t.Errorf("the first step is %v", events[1].scalars)
 	}
