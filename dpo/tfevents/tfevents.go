@@ -13,7 +13,7 @@
 //
 // The first Event names the format; each that follows is one step with all its scalars (event.proto, summary.proto):
 //
-//	Event    1: wall_time double   2: step int64   3: file_version string   5: summary Summary
+//	Event    1: wall_time double   2: step int64   3: file_version string   5: summary, as follows
 //	Summary  1: value, repeated    each 1: tag string   2: simple_value float
 //
 // # Caveats

@@ -110,7 +110,7 @@ func answer(rng *rand.Rand, words []string) string {
 // vocabulary lists all words that pairs can hold, each once.
 func vocabulary() (words []string) {
 	known := map[string]bool{}
-	for _, word := range strings.Fields(strings.Join(slices.Concat([]string{"the and"}, promptOpenings, answerOpenings), " ")) {
+	for word := range strings.FieldsSeq(strings.Join(slices.Concat([]string{"the and"}, promptOpenings, answerOpenings), " ")) {
 		if !known[word] {
 			words, known[word] = append(words, word), true
 		}
