@@ -1,5 +1,5 @@
 # Every line here can be run by hand.
-.PHONY: help quickstart deps build test lint golden bench fuzz onnx-backend dist clean
+.PHONY: help demo quickstart deps build test lint golden bench fuzz onnx-backend dist clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -15,6 +15,9 @@ quickstart: build ## install what is needed, build, and align and score a tiny m
 	rm -rf $(tuned) $(tuned).parquet
 	bin/dpo-ort train --model $(model) --data $(pairs) --out $(tuned) --beta 0.1 --lr 1e-3 --batch 8 --steps 20
 	bin/dpo-ort score --model $(tuned) --ref $(model) --data $(pairs) --out $(tuned).parquet
+
+demo: build ## train a tiny model on made-up preferences, and show that it learns, in less than a minute
+	bin/dpo-ort demo --out build/demo
 
 deps: ## the two native libraries, into build/lib (digests checked; what is there is left alone)
 	scripts/deps

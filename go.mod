@@ -3,6 +3,7 @@ module github.com/dpo-ort/dpo-ort
 go 1.25.0
 
 require (
+	github.com/creack/pty v1.1.24
 	github.com/daulet/tokenizers v1.27.0
 	github.com/goccy/go-yaml v1.19.2
 	github.com/parquet-go/parquet-go v0.32.0

@@ -35,6 +35,7 @@ type state struct {
 	Step             int     `json:"step"`
 	NumTokens        int64   `json:"num_tokens"`
 	MetricsBytes     int64   `json:"metrics_bytes"` // the length of metrics.jsonl
+	EventsBytes      int64   `json:"events_bytes"`  // the length of the event file
 	Evaluated        int     `json:"evaluated"`     // the step after which held-out data was last measured, or −1
 	ReferenceSeconds float64 `json:"reference_seconds"`
 	Model            string  `json:"model"` // digest of the weights that the run began with
@@ -45,7 +46,7 @@ func checkpointName(step int) string { return fmt.Sprintf("step-%06d", step) }
 
 // save writes a checkpoint and removes old ones.
 func (t *Trainer) save() (path string, err error) {
-	if t.state.MetricsBytes, err = t.metrics.length(); err != nil {
+	if t.state.MetricsBytes, t.state.EventsBytes, err = t.metrics.lengths(); err != nil {
 		return "", fmt.Errorf("save checkpoint: %w", err)
 	}
 	t.state.Model, t.state.Data = t.digests.model, t.digests.data

@@ -44,7 +44,8 @@ func (t *Trainer) evaluate(yield func(Event) bool) error {
 	if err := t.metrics.write(e); err != nil {
 		return fmt.Errorf("write metrics: %w", err)
 	}
-	t.state.Evaluated, t.summary.Evaluation = e.Step, &e
+	t.state.Evaluated = e.Step
+	t.summary.takeEvaluation(e)
 	if !yield(Event{Phase: "eval", Done: len(batches), Total: len(batches), Evaluation: &e}) {
 		return errStopped
 	}

@@ -2,10 +2,13 @@ package dpo
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"math"
 	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/tfevents"
 )
 
 // Metrics are what a step or an evaluation measured, under TRL's names in metrics.jsonl.
@@ -104,38 +107,75 @@ func tokens(x datasets.Example) int64 {
 	return int64(n)
 }
 
-// metricsFile appends lines to run/metrics.jsonl.
-type metricsFile struct{ file *os.File }
+// metricsFiles are run/metrics.jsonl, a line a step or evaluation, and the event file with the same numbers.
+type metricsFiles struct {
+	lines  *os.File
+	events *tfevents.Writer
+}
 
-// openMetrics cuts the file at the length it had when the state to go on from was saved.
-func openMetrics(path string, length int64) (*metricsFile, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+// openMetrics cuts the files at the lengths they had when the state to go on from was saved.
+func openMetrics(metrics, events string, s state) (*metricsFiles, error) {
+	f, err := os.OpenFile(metrics, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Truncate(length); err != nil {
+	m := &metricsFiles{lines: f}
+	err = f.Truncate(s.MetricsBytes)
+	if err == nil {
+		_, err = f.Seek(s.MetricsBytes, io.SeekStart)
+	}
+	if err == nil {
+		m.events, err = tfevents.Open(events, s.EventsBytes)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	_, err = f.Seek(length, 0)
-	return &metricsFile{f}, err
+	return m, nil
 }
 
-func (m *metricsFile) write(line any) error {
+func (m *metricsFiles) write(line any) error {
 	text, err := json.Marshal(line)
 	if err != nil {
 		return err
 	}
-	_, err = m.file.Write(append(text, '\n'))
-	return err
-}
-
-// length is where the next line starts, once all before it is on the disk.
-func (m *metricsFile) length() (int64, error) {
-	if err := m.file.Sync(); err != nil {
-		return 0, err
+	if _, err := m.lines.Write(append(text, '\n')); err != nil {
+		return err
 	}
-	return m.file.Seek(0, 1)
+	step, scalars, err := scalars(text)
+	if err != nil {
+		return err
+	}
+	return m.events.Write(step, scalars)
 }
 
-func (m *metricsFile) close() error { return m.file.Close() }
+// scalars are the numbers of a line of metrics.jsonl, but for its step.
+func scalars(line []byte) (step int64, numbers map[string]float64, err error) {
+	var values map[string]any
+	if err := json.Unmarshal(line, &values); err != nil {
+		return 0, nil, err
+	}
+	numbers = map[string]float64{}
+	for name, v := range values {
+		if x, ok := v.(float64); ok {
+			numbers[name] = x
+		}
+	}
+	step = int64(numbers["step"])
+	delete(numbers, "step")
+	return step, numbers, nil
+}
+
+// lengths are where the next line and the next event start, once all before them is on the disk.
+func (m *metricsFiles) lengths() (lines, events int64, err error) {
+	if err := m.lines.Sync(); err != nil {
+		return 0, 0, err
+	}
+	if lines, err = m.lines.Seek(0, io.SeekCurrent); err != nil {
+		return 0, 0, err
+	}
+	events, err = m.events.Length()
+	return lines, events, err
+}
+
+func (m *metricsFiles) close() error { return errors.Join(m.lines.Close(), m.events.Close()) }

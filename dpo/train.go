@@ -26,6 +26,7 @@ const (
 	runFolder      = "run"
 	configFile     = "config.yaml"
 	metricsName    = "metrics.jsonl"
+	eventsName     = "events.out.tfevents.dpo-ort" // one for the whole run, for a resume cuts it back
 	droppedFile    = "dropped.jsonl"
 	referenceFile  = "reference.json"
 	artifactFolder = "artifacts"
@@ -49,7 +50,7 @@ type Trainer struct {
 	options    engine.Options
 	state      state
 	digests    digests
-	metrics    *metricsFile
+	metrics    *metricsFiles
 	summary    Summary
 }
 
@@ -63,22 +64,6 @@ type Event struct {
 	Metrics     *Metrics    // after a training step
 	Evaluation  *Evaluation // after an evaluation
 	Saved       string      // the checkpoint just written
-}
-
-// Summary is what a run came to.
-type Summary struct {
-	First, Last *Metrics // of the steps taken; nil where there were none
-	Evaluation  *Evaluation
-	Dropped     int
-	Truncated   int
-	UpdateKept  float64 // share of the changed weights whose change the saved type keeps
-}
-
-// Summary tells what the run came to, once it is over.
-func (t *Trainer) Summary() Summary {
-	s := t.summary
-	s.Dropped, s.Truncated = len(t.rows.Dropped)+len(t.eval.Dropped), t.rows.Truncated+t.eval.Truncated
-	return s
 }
 
 // NewTrainer prepares a run, or where resume is set the rest of one, reading its models and data. Nothing is written
@@ -281,9 +266,7 @@ func (t *Trainer) run(ctx context.Context, yield func(Event) bool) (err error) {
 		if err := t.metrics.write(m); err != nil {
 			return fmt.Errorf("write metrics: %w", err)
 		}
-		if t.summary.Last = &m; t.summary.First == nil {
-			t.summary.First = &m
-		}
+		t.summary.take(m)
 		if !yield(Event{Phase: "train", Done: t.state.Step, Total: t.total, Metrics: &m}) {
 			return errStopped
 		}
@@ -317,7 +300,7 @@ func (t *Trainer) begin() error {
 			return err
 		}
 	}
-	f, err := openMetrics(t.path(metricsName), t.state.MetricsBytes)
+	f, err := openMetrics(t.path(metricsName), t.path(eventsName), t.state)
 	if err != nil {
 		return fmt.Errorf("open metrics: %w", err)
 	}

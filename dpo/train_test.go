@@ -156,6 +156,7 @@ func TestResumeGivesTheSameBits(t *testing.T) {
 			if a, b := lines(t, through.Out), lines(t, c.Out); a != b {
 				t.Errorf("metrics.jsonl has %d lines, without the interruption %d", b, a)
 			}
+			sameEvents(t, c.Out)
 		})
 	}
 }

@@ -35,11 +35,14 @@ type progress struct {
 	phase   string
 	started time.Time // the phase, or its rest after another
 	begun   int       // units done by then
-	last    time.Time // a line was written
+	last    time.Time // a line was written, or the bar drawn
 }
 
-// lineEvery is how often lines are written where there is no terminal.
-const lineEvery = 5 * time.Second
+// How often lines are written where there is no terminal, and a bar is drawn where there is one.
+const (
+	lineEvery = 5 * time.Second
+	drawEvery = 100 * time.Millisecond
+)
 
 func (t talk) progress(w io.Writer) *progress {
 	return &progress{talk: t, out: w}
@@ -81,17 +84,27 @@ func (p *progress) show(e dpo.Event) {
 	}
 }
 
+// draw shows an event in the row of the bar, or in a row that stays.
 func (p *progress) draw(e dpo.Event) {
 	if e.Evaluation != nil || e.Saved != "" {
-		p.end()
+		if p.bar != nil {
+			_ = p.bar.Clear()
+		}
 		fmt.Fprintln(p.out, p.line(e))
 		return
 	}
 	if p.bar == nil {
-		p.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetPredictTime(true),
-			progressbar.OptionShowCount(), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+		p.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionShowCount(), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+	} else if e.Done < e.Total && time.Since(p.last) < drawEvery {
+		return
 	}
-	p.bar.Describe(e.Phase + measured(e))
+	p.last = time.Now()
+	now := ""
+	if m := e.Metrics; m != nil {
+		now = fmt.Sprintf("  loss %.4f, accuracy %.2f", m.Loss, m.Accuracies)
+	}
+	p.bar.Describe(e.Phase + now + p.left(e))
 	_ = p.bar.Set(e.Done)
 }
 
@@ -112,11 +125,16 @@ func (p *progress) line(e dpo.Event) string {
 	case e.Saved != "":
 		return "saved     " + e.Saved
 	}
-	left := ""
-	if elapsed := time.Since(p.started).Seconds(); e.Done > p.begun && e.Done < e.Total {
-		left = ", " + duration(elapsed/float64(e.Done-p.begun)*float64(e.Total-e.Done)) + " left"
+	return fmt.Sprintf("%-9s %d/%d%s%s", e.Phase, e.Done, e.Total, measured(e), p.left(e))
+}
+
+// left is the time that the rest of the phase takes at the pace so far.
+func (p *progress) left(e dpo.Event) string {
+	if e.Done <= p.begun || e.Done >= e.Total {
+		return ""
 	}
-	return fmt.Sprintf("%-9s %d/%d%s%s", e.Phase, e.Done, e.Total, measured(e), left)
+	elapsed := time.Since(p.started).Seconds()
+	return ", " + duration(elapsed/float64(e.Done-p.begun)*float64(e.Total-e.Done)) + " left"
 }
 
 func measured(e dpo.Event) string {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,7 +28,8 @@ func newTrain() *cobra.Command {
 		Long: `train aligns a model by Direct Preference Optimization on pairs (or, with --loss plackett_luce, rankings).
 
 The output is a Hugging Face directory that transformers opens as it is. Under run/ it keeps the settings, metrics.jsonl
-(one line a step, under TRL's names), dropped.jsonl (rows that could not be used, and why), checkpoints and the graphs.
+(one line a step, under TRL's names), the same numbers for TensorBoard (tensorboard --logdir DIR/run), dropped.jsonl (rows
+that could not be used, and why), checkpoints and the graphs.
 Ctrl-C finishes the step and saves; --resume goes on from there, to the same bits.
 
 Defaults are the DPO paper's (--preset paper); --preset trl has TRL's. --config takes a YAML file whose keys are the
@@ -125,25 +125,6 @@ func planText(p dpo.Plan) string {
 	if p.Seconds > 0 {
 		fmt.Fprintf(&b, "time      about %s, by one micro-batch\n", duration(p.Seconds))
 	}
-	return b.String()
-}
-
-func summaryText(c dpo.Config, s dpo.Summary) string {
-	var b strings.Builder
-	if s.First != nil {
-		fmt.Fprintf(&b, "trained   steps %d to %d: loss %.4f to %.4f, accuracy %.2f to %.2f, margin %.3f to %.3f\n", s.First.Step, s.Last.Step,
-			s.First.Loss, s.Last.Loss, s.First.Accuracies, s.Last.Accuracies, s.First.Margins, s.Last.Margins)
-	}
-	if e := s.Evaluation; e != nil {
-		fmt.Fprintf(&b, "held out  %d groups: loss %.4f, accuracy %.4f, margin %.3f\n", e.Groups, e.Loss, e.Accuracies, e.Margins)
-	}
-	if s.Dropped > 0 {
-		fmt.Fprintf(&b, "dropped   %d rows, listed in %s\n", s.Dropped, filepath.Join(c.Out, "run", "dropped.jsonl"))
-	}
-	if c.SaveType != "float32" {
-		fmt.Fprintf(&b, "saved as  %s: %.1f%% of the changed weights keep a change\n", c.SaveType, 100*s.UpdateKept)
-	}
-	fmt.Fprintf(&b, "model     %s\n", c.Out)
 	return b.String()
 }
 

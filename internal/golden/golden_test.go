@@ -35,6 +35,19 @@ func TestSharedSkipsOrFails(t *testing.T) {
 	}
 }
 
+func TestPythonSkips(t *testing.T) {
+	r := &recorder{TB: t}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		Python(r, "no_such_module")
+	}()
+	<-done
+	if !r.skipped || !strings.HasPrefix(r.message, "needs Python with no_such_module: ") {
+		t.Errorf("skipped %v, %q", r.skipped, r.message)
+	}
+}
+
 func TestTensors(t *testing.T) {
 	header := `{"__metadata__":{"made":"by hand"},"a":{"dtype":"F64","shape":[2],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[],"data_offsets":[16,20]}}`
 	data := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/dpo"
+)
+
+// summaryText tells what a run came to, a line for each thing that there is to say.
+func summaryText(c dpo.Config, s dpo.Summary) string {
+	var b strings.Builder
+	if s.First != nil {
+		fmt.Fprintf(&b, "trained   steps %d to %d: loss %.4f to %.4f, accuracy %.2f to %.2f, margin %.3f to %.3f\n", s.First.Step, s.Last.Step,
+			s.First.Loss, s.Last.Loss, s.First.Accuracies, s.Last.Accuracies, s.First.Margins, s.Last.Margins)
+	}
+	if e := s.Evaluation; e != nil {
+		from := func(format string, of func(*dpo.Evaluation) float64) string {
+			if s.FirstEvaluation.Step == e.Step {
+				return fmt.Sprintf(format, of(e))
+			}
+			return fmt.Sprintf(format+" to "+format, of(s.FirstEvaluation), of(e))
+		}
+		fmt.Fprintf(&b, "held out  %d groups: loss %s, accuracy %s, margin %s\n", e.Groups,
+			from("%.4f", func(e *dpo.Evaluation) float64 { return e.Loss }),
+			from("%.4f", func(e *dpo.Evaluation) float64 { return e.Accuracies }),
+			from("%.3f", func(e *dpo.Evaluation) float64 { return e.Margins }))
+	}
+	if s.Dropped > 0 {
+		fmt.Fprintf(&b, "dropped   %d rows (%s), listed in %s\n", s.Dropped, reasons(s.DroppedReasons), filepath.Join(c.Out, "run", "dropped.jsonl"))
+	}
+	if s.Truncated > 0 {
+		fmt.Fprintf(&b, "cut       %d rows to %d tokens\n", s.Truncated, c.MaxLength)
+	}
+	if s.StepSeconds > 0 {
+		fmt.Fprintf(&b, "speed     %d tokens in %s of steps (%.0f tokens/s); reference %s, evaluation %s\n", s.Tokens, duration(s.StepSeconds),
+			float64(s.Tokens)/s.StepSeconds, duration(s.ReferenceSeconds), duration(s.EvaluationSeconds))
+	}
+	if s.PeakMemoryBytes > 0 {
+		fmt.Fprintf(&b, "memory    %s at most\n", size(s.PeakMemoryBytes))
+	}
+	if c.SaveType != "float32" {
+		fmt.Fprintf(&b, "saved as  %s: %.1f%% of the changed weights keep a change\n", c.SaveType, 100*s.UpdateKept)
+	}
+	if s.Hint != "" {
+		fmt.Fprintf(&b, "hint      %s\n", s.Hint)
+	}
+	fmt.Fprintf(&b, "run       %[1]s: metrics.jsonl, checkpoints; tensorboard --logdir %[1]s draws it\n", filepath.Join(c.Out, "run"))
+	fmt.Fprintf(&b, "model     %s\n", c.Out)
+	return b.String()
+}
+
+// reasons lists why how many rows were dropped.
+func reasons(counts map[string]int) string {
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[reason], reason))
+	}
+	return strings.Join(parts, ", ")
+}

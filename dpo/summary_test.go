@@ -1,0 +1,94 @@
+package dpo
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// summed trains and gives the summary.
+func summed(t *testing.T, c Config) Summary {
+	t.Helper()
+	trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	for _, err := range trainer.Run(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return trainer.Summary()
+}
+
+func writeLines(t *testing.T, lines ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pairs.jsonl")
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A summary counts rows, tokens and seconds as metrics.jsonl has them.
+func TestSummaryCounts(t *testing.T) {
+	c := tinyConfig(t)
+	c.Steps, c.EvalEvery, c.EvalData = 3, 2, []string{writePairs(t, 5)}
+	bad := writeLines(t, `{"prompt": "a", "chosen": "", "rejected": "b"}`, `{"prompt": "a", "chosen": "b", "rejected": "b"}`,
+		`{"prompt": "a", "chosen": "c", "rejected": "c"}`)
+	c.Data = append(c.Data, bad)
+	s := summed(t, c)
+	if s.Groups != 24 || s.Dropped != 3 || s.DroppedReasons["empty completion"] != 1 || s.DroppedReasons["equal answers"] != 2 {
+		t.Errorf("%d groups, %d dropped (%v); want 24, 3 (1 empty, 2 equal)", s.Groups, s.Dropped, s.DroppedReasons)
+	}
+	if s.First.Step != 1 || s.Last.Step != 3 || s.FirstEvaluation.Step != 0 || s.Evaluation.Step != 3 {
+		t.Errorf("steps %d to %d, evaluations %d to %d", s.First.Step, s.Last.Step, s.FirstEvaluation.Step, s.Evaluation.Step)
+	}
+	if s.Tokens != s.Last.NumTokens || s.StepSeconds < s.Last.StepSeconds+s.First.StepSeconds || s.ReferenceSeconds != s.First.ReferenceSeconds ||
+		!(s.EvaluationSeconds > s.Evaluation.Seconds) || s.PeakMemoryBytes < s.Last.PeakMemoryBytes || s.Last.PeakMemoryBytes == 0 {
+		t.Errorf("summary %+v, last step %+v", s, *s.Last)
+	}
+}
+
+func TestHints(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		set  func(*Config)
+		want string // part of the hint; empty: none
+	}{
+		{"learns", func(*Config) {}, ""},
+		{"zero rate", func(c *Config) { c.LR = 0 }, "the learning rate is 0"},
+		{"low rate", func(c *Config) { c.LR = 1e-9 }, "steps at a rate of 1e-09"},
+		{"warm-up", func(c *Config) { c.LR, c.Warmup = 1e-5, 1000 }, "the warm-up of 1000 steps is as long as the run"},
+		{"one step", func(c *Config) { c.Steps, c.LR = 1, 0 }, ""},
+		{"mostly dropped", func(c *Config) {
+			c.Data = []string{writeLines(t, `{"prompt": "a", "chosen": "b", "rejected": "c"}`, `{"prompt": "a", "chosen": "b", "rejected": "b"}`,
+				`{"prompt": "a", "chosen": "", "rejected": "b"}`)}
+		}, "more rows were dropped (2) than learnt from (1): "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := tinyConfig(t)
+			test.set(&c)
+			if got := summed(t, c).Hint; !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+				t.Errorf("hint %q, want one with %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Rewards that both fall are explained; those that rise, or fall by less than can be seen, are not.
+func TestHintOnFallingRewards(t *testing.T) {
+	for _, test := range []struct {
+		chosen, rejected float64
+		falls            bool
+	}{{-1, -3, true}, {-0.5, -0.1, false}, {1, -3, false}, {-1e-3, -1, false}} {
+		last := &Metrics{Step: 9, Preferences: Preferences{Chosen: test.chosen, Rejected: test.rejected, Margins: test.chosen - test.rejected}}
+		got := (&Trainer{rows: &Rows{}}).hint(Summary{First: &Metrics{Step: 1}, Last: last})
+		if strings.Contains(got, "became less likely too") != test.falls {
+			t.Errorf("rewards %v and %v: hint %q", test.chosen, test.rejected, got)
+		}
+	}
+}

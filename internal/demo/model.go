@@ -1,0 +1,111 @@
+// Package demo makes up, from a seed alone, what dpo-ort demo shows training with: a tiny Llama of random weights, preferences by a
+// rule that has to be learnt, and what is reached without learning it.
+//
+//	err := demo.WriteModel("demo/model", seed)
+//	p := demo.NewPreferences(seed)
+//	err = demo.WritePairs("demo/train.jsonl", p.Train)
+//	share := p.ByLength()
+//
+// The rule: words belong to topics, a prompt names two words of one, and the better answer names words of the same. Whether an answer is the
+// better one cannot be told without its prompt, and the pairs of words in held-out prompts were in no other.
+package demo
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/models/safetensors"
+)
+
+// The special tokens, which are the first of the vocabulary.
+const (
+	unknown = "<unk>"
+	end     = "</s>"
+)
+
+// deviation is the standard deviation of the initial weights, large enough that logits differ from the start.
+const deviation = 0.06
+
+// WriteModel writes a Hugging Face directory of a Llama with random weights, whose tokenizer knows the words of Preferences.
+func WriteModel(dir string, seed int64) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("write the demo's model: %w", err)
+	}
+	words := append([]string{unknown, end}, vocabulary()...)
+	for name, content := range map[string]any{
+		"config.json":           config(len(words)),
+		"tokenizer.json":        tokenizer(words),
+		"tokenizer_config.json": map[string]any{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end, "unk_token": unknown},
+	} {
+		text, err := json.MarshalIndent(content, "", "  ")
+		if err != nil {
+			return fmt.Errorf("write the demo's model: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), append(text, '\n'), 0o644); err != nil {
+			return fmt.Errorf("write the demo's model: %w", err)
+		}
+	}
+	return writeWeights(dir, seed)
+}
+
+func config(vocabulary int) map[string]any {
+	return map[string]any{
+		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "vocab_size": vocabulary, "hidden_size": 64,
+		"intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_act": "silu",
+		"max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "eos_token_id": 1, "dtype": "float32",
+		"rope_parameters": map[string]any{"rope_type": "default", "rope_theta": 10000.0},
+	}
+}
+
+// tokenizer takes each word between spaces for a token.
+func tokenizer(words []string) map[string]any {
+	ids := map[string]int{}
+	for id, word := range words {
+		ids[word] = id
+	}
+	var added []map[string]any
+	for id, word := range words[:2] {
+		added = append(added, map[string]any{"id": id, "content": word, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})
+	}
+	return map[string]any{
+		"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil,
+		"pre_tokenizer": map[string]any{"type": "WhitespaceSplit"}, "post_processor": nil, "decoder": nil,
+		"model": map[string]any{"type": "WordLevel", "vocab": ids, "unk_token": unknown},
+	}
+}
+
+// writeWeights draws the weights that config.json asks for: norms are 1.
+func writeWeights(dir string, seed int64) error {
+	_, decoder, err := models.Describe(dir)
+	if err != nil {
+		return fmt.Errorf("write the demo's model: %w", err)
+	}
+	rng := rand.New(rand.NewPCG(uint64(seed), 2))
+	shapes := decoder.Shapes()
+	var entries []safetensors.Entry
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
+		n := int64(1)
+		for _, d := range shapes[name] {
+			n *= d
+		}
+		var data []byte
+		for range n {
+			x := 1.0
+			if !strings.HasSuffix(name, "norm.weight") {
+				x = deviation * rng.NormFloat64()
+			}
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(float32(x)))
+		}
+		entries = append(entries, safetensors.Entry{Name: name, DType: "F32", Shape: shapes[name], Data: data})
+	}
+	return safetensors.Write(filepath.Join(dir, "model.safetensors"), entries, map[string]string{"format": "pt"})
+}
