@@ -44,6 +44,13 @@ func (c Config) encoding(tok datasets.Tokenizer) identity {
 	return id
 }
 
+// readStrictly decodes JSON that holds no other fields than into has.
+func readStrictly(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
 // differences lists the fields in which two values differ, by their names in JSON.
 func differences(was, is any) (out []string, err error) {
 	a, err := jsonFields(was)

@@ -1,7 +1,6 @@
 package dpo
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -69,9 +68,7 @@ func openParts(out string, j job, replace bool) (*parts, error) {
 		return nil, fmt.Errorf("go on with %s: %w", p.dir, err)
 	}
 	var begun job
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&begun); err != nil {
+	if err := readStrictly(text, &begun); err != nil {
 		return nil, fmt.Errorf("go on with %s: %s: %w (remove the folder to begin anew)", p.dir, jobFile, err)
 	}
 	changed, err := differences(begun, j)

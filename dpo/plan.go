@@ -29,7 +29,7 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 		p.Tokens += tokens(x)
 	}
 	if t.known != nil {
-		p.Known = known(t.known.Train) + known(t.known.Eval)
+		p.Known = filled(t.known.Train) + filled(t.known.Eval)
 	}
 	largest, size := t.largest()
 	batch := t.policy.batch(pick(t.rows.Examples, largest))
@@ -47,7 +47,8 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	return p, nil
 }
 
-func known(rows [][]float64) (n int) {
+// filled counts rows that are not nil.
+func filled(rows [][]float64) (n int) {
 	for _, of := range rows {
 		if of != nil {
 			n++

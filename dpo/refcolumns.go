@@ -1,7 +1,6 @@
 package dpo
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -54,7 +53,7 @@ func (t *Trainer) fresh(file string) (bool, error) {
 		return false, err
 	}
 	var was identity
-	if err := json.Unmarshal([]byte(text), &was); err != nil {
+	if err := readStrictly([]byte(text), &was); err != nil {
 		return false, fmt.Errorf("ref_ columns of %s: what they were computed with (%s in its metadata) cannot be read: %w; give --ref-columns ignore to have the reference computed",
 			file, metadataKey, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 )
 
@@ -171,6 +172,33 @@ func TestColumnsOfUnknownOrigin(t *testing.T) {
 	c.RefColumns, c.Out = "require", filepath.Join(t.TempDir(), "out")
 	if _, err := train(t, c, false, nil); err == nil || !strings.Contains(err.Error(), "row 0 of "+foreign+" has no ref_ columns") {
 		t.Errorf("required: error %v", err)
+	}
+}
+
+// What a file says of its columns in a form that is not known, as of another version, is refused too.
+func TestColumnsOfAnotherVersion(t *testing.T) {
+	c := tinyConfig(t)
+	table, err := datasets.OpenTable(c.Data[0], datasets.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	c.Data[0] = filepath.Join(t.TempDir(), "scored.parquet")
+	added := []datasets.Column{{Name: "ref_chosen_logps", Type: datasets.Float64Column}, {Name: "ref_rejected_logps", Type: datasets.Float64Column}}
+	w, err := datasets.CreateTable(c.Data[0], table, added, datasets.TableOptions{Metadata: map[string]string{metadataKey: `{"ref": "x", "salt": 1}`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row, err := range table.Rows(0) {
+		if err != nil || w.Write(row, -1.0, -2.0) != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := train(t, c, false, nil); err == nil || !strings.Contains(err.Error(), `unknown field "salt"`) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -21,6 +21,35 @@ func TestWindowsGrowToTheLargest(t *testing.T) {
 	}
 }
 
+// From wherever a job goes on, windows are those of one that was not stopped.
+func TestWindowsGoOnAsTheyWere(t *testing.T) {
+	table, err := datasets.OpenTable(writePairs(t, 700), datasets.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	s := span{tables: []*datasets.Table{table}, last: 690}
+	type piece struct{ first, rows int64 }
+	pieces := func(first int64) (out []piece) {
+		for rows, err := range s.windows(first) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, piece{rows[0].Group.Row, int64(len(rows))})
+		}
+		return out
+	}
+	all := pieces(0)
+	if last := all[len(all)-1]; len(all) != 7 || last != (piece{512, 178}) {
+		t.Fatalf("windows %v", all)
+	}
+	for i, p := range all {
+		if got := pieces(p.first); !slices.Equal(got, all[i:]) {
+			t.Errorf("from row %d on windows are %v, want %v", p.first, got, all[i:])
+		}
+	}
+}
+
 // Shards of any number of rows follow each other from the first row to the last, and begin where windows do.
 func TestShardsTileTheRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
