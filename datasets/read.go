@@ -12,6 +12,12 @@ type Options struct {
 	Columns map[string]string
 }
 
+// Check reports a column that is none of ours.
+func (o Options) Check() error {
+	_, err := newColumns(o)
+	return err
+}
+
 // Read streams the groups of files, in order. A *[RowError] stands for one bad row, and
 // reading goes on after it if the loop does; any other error names the file and is the last.
 //

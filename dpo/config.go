@@ -18,6 +18,8 @@ type Config struct {
 	Data  []string `yaml:"data"`
 	Out   string   `yaml:"out"`
 
+	RefColumns string `yaml:"ref-columns"` // "use", "require" or "ignore" the log-probabilities that score left in the data
+
 	Loss           string  `yaml:"loss"`
 	Beta           float64 `yaml:"beta"`
 	LabelSmoothing float64 `yaml:"label-smoothing"`
@@ -71,7 +73,7 @@ func Presets() []string { return []string{"paper", "trl"} }
 // NewConfig gives a preset's defaults: "paper" has those of App. B of the DPO paper and of its code.
 func NewConfig(preset string) (Config, error) {
 	c := Config{
-		Loss: "sigmoid", Beta: 0.1, Optimizer: "rmsprop", LR: 1e-6, MaxGradNorm: 10,
+		RefColumns: "use", Loss: "sigmoid", Beta: 0.1, Optimizer: "rmsprop", LR: 1e-6, MaxGradNorm: 10,
 		Schedule: "constant", Warmup: -1, WarmupRule: "paper", Batch: 64, Epochs: 1,
 		MaxLength: 512, MaxPromptLength: 256, Truncate: "prompt", EOS: "add",
 		SaveEvery: 100, SaveType: "float32", Rung: string(artifact.Stash), Device: "cpu", DType: "float32",
@@ -115,6 +117,7 @@ func (c Config) Check() error {
 			wrong = append(wrong, err.Error())
 		}
 	}
+	one("ref-columns", c.RefColumns, []string{"use", "require", "ignore"})
 	one("loss", c.Loss, loss.Names())
 	one("optimizer", c.Optimizer, optim.Names())
 	one("schedule", c.Schedule, optim.Schedules())

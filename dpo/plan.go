@@ -11,6 +11,7 @@ import (
 type Plan struct {
 	Groups, Dropped, Truncated int // of the training data
 	EvalGroups                 int
+	Known                      int   // groups, of both, whose reference the data holds
 	BorderTokens               int   // tokens that span the border of a prompt and a completion
 	Tokens                     int64 // of one epoch, prompts counted once a completion
 	Steps, StepsPerEpoch       int
@@ -27,6 +28,9 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	for _, x := range t.rows.Examples {
 		p.Tokens += tokens(x)
 	}
+	if t.known != nil {
+		p.Known = filled(t.known.Train) + filled(t.known.Eval)
+	}
 	largest, size := t.largest()
 	batch := t.policy.batch(pick(t.rows.Examples, largest))
 	var err error
@@ -41,6 +45,16 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	steps := float64(t.total) / float64(p.StepsPerEpoch)
 	p.Seconds = seconds / float64(size) * float64(p.Tokens) * (steps + reference - 1)
 	return p, nil
+}
+
+// filled counts rows that are not nil.
+func filled(rows [][]float64) (n int) {
+	for _, of := range rows {
+		if of != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // largest is the micro-batch of the first steps with most tokens.

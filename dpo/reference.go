@@ -1,12 +1,14 @@
 package dpo
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
@@ -46,20 +48,19 @@ func (r *references) store(path string) error {
 	return safefile.Write(path, text)
 }
 
-// reference computes every log-probability that the run will need, and reports each micro-batch. Rows are scored in the
-// micro-batches in which training first meets them: where policy and reference share graphs, the loss starts at
-// exactly log 2.
+// reference computes every log-probability that the run will need and that is not known, and reports each micro-batch.
+// Rows are scored in the micro-batches in which training first meets them: where policy and reference share graphs, the
+// loss starts at exactly log 2.
 func (t *Trainer) reference() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		batches := t.referenceBatches()
-		refs := &references{Digest: t.digests.reference, Train: make([][]float64, len(t.rows.Examples)), Eval: make([][]float64, len(t.eval.Examples))}
-		score, done, err := t.referenceScorer()
+		score, done, err := t.referenceScorer(len(batches))
 		if err != nil {
 			yield(Event{}, err)
 			return
 		}
 		for i, b := range batches {
-			err := scoreInto(b, score, refs)
+			err := scoreInto(b, score, t.known)
 			if err != nil {
 				yield(Event{}, errors.Join(err, done()))
 				return
@@ -69,8 +70,8 @@ func (t *Trainer) reference() iter.Seq2[Event, error] {
 				return
 			}
 		}
-		err = errors.Join(done(), refs.store(t.path(referenceFile)))
-		t.refs = refs
+		err = errors.Join(done(), t.known.store(t.path(referenceFile)))
+		t.refs = t.known
 		if err != nil {
 			yield(Event{}, err)
 		}
@@ -91,7 +92,7 @@ func (t *Trainer) referenceBatches() []referenceBatch {
 		for _, rows := range t.microBatches(step) {
 			fresh := false
 			for _, row := range rows {
-				fresh = fresh || !seen[row]
+				fresh = fresh || !seen[row] && t.known.Train[row] == nil
 				seen[row] = true
 			}
 			if fresh {
@@ -100,18 +101,20 @@ func (t *Trainer) referenceBatches() []referenceBatch {
 		}
 	}
 	for _, rows := range t.evalBatches() {
-		out = append(out, referenceBatch{t.eval.Examples, rows, true})
+		if slices.ContainsFunc(rows, func(row int) bool { return t.known.Eval[row] == nil }) {
+			out = append(out, referenceBatch{t.eval.Examples, rows, true})
+		}
 	}
 	return out
 }
 
 // referenceScorer gives what computes log-probabilities: the policy before its first step, run as it is in training,
-// or a model of its own. done releases it.
-func (t *Trainer) referenceScorer() (score func([]datasets.Example) ([]float64, error), done func() error, err error) {
-	if t.Ref == "" {
+// or a model of its own: after that step too. done releases it. Where there is nothing to score no model is opened.
+func (t *Trainer) referenceScorer(batches int) (score func([]datasets.Example) ([]float64, error), done func() error, err error) {
+	if batches == 0 || t.Ref == "" && t.state.Step == 0 {
 		return t.policyLogps, func() error { return nil }, nil
 	}
-	ref, err := openFrozen(t.Ref, t.options)
+	ref, err := openFrozen(cmp.Or(t.Ref, t.Model), t.options)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,83 +11,85 @@ import (
 	"github.com/dpo-ort/dpo-ort/datasets"
 )
 
-// Rows are scored together in windows: enough to fill micro-batches of near lengths, few to hold. The first is small, so
-// that a user soon sees the first rows scored; each next one is twice as large, up to the largest.
-const (
-	firstWindow   = 16
-	largestWindow = 256
-)
-
-// metadataKey is where a scored file says what its numbers were computed with.
-const metadataKey = "dpo-ort.score"
+// ScoreFiles says which rows are scored, and where to.
+type ScoreFiles struct {
+	Data      []string          // files, globs or folders; all have the same columns
+	Columns   map[string]string // the data's names for columns, by ours, as in datasets.Options
+	Shard     Shard             // of the rows
+	Out       string            // Parquet file
+	Overwrite bool              // replaces Out, and columns that the data has already
+	Strict    bool              // the first row that cannot be scored ends the job
+}
 
 // ScoreEvent is progress of scoring.
 type ScoreEvent struct {
 	Rows, Total int64
 	Failed      int64 // rows with an error
 	Tokens      int64 // scored so far
+	Resumed     int64 // of Rows: scored before, in a job that was stopped
 }
 
-// Score scores every row of files and writes them, all their columns kept, with the results added. The file out
-// appears whole at the end. A row that cannot be scored gets its error in the column error.
-func Score(ctx context.Context, c ScoreConfig, tok datasets.Tokenizer, data []string, out string, overwrite bool) iter.Seq2[ScoreEvent, error] {
+// Score scores rows and writes them, all their columns kept, with the results added. A row that cannot be scored gets its
+// error in the column error.
+//
+// The file Out appears whole at the end. Until then the results lie in the folder Out.parts, which is removed afterwards; a
+// job that was stopped in any way goes on from there, to the same bytes. What is held in memory does not grow with the rows.
+func Score(ctx context.Context, c ScoreConfig, tok datasets.Tokenizer, f ScoreFiles) iter.Seq2[ScoreEvent, error] {
 	return func(yield func(ScoreEvent, error) bool) {
-		err := scoreFiles(ctx, c, tok, data, out, overwrite, func(e ScoreEvent) bool { return yield(e, nil) })
+		j := &scoring{ScoreConfig: c, ScoreFiles: f}
+		err := j.run(ctx, tok, func() bool { return yield(j.event, nil) })
 		if err != nil && !errors.Is(err, errStopped) {
 			yield(ScoreEvent{}, err)
 		}
 	}
 }
 
-func scoreFiles(ctx context.Context, c ScoreConfig, tok datasets.Tokenizer, data []string, out string, overwrite bool, yield func(ScoreEvent) bool) (err error) {
-	if _, err := os.Stat(out); err == nil && !overwrite {
-		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", out)
+// scoring is a job of Score.
+type scoring struct {
+	ScoreConfig
+	ScoreFiles
+	span
+	kind  datasets.Kind
+	parts *parts
+	event ScoreEvent
+}
+
+func (j *scoring) run(ctx context.Context, tok datasets.Tokenizer, yield func() bool) (err error) {
+	if _, err := os.Stat(j.Out); err == nil && !j.Overwrite {
+		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", j.Out)
 	}
-	tables, total, err := openTables(data)
-	if err != nil {
+	var total int64
+	if j.tables, total, err = openTables(j.Data, datasets.Options{Columns: j.Columns}); err != nil {
 		return err
 	}
 	defer func() {
-		for _, t := range tables {
+		for _, t := range j.tables {
 			err = errors.Join(err, t.Close())
 		}
 	}()
-	scorer, err := NewScorer(c, tok)
+	j.kind = j.tables[0].Kind()
+	j.first, j.last = j.Shard.rows(total)
+	j.event.Total = j.last - j.first
+	probe, err := j.create(nil) // what stands in the way of writing shows now
 	if err != nil {
 		return err
 	}
-	defer scorer.Close()
-	meta, err := scorer.metadata()
-	if err != nil {
+	if err := probe.Abort(); err != nil {
 		return err
 	}
-	kind := tables[0].Kind()
-	w, err := datasets.CreateTable(out, tables[0], scoreColumns(kind, c.Ref != ""), datasets.TableOptions{Metadata: meta, Overwrite: overwrite})
-	if err != nil {
+	if err := j.compute(ctx, tok, yield); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Abort()) }() // does nothing after Close
-	e := ScoreEvent{Total: total}
-	for _, t := range tables {
-		for rows, err := range windows(t) {
-			if err == nil {
-				err = scorer.window(w, kind, rows, &e)
-			}
-			switch {
-			case err != nil:
-				return err
-			case !yield(e):
-				return errStopped
-			case ctx.Err() != nil:
-				return fmt.Errorf("%w after %d of %d rows; nothing was written", ErrInterrupted, e.Rows, e.Total)
-			}
-		}
-	}
-	return w.Close()
+	return j.assemble(ctx)
+}
+
+// create begins a file of the results.
+func (j *scoring) create(metadata map[string]string) (*datasets.TableWriter, error) {
+	return datasets.CreateTable(j.Out, j.tables[0], scoreColumns(j.kind, j.Ref != ""), datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite})
 }
 
 // openTables opens all files, which must hold the same columns.
-func openTables(data []string) (tables []*datasets.Table, rows int64, err error) {
+func openTables(data []string, o datasets.Options) (tables []*datasets.Table, rows int64, err error) {
 	defer func() {
 		if err != nil {
 			for _, t := range tables {
@@ -100,7 +102,7 @@ func openTables(data []string) (tables []*datasets.Table, rows int64, err error)
 		return nil, 0, err
 	}
 	for _, file := range files {
-		t, err := datasets.OpenTable(file, datasets.Options{})
+		t, err := datasets.OpenTable(file, o)
 		if err != nil {
 			return tables, 0, err
 		}
@@ -113,31 +115,140 @@ func openTables(data []string) (tables []*datasets.Table, rows int64, err error)
 	return tables, rows, nil
 }
 
-// windows cuts a table into rows that are scored together.
-func windows(t *datasets.Table) iter.Seq2[[]datasets.Row, error] {
-	return func(yield func([]datasets.Row, error) bool) {
-		var rows []datasets.Row
-		size := firstWindow
-		for row, err := range t.Rows(0) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if rows = append(rows, row); len(rows) == size {
-				if !yield(rows, nil) {
-					return
-				}
-				rows, size = nil, min(2*size, largestWindow)
-			}
+// compute brings the parts to the last row. However it ends, what was computed is kept.
+func (j *scoring) compute(ctx context.Context, tok datasets.Tokenizer, yield func() bool) (err error) {
+	scorer, err := NewScorer(j.ScoreConfig, tok)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, scorer.Close()) }()
+	if err := j.resume(scorer); err != nil {
+		return err
+	}
+	if j.event.Resumed > 0 && !yield() {
+		return errStopped
+	}
+	defer func() { err = errors.Join(err, j.parts.commit()) }()
+	for rows, err := range j.windows(j.parts.next) {
+		if err != nil {
+			return err
 		}
-		if len(rows) > 0 {
-			yield(rows, nil)
+		scores, err := scorer.rows(rows)
+		if err == nil {
+			err = j.count(j.parts.next, scores)
+		}
+		if err == nil {
+			err = j.parts.add(scores)
+		}
+		switch {
+		case err != nil:
+			return err
+		case !yield():
+			return errStopped
+		case ctx.Err() != nil:
+			return j.interrupted()
 		}
 	}
+	return nil
 }
 
-// window scores rows and writes them.
-func (s *Scorer) window(w *datasets.TableWriter, kind datasets.Kind, rows []datasets.Row, e *ScoreEvent) error {
+// resume finds the parts of a job that was stopped.
+func (j *scoring) resume(s *Scorer) (err error) {
+	made := job{MicroBatch: j.MicroBatch, Device: j.Device, Shard: j.Shard.String()}
+	if made.identity, err = s.identity(); err != nil {
+		return err
+	}
+	made.Columns = j.Columns
+	if made.Data, err = dataDigest(j.tables); err != nil {
+		return err
+	}
+	if j.parts, err = openParts(j.Out, made, j.Overwrite); err != nil {
+		return err
+	}
+	for j.parts.next = j.first; j.parts.next < j.last; {
+		scores, err := j.parts.read(j.parts.next)
+		if err == nil {
+			err = j.count(j.parts.next, scores)
+		}
+		if err != nil {
+			return err
+		}
+		if scores == nil {
+			break
+		}
+		j.parts.next += int64(len(scores))
+	}
+	j.event.Resumed = j.event.Rows
+	return nil
+}
+
+// count adds results of the rows from one on to what is told of the job.
+func (j *scoring) count(first int64, scores []Scores) error {
+	for i, s := range scores {
+		if s.Err != nil {
+			if j.Strict {
+				file, row := j.place(first + int64(i))
+				return fmt.Errorf("score row %d of %s: %w (without --strict the column error says so, and the others are scored)", row, file, s.Err)
+			}
+			j.event.Failed++
+		}
+		for _, n := range s.Tokens {
+			j.event.Tokens += n
+		}
+		j.event.Rows++
+	}
+	return nil
+}
+
+func (j *scoring) interrupted() error {
+	return fmt.Errorf("%w after %d of %d rows, kept in %s; the same command goes on from there", ErrInterrupted, j.event.Rows, j.event.Total, j.parts.dir)
+}
+
+// assemble writes the rows with their results as one file, and removes the parts.
+func (j *scoring) assemble(ctx context.Context) error {
+	text, err := json.Marshal(j.parts.job.identity)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", j.Out, err)
+	}
+	w, err := j.create(map[string]string{metadataKey: string(text)})
+	if err != nil {
+		return err
+	}
+	if err := j.merge(ctx, w); err != nil {
+		return errors.Join(err, w.Abort())
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return j.parts.remove()
+}
+
+// merge writes each row with its results.
+func (j *scoring) merge(ctx context.Context, w *datasets.TableWriter) error {
+	results := &partReader{parts: j.parts, at: j.first}
+	for row, err := range j.rows(j.first) {
+		var s Scores
+		if err == nil {
+			s, err = results.next()
+		}
+		if err == nil {
+			err = w.Write(row, s.columns(j.kind, j.Ref != "")...)
+		}
+		if err == nil && ctx.Err() != nil {
+			err = j.interrupted()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if results.at != j.last {
+		return fmt.Errorf("write %s: the data ends at row %d of %d: was it changed meanwhile?", j.Out, results.at, j.last)
+	}
+	return nil
+}
+
+// rows scores rows of a table together.
+func (s *Scorer) rows(rows []datasets.Row) ([]Scores, error) {
 	var groups []datasets.Group
 	for _, row := range rows {
 		if row.Err == nil {
@@ -146,115 +257,15 @@ func (s *Scorer) window(w *datasets.TableWriter, kind datasets.Kind, rows []data
 	}
 	scores, err := s.Score(groups)
 	if err != nil {
-		return err
-	}
-	next := 0
-	for _, row := range rows {
-		r := Scores{Err: row.Err}
-		if row.Err != nil {
-			r.Err = reason(row.Err)
-		} else {
-			r = scores[next]
-			next++
-		}
-		if err := w.Write(row, r.columns(kind, s.ref != nil)...); err != nil {
-			return err
-		}
-		e.Rows++
-		if r.Err != nil {
-			e.Failed++
-		}
-		for _, n := range r.Tokens {
-			e.Tokens += n
-		}
-	}
-	return nil
-}
-
-// scoreColumns are what is added to a table.
-func scoreColumns(kind datasets.Kind, ref bool) []datasets.Column {
-	var out []datasets.Column
-	add := func(t datasets.ColumnType, only bool, names ...string) {
-		for _, name := range names {
-			if only {
-				out = append(out, datasets.Column{Name: name, Type: t})
-			}
-		}
-	}
-	number, integer := datasets.Float64Column, datasets.Int64Column
-	if kind == datasets.Ranked {
-		number, integer = datasets.Float64sColumn, datasets.Int64sColumn
-	}
-	if kind == datasets.Pairs {
-		add(number, true, "policy_chosen_logps", "policy_rejected_logps")
-		add(number, ref, "ref_chosen_logps", "ref_rejected_logps", "chosen_rewards", "rejected_rewards", "reward_margins")
-		add(integer, true, "chosen_tokens", "rejected_tokens")
-	} else {
-		add(number, true, "policy_logps")
-		add(number, ref, "ref_logps", "rewards")
-		add(integer, true, "tokens")
-	}
-	add(datasets.BoolColumn, true, "truncated")
-	add(datasets.Float64Column, ref && kind == datasets.Pairs, "gradient_weight")
-	add(datasets.StringColumn, true, "error")
-	return out
-}
-
-// columns are a row's values in the order of scoreColumns.
-func (s Scores) columns(kind datasets.Kind, ref bool) []any {
-	n := len(scoreColumns(kind, ref))
-	if s.Err != nil {
-		out := make([]any, n)
-		out[n-1] = s.Err.Error()
-		return out
-	}
-	out := make([]any, 0, n)
-	switch kind {
-	case datasets.Pairs:
-		out = append(out, s.Policy[0], s.Policy[1])
-		if ref {
-			out = append(out, s.Reference[0], s.Reference[1], s.Rewards[0], s.Rewards[1], s.Rewards[0]-s.Rewards[1])
-		}
-		out = append(out, s.Tokens[0], s.Tokens[1], s.Truncated)
-		if ref {
-			out = append(out, s.GradientWeight())
-		}
-	case datasets.Ranked:
-		out = append(out, s.Policy)
-		if ref {
-			out = append(out, s.Reference, s.Rewards)
-		}
-		out = append(out, s.Tokens, s.Truncated)
-	default:
-		out = append(out, s.Policy[0])
-		if ref {
-			out = append(out, s.Reference[0], s.Rewards[0])
-		}
-		out = append(out, s.Tokens[0], s.Truncated)
-	}
-	return append(out, nil)
-}
-
-// metadata says what the scores depend on, so that whoever takes them as cached can tell stale ones.
-func (s *Scorer) metadata() (map[string]string, error) {
-	settings := struct {
-		Policy          string  `json:"policy"` // digests
-		Reference       string  `json:"reference,omitempty"`
-		Beta            float64 `json:"beta"`
-		MaxLength       int     `json:"max_length"`
-		MaxPromptLength int     `json:"max_prompt_length"`
-		Truncate        string  `json:"truncate"`
-		EOS             string  `json:"eos"`
-	}{Beta: s.Beta, MaxLength: s.MaxLength, MaxPromptLength: s.MaxPromptLength, Truncate: s.Truncate, EOS: s.EOS}
-	var err error
-	if settings.Policy, err = weightsDigest(s.policy.model); err != nil {
 		return nil, err
 	}
-	if s.ref != nil {
-		if settings.Reference, err = weightsDigest(s.ref.model); err != nil {
-			return nil, err
+	out := make([]Scores, len(rows))
+	for i, row := range rows {
+		if row.Err != nil {
+			out[i].Err = reason(row.Err)
+			continue
 		}
+		out[i], scores = scores[0], scores[1:]
 	}
-	text, err := json.Marshal(settings)
-	return map[string]string{metadataKey: string(text)}, err
+	return out, nil
 }

@@ -67,7 +67,7 @@ func scoreLines(t *testing.T, ref string, lines ...string) (rows []map[string]an
 	if err := os.WriteFile(data, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range Score(context.Background(), scoreConfig(model, ref), loadTokenizer(t, model), []string{data}, out, false) {
+	for _, err := range Score(context.Background(), scoreConfig(model, ref), loadTokenizer(t, model), ScoreFiles{Data: []string{data}, Out: out}) {
 		if err != nil {
 			t.Fatal(err)
 		}

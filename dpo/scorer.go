@@ -46,14 +46,18 @@ type Scorer struct {
 	encoder     *datasets.Encoder
 }
 
+// settings are those that say how text becomes token ids.
+func (c ScoreConfig) settings() Config {
+	return Config{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS}
+}
+
 // NewScorer opens the models.
 func NewScorer(c ScoreConfig, tok datasets.Tokenizer) (s *Scorer, err error) {
 	device, err := ort.ParseDevice(c.Device)
 	if err != nil {
 		return nil, Usage("device: %v", err)
 	}
-	settings := Config{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS}
-	s = &Scorer{ScoreConfig: c, encoder: settings.encoder(tok)}
+	s = &Scorer{ScoreConfig: c, encoder: c.settings().encoder(tok)}
 	s.encoder.AllowEqual = true
 	defer func() {
 		if err != nil {
@@ -150,7 +154,7 @@ func (s *Scorer) scores(x datasets.Example, policy, ref []float64) Scores {
 	K := len(policy)
 	r := Scores{Truncated: x.Truncated, Policy: make([]float64, K), Tokens: make([]int64, K)}
 	if ref != nil {
-		r.Reference, r.Rewards = make([]float64, K), make([]float64, K)
+		r.Reference = make([]float64, K)
 	}
 	for k := range K {
 		at := k
@@ -159,10 +163,30 @@ func (s *Scorer) scores(x datasets.Example, policy, ref []float64) Scores {
 		}
 		r.Policy[at], r.Tokens[at] = policy[k], int64(scored(x, k))
 		if ref != nil {
-			r.Reference[at], r.Rewards[at] = ref[k], s.Beta*(policy[k]-ref[k])
+			r.Reference[at] = ref[k]
 		}
 	}
+	r.Rewards = rewards(s.Beta, r.Policy, r.Reference)
 	return r
+}
+
+// rewards are the implicit ones, beta·(policy − reference); nil without a reference.
+func rewards(beta float64, policy, reference []float64) (out []float64) {
+	for i, ref := range reference {
+		out = append(out, beta*(policy[i]-ref))
+	}
+	return out
+}
+
+// identity says what the scores depend on.
+func (s *Scorer) identity() (id identity, err error) {
+	id = s.settings().encoding(s.encoder.Tokenizer)
+	id.Beta = s.Beta
+	if id.Model, err = weightsDigest(s.policy.model); err != nil || s.ref == nil {
+		return id, err
+	}
+	id.Ref, err = weightsDigest(s.ref.model)
+	return id, err
 }
 
 // Close releases the models.

@@ -44,12 +44,14 @@ type Trainer struct {
 	method     *method
 	schedule   optim.Schedule
 	rows, eval *Rows
+	known      *references // before the first step: what ref_ columns hold
 	refs       *references
 	order      order
 	total      int // steps
 	options    engine.Options
 	state      state
 	digests    digests
+	identity   identity // of the reference
 	metrics    *metricsFiles
 	summary    Summary
 }
@@ -138,6 +140,7 @@ func (t *Trainer) path(name ...string) string {
 
 // read tokenizes the data and plans the order.
 func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
+	t.identity = t.encoding(tok)
 	enc, vocabulary := t.encoder(tok), t.policy.model.Vocab
 	if tok.VocabSize() > vocabulary {
 		return fmt.Errorf("the tokenizer of %s knows %d tokens, its model has embeddings for %d: they do not belong together",
@@ -206,29 +209,36 @@ func (t *Trainer) export() (*artifact.Artifact, error) {
 	})
 }
 
-// identify digests model and data, and goes on from a checkpoint.
+// identify digests models and data, and goes on from a checkpoint.
 func (t *Trainer) identify(resume bool) (err error) {
 	if t.digests.model, err = weightsDigest(t.policy.model); err != nil {
 		return err
 	}
 	t.digests.data = t.rows.digest() + t.eval.digest()
-	t.digests.reference = t.digests.model + t.digests.data
+	t.identity.Ref = t.digests.model
 	if t.Ref != "" {
 		m, err := models.Open(t.Ref)
 		if err != nil {
 			return fmt.Errorf("reference: %w", err)
 		}
 		defer m.Close()
-		if t.digests.reference, err = weightsDigest(m); err != nil {
+		if t.identity.Ref, err = weightsDigest(m); err != nil {
 			return err
 		}
-		t.digests.reference += t.digests.data
+	}
+	t.digests.reference = t.identity.Ref + t.digests.data
+	if resume {
+		if t.refs, err = loadReferences(t.path(referenceFile), t.digests.reference); err != nil {
+			return err
+		}
+	}
+	if t.refs == nil {
+		if t.known, err = t.referenceColumns(); err != nil {
+			return err
+		}
 	}
 	if !resume {
 		return nil
-	}
-	if t.refs, err = loadReferences(t.path(referenceFile), t.digests.reference); err != nil {
-		return err
 	}
 	return t.restore()
 }

@@ -7,16 +7,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
 type scoreFlags struct {
 	dpo.ScoreConfig
-	data      []string
-	out       string
-	overwrite bool
-	talk      talk
+	files dpo.ScoreFiles
+	shard string
+	talk  talk
 }
 
 func init() { register(newScore) }
@@ -31,23 +31,31 @@ beta·(log pi - log pi_ref). The output keeps all columns of the input and adds,
 policy_rejected_logps, ref_chosen_logps, ref_rejected_logps, chosen_rewards, rejected_rewards, reward_margins,
 chosen_tokens, rejected_tokens, truncated, gradient_weight (how wrongly the pair is still ordered, from 0 to 1) and error;
 rankings get lists, single answers numbers: policy_logps, ref_logps, rewards, tokens. A row that cannot be scored says why
-in error, and the others are scored. The same input gives the same bytes.`,
+in error, and the others are scored; --strict ends at the first such row instead.
+
+The same input gives the same bytes. Until the output is whole, results are kept in OUT.parts: after Ctrl-C or a crash the
+same command goes on from there, to the same bytes. --shard i/n scores one of n ranges of the rows, each into its own --out;
+one after the other they hold what a single job would. train takes the ref_ columns of the output as its reference.`,
 		Example: `  dpo-ort score --model aligned --ref models/llama --data pairs.parquet --out scored.parquet
-  dpo-ort score --model models/llama --data answers.jsonl --out scored.parquet`,
+  dpo-ort score --model models/llama --data answers.jsonl --columns prompt=question,completion=answer --out scored.parquet
+  dpo-ort score --model models/llama --data 'big/*.parquet' --shard 2/8 --out scored-2.parquet`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runScore(cmd, o) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.Model, "model", "", "Hugging Face directory of the model")
 	f.StringVar(&o.Ref, "ref", "", "directory of the reference; without it there are no rewards")
-	f.StringSliceVar(&o.data, "data", nil, "Parquet, JSONL or JSON files with the same columns")
-	f.StringVar(&o.out, "out", "", "Parquet file to write")
+	f.StringSliceVar(&o.files.Data, "data", nil, "Parquet, JSONL or JSON files with the same columns")
+	f.StringVar(&o.files.Out, "out", "", "Parquet file to write")
+	f.StringToStringVar(&o.files.Columns, "columns", nil, "the data's names for columns, by ours: prompt=question,chosen=good")
+	f.StringVar(&o.shard, "shard", "", "score one of n contiguous ranges of the rows: i/n, i from 1 to n")
 	f.Float64Var(&o.Beta, "beta", 0.1, "factor of the reward")
 	f.IntVar(&o.MaxLength, "max-length", 0, "most tokens of a prompt and its longest answer together; 0: no bound")
 	f.IntVar(&o.MaxPromptLength, "max-prompt-length", 256, "what a prompt is cut to where max-length is exceeded")
 	f.StringVar(&o.Truncate, "truncate", "prompt", "what exceeds max-length loses: prompt (its start, then the answers' ends) or end")
 	f.StringVar(&o.EOS, "eos", "add", "end each answer with EOS (add), or take it as it is (keep)")
-	f.BoolVar(&o.overwrite, "overwrite", false, "replace --out, and columns that the input has already")
+	f.BoolVar(&o.files.Strict, "strict", false, "stop at the first row that cannot be scored")
+	f.BoolVar(&o.files.Overwrite, "overwrite", false, "replace --out, columns that the input has already, and parts of another job")
 	f.IntVar(&o.MicroBatch, "micro-batch", 0, "most rows computed at once; 0: as many as make 4,096 tokens")
 	f.IntVar(&o.Threads, "threads", 0, "threads of one operator; 0: one a core")
 	f.StringVar(&o.Device, "device", "cpu", "cpu, or cuda:0")
@@ -56,7 +64,7 @@ in error, and the others are scored. The same input gives the same bytes.`,
 }
 
 func runScore(cmd *cobra.Command, o scoreFlags) error {
-	if err := checkScore(o); err != nil {
+	if err := checkScore(&o); err != nil {
 		return err
 	}
 	tok, err := tokenizer.Load(o.Model)
@@ -67,30 +75,44 @@ func runScore(cmd *cobra.Command, o scoreFlags) error {
 	start := time.Now()
 	progress := o.talk.progress(cmd.ErrOrStderr())
 	var last dpo.ScoreEvent
-	for e, err := range dpo.Score(cmd.Context(), o.ScoreConfig, tok, o.data, o.out, o.overwrite) {
+	known := int64(0) // tokens of rows that were scored before
+	for e, err := range dpo.Score(cmd.Context(), o.ScoreConfig, tok, o.files) {
 		if err != nil {
 			progress.end()
 			return err
 		}
-		last = e
+		if last = e; e.Rows == e.Resumed {
+			known = e.Tokens
+			progress.say("resumed   after %d rows\n", e.Resumed)
+		}
 		progress.show(dpo.Event{Phase: "score", Done: int(e.Rows), Total: int(e.Total)})
 	}
 	progress.end()
 	seconds := time.Since(start).Seconds()
-	text := fmt.Sprintf("scored    %d rows, %d tokens in %s (%.0f tokens/s)\n", last.Rows, last.Tokens, duration(seconds), float64(last.Tokens)/seconds)
+	text := fmt.Sprintf("scored    %d rows, %d tokens in %s (%.0f tokens/s)\n", last.Rows-last.Resumed, last.Tokens-known, duration(seconds),
+		float64(last.Tokens-known)/seconds)
 	if last.Failed > 0 {
 		text += fmt.Sprintf("failed    %d rows: column error says why\n", last.Failed)
 	}
-	return o.talk.result(cmd.OutOrStdout(), last, text+fmt.Sprintf("written   %s\n", o.out))
+	return o.talk.result(cmd.OutOrStdout(), last, text+fmt.Sprintf("written   %s\n", o.files.Out))
 }
 
-func checkScore(o scoreFlags) error {
+// checkScore refuses what makes no sense, and reads the shard.
+func checkScore(o *scoreFlags) (err error) {
+	if o.shard != "" {
+		if o.files.Shard, err = dpo.ParseShard(o.shard); err != nil {
+			return err
+		}
+	}
+	if err := (datasets.Options{Columns: o.files.Columns}).Check(); err != nil {
+		return dpo.Usage("columns: %v", err)
+	}
 	switch {
 	case o.Model == "":
 		return dpo.Usage("model is missing: name a Hugging Face model directory")
-	case len(o.data) == 0:
+	case len(o.files.Data) == 0:
 		return dpo.Usage("data is missing: name a Parquet or JSONL file")
-	case o.out == "":
+	case o.files.Out == "":
 		return dpo.Usage("out is missing: name the Parquet file to write")
 	case !(o.Beta > 0) || math.IsInf(o.Beta, 0):
 		return dpo.Usage("beta must be positive, it is %v", o.Beta)

@@ -22,6 +22,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.Ref, "ref", c.Ref, "directory of the reference (default: the model before its first step)")
 	f.StringSliceVar(&c.Data, "data", c.Data, "preference data: Parquet, JSONL or JSON files, globs or folders")
 	f.StringVar(&c.Out, "out", c.Out, "directory to write: the trained model, and the run under run/")
+	f.StringVar(&c.RefColumns, "ref-columns", c.RefColumns, "ref_ columns that score left in the data: use (refusing stale ones), require or ignore them")
 
 	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Names(), ", "))
 	f.Float64Var(&c.Beta, "beta", c.Beta, "strength of the tie to the reference")

@@ -118,6 +118,9 @@ func planText(p dpo.Plan) string {
 	if p.EvalGroups > 0 {
 		fmt.Fprintf(&b, "; %d held out", p.EvalGroups)
 	}
+	if p.Known > 0 {
+		fmt.Fprintf(&b, "\nreference of %d groups from ref_ columns", p.Known)
+	}
 	fmt.Fprintf(&b, "\nsteps     %d (%d an epoch, %d micro-batches in the first)\n", p.Steps, p.StepsPerEpoch, p.MicroBatches)
 	m := p.Memory
 	fmt.Fprintf(&b, "memory    about %s: %d parameters %s, gradients %s, states %s, activations %s, head %s\n", size(m.Total()),

@@ -28,6 +28,9 @@ func Load(dir string) (*Tokenizer, error) {
 	if t.eos, err = t.findEOS(dir); err != nil {
 		return nil, err
 	}
+	if err := t.digest(dir, data); err != nil {
+		return nil, err
+	}
 	if t.armed, err = t.open(false); err != nil {
 		return nil, err
 	}

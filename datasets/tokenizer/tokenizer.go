@@ -39,6 +39,8 @@ type Tokenizer struct {
 	spec *spec
 	eos  int32 // -1 if there is none
 
+	digests struct{ text, template string }
+
 	armed *tokenizers.Tokenizer
 	// plain has special tokens disarmed, for text at the beginning and for text further on. They
 	// are whole tokenizers, made at first use.

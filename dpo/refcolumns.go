@@ -1,0 +1,86 @@
+package dpo
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+)
+
+// referenceColumns gives the reference's log-probabilities that the data has in its ref_ columns, where score computed
+// them with the reference and the encoding of this run; nil for all other rows. Columns that score computed otherwise are
+// stale, and refused. Those of unknown origin are left alone.
+func (t *Trainer) referenceColumns() (*references, error) {
+	refs := &references{Digest: t.digests.reference, Train: make([][]float64, len(t.rows.Examples)), Eval: make([][]float64, len(t.eval.Examples))}
+	if t.RefColumns == "ignore" {
+		return refs, nil
+	}
+	fresh := map[string]bool{} // by file
+	var wrong []error
+	take := func(examples []datasets.Example, into [][]float64) {
+		for i, x := range examples {
+			if _, seen := fresh[x.File]; !seen && x.Ref != nil {
+				ok, err := t.fresh(x.File)
+				if fresh[x.File] = ok; err != nil {
+					wrong = append(wrong, err)
+				}
+			}
+			if fresh[x.File] {
+				into[i] = x.Ref
+			}
+		}
+	}
+	take(t.rows.Examples, refs.Train)
+	take(t.eval.Examples, refs.Eval)
+	if wrong != nil {
+		return nil, errors.Join(wrong...)
+	}
+	if t.RefColumns == "require" {
+		return refs, errors.Join(lacking(t.rows.Examples, refs.Train), lacking(t.eval.Examples, refs.Eval))
+	}
+	return refs, nil
+}
+
+// fresh tells whether the ref_ columns of a file are score's; an error says in what they differ from what this run needs.
+func (t *Trainer) fresh(file string) (bool, error) {
+	table, err := datasets.OpenTable(file, datasets.Options{})
+	if err != nil {
+		return false, err
+	}
+	text, there := table.Metadata()[metadataKey]
+	if err := table.Close(); err != nil || !there {
+		return false, err
+	}
+	var was identity
+	if err := readStrictly([]byte(text), &was); err != nil {
+		return false, fmt.Errorf("ref_ columns of %s: what they were computed with (%s in its metadata) cannot be read: %w; give --ref-columns ignore to have the reference computed",
+			file, metadataKey, err)
+	}
+	if was.Ref == "" {
+		return false, nil // scored without a reference: the columns are older
+	}
+	was.Model, was.Beta = "", 0
+	stale, err := differences(was, t.identity)
+	if err != nil {
+		return false, err
+	}
+	if t.identity.Tokenizer == "" {
+		stale = append(stale, "tokenizer is unknown")
+	}
+	if stale != nil {
+		return false, fmt.Errorf("the ref_ columns of %s are stale, they were not computed as this run would: %s; "+
+			"score it again with this reference and these settings, or give --ref-columns ignore to have the reference computed", file, strings.Join(stale, "; "))
+	}
+	return true, nil
+}
+
+// lacking names the first row whose reference is not known.
+func lacking(examples []datasets.Example, known [][]float64) error {
+	for i, x := range examples {
+		if known[i] == nil {
+			return fmt.Errorf("ref-columns is require, but row %d of %s has no ref_ columns that score is known to have computed: score the file with --ref", x.Row, x.File)
+		}
+	}
+	return nil
+}
