@@ -10,12 +10,21 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 func init() { register(parquetFormat{}, ".parquet") }
 
 // parquetFormat reads Parquet, a row group at a time and only the columns wanted.
 type parquetFormat struct{}
+
+func (parquetFormat) create(path string, t *Table) (rowWriter, error) {
+	w, err := CreateTable(path, t, nil, TableOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
 
 func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
@@ -53,8 +62,9 @@ func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record
 // parquetFile is an open Parquet file.
 type parquetFile struct {
 	*parquet.File
-	names []string // of the top-level columns
-	file  *os.File
+	names  []string // of the top-level columns
+	halves map[*parquet.Column]bool
+	file   *os.File
 }
 
 func (f *parquetFile) Close() error { return f.file.Close() }
@@ -89,7 +99,38 @@ func (f *parquetFile) open() error {
 	for _, c := range f.Root().Columns() {
 		f.names = append(f.names, c.Name())
 	}
+	f.findHalves()
 	return f.checkChunks(info.Size())
+}
+
+// findHalves finds the columns of float16, a type that the library takes for bytes.
+func (f *parquetFile) findHalves() {
+	f.halves = map[*parquet.Column]bool{}
+	at := 0
+	var walk func(c *parquet.Column)
+	walk = func(c *parquet.Column) {
+		_, f.halves[c] = f.Metadata().Schema[at].LogicalType.Value.(*format.Float16Type)
+		at++
+		for _, child := range c.Columns() {
+			walk(child)
+		}
+	}
+	walk(f.Root())
+}
+
+// typeOf is the type of a column.
+func (f *parquetFile) typeOf(c *parquet.Column) parquet.Type {
+	if f.halves[c] {
+		return halfType{c.Type()}
+	}
+	return c.Type()
+}
+
+// halfType is float16: two bytes, little endian.
+type halfType struct{ parquet.Type }
+
+func (halfType) LogicalType() *format.LogicalType {
+	return &format.LogicalType{Value: &format.Float16Type{}}
 }
 
 const magic = "PAR1"
@@ -162,8 +203,8 @@ func (f *parquetFile) newRowGroup(group parquet.RowGroup, want map[string]bool) 
 		chunks := group.ColumnChunks()
 		for _, c := range f.Root().Columns() {
 			if want[c.Name()] {
-				r.columns = append(r.columns, newNode(c, func(index int) *leaf {
-					return &leaf{values: parquet.NewColumnChunkValueReader(chunks[index])}
+				r.columns = append(r.columns, newNode(c, func(c *parquet.Column) *leaf {
+					return &leaf{values: parquet.NewColumnChunkValueReader(chunks[c.Index()]), decode: decoderOf(f.typeOf(c))}
 				}))
 			}
 		}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,8 +45,7 @@ var foreign = []string{"ARROW:schema", "huggingface", "pandas"}
 // A TableWriter writes the rows of a [Table], with columns added, to a Parquet file with
 // zstd compression. The file appears at once and whole, with Close; equal rows give equal bytes.
 type TableWriter struct {
-	path     string
-	file     *os.File
+	file     *wholeFile
 	writer   *parquet.GenericWriter[any]
 	columns  []Column
 	place    []int // of each leaf of the table, in the file; -1 if it is left out
@@ -56,7 +53,6 @@ type TableWriter struct {
 	rowGroup int
 	rows     int // in this row group
 	bytes    int // of text in this row group, about
-	done     bool
 }
 
 // maxRowGroup bounds the text of a row group, so that long rows do not fill the memory.
@@ -64,7 +60,7 @@ const maxRowGroup = 128 << 20
 
 // CreateTable begins a Parquet file with the columns of a table and those added.
 func CreateTable(path string, t *Table, added []Column, o TableOptions) (*TableWriter, error) {
-	w := &TableWriter{path: path, columns: added, rowGroup: o.RowGroup}
+	w := &TableWriter{columns: added, rowGroup: o.RowGroup}
 	if w.rowGroup <= 0 {
 		w.rowGroup = 10_000
 	}
@@ -72,9 +68,8 @@ func CreateTable(path string, t *Table, added []Column, o TableOptions) (*TableW
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
-	// In the same folder, so that renaming it is one step.
-	if w.file, err = os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp"); err != nil {
-		return nil, fmt.Errorf("writing %s: %w", path, err)
+	if w.file, err = newWholeFile(path); err != nil {
+		return nil, err
 	}
 	err = guardWrite(func() error {
 		w.writer = parquet.NewGenericWriter[any](w.file, newSchema(fields), parquet.Compression(&zstd.Codec{}),
@@ -155,11 +150,11 @@ func (w *TableWriter) setMetadata(t *Table, more map[string]string) error {
 
 // Write adds a row of the table with the values of the added columns, in their order; nil is null.
 func (w *TableWriter) Write(row Row, values ...any) error {
-	if w.done {
-		return fmt.Errorf("writing %s: it is closed", w.path)
+	if w.file.done {
+		return fmt.Errorf("writing %s: it is closed", w.file.path)
 	}
 	if len(values) != len(w.columns) {
-		return fmt.Errorf("writing %s: row %d has %d values for %d added columns", w.path, row.Group.Row, len(values), len(w.columns))
+		return fmt.Errorf("writing %s: row %d has %d values for %d added columns", w.file.path, row.Group.Row, len(values), len(w.columns))
 	}
 	out := make(parquet.Row, 0, len(row.values)+len(values))
 	for _, v := range row.values {
@@ -174,7 +169,7 @@ func (w *TableWriter) Write(row Row, values ...any) error {
 	for i, c := range w.columns {
 		var err error
 		if out, err = c.appendTo(out, values[i], w.kept+i); err != nil {
-			return fmt.Errorf("writing %s: row %d: %w", w.path, row.Group.Row, err)
+			return fmt.Errorf("writing %s: row %d: %w", w.file.path, row.Group.Row, err)
 		}
 	}
 	err := guardWrite(func() error {
@@ -186,7 +181,7 @@ func (w *TableWriter) Write(row Row, values ...any) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("writing %s: row %d: %w", w.path, row.Group.Row, err)
+		return fmt.Errorf("writing %s: row %d: %w", w.file.path, row.Group.Row, err)
 	}
 	return nil
 }
@@ -244,51 +239,17 @@ func (c Column) appendTo(row parquet.Row, value any, leaf int) (parquet.Row, err
 
 // Close completes the file and puts it in its place.
 func (w *TableWriter) Close() error {
-	if w.done {
+	if w.file.done {
 		return nil
 	}
-	err := guardWrite(w.writer.Close)
-	if err == nil {
-		err = w.file.Chmod(0o644) // temporary files are for their owner only
-	}
-	if err == nil {
-		err = w.file.Sync()
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", w.path, err), w.Abort())
-	}
-	w.done = true
-	err = w.file.Close()
-	if err == nil {
-		err = os.Rename(w.file.Name(), w.path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", w.path, err), os.Remove(w.file.Name()))
-	}
-	return syncFolder(filepath.Dir(w.path))
-}
-
-// syncFolder makes sure that a new name in a folder outlives a crash.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("writing: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("writing to %s: %w", dir, err)
-	}
-	return nil
+	return w.file.place(guardWrite(w.writer.Close))
 }
 
 // Abort gives the file up. After Close it does nothing, so it can be deferred.
-func (w *TableWriter) Abort() error {
-	if w.done {
-		return nil
-	}
-	w.done = true
-	return errors.Join(w.file.Close(), os.Remove(w.file.Name()))
-}
+func (w *TableWriter) Abort() error { return w.file.Abort() }
+
+// add writes a row as it is.
+func (w *TableWriter) add(_ *Table, row Row) error { return w.Write(row) }
 
 // guardWrite turns a panic of the Parquet library into an error.
 func guardWrite(f func() error) (err error) {

@@ -43,7 +43,7 @@ func scoreFiles(ctx context.Context, c ScoreConfig, tok datasets.Tokenizer, data
 	if _, err := os.Stat(out); err == nil && !overwrite {
 		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", out)
 	}
-	tables, total, err := openTables(data)
+	tables, total, err := datasets.OpenTables(data, datasets.Options{})
 	if err != nil {
 		return err
 	}
@@ -84,33 +84,6 @@ func scoreFiles(ctx context.Context, c ScoreConfig, tok datasets.Tokenizer, data
 		}
 	}
 	return w.Close()
-}
-
-// openTables opens all files, which must hold the same columns.
-func openTables(data []string) (tables []*datasets.Table, rows int64, err error) {
-	defer func() {
-		if err != nil {
-			for _, t := range tables {
-				err = errors.Join(err, t.Close())
-			}
-		}
-	}()
-	files, err := datasets.Expand(data)
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, file := range files {
-		t, err := datasets.OpenTable(file, datasets.Options{})
-		if err != nil {
-			return tables, 0, err
-		}
-		tables = append(tables, t)
-		rows += t.NumRows()
-		if err := tables[0].Matches(t); err != nil {
-			return tables, 0, fmt.Errorf("%w\nscore them one by one", err)
-		}
-	}
-	return tables, rows, nil
 }
 
 // windows cuts a table into rows that are scored together.

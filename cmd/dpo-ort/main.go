@@ -79,9 +79,11 @@ prompt, completions, ranks. Results go to stdout, progress to stderr. Exit codes
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return dpo.Usage("%v; %s --help lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(newTrain(), newScore(), newExport(), newDoctor())
+	root.AddCommand(newTrain(), newScore(), newData(), newExport(), newDoctor())
 	for _, cmd := range root.Commands() {
-		cmd.Args = noArgs
+		if cmd.Args == nil {
+			cmd.Args = noArgs
+		}
 	}
 	return root
 }

@@ -88,7 +88,11 @@ func (p *progress) draw(e dpo.Event) {
 		return
 	}
 	if p.bar == nil {
-		p.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetPredictTime(true),
+		total := e.Total
+		if total == 0 {
+			total = -1 // a spinner
+		}
+		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetPredictTime(true),
 			progressbar.OptionShowCount(), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 	}
 	p.bar.Describe(e.Phase + measured(e))
@@ -116,7 +120,11 @@ func (p *progress) line(e dpo.Event) string {
 	if elapsed := time.Since(p.started).Seconds(); e.Done > p.begun && e.Done < e.Total {
 		left = ", " + duration(elapsed/float64(e.Done-p.begun)*float64(e.Total-e.Done)) + " left"
 	}
-	return fmt.Sprintf("%-9s %d/%d%s%s", e.Phase, e.Done, e.Total, measured(e), left)
+	of := ""
+	if e.Total > 0 { // it is not known before JSON is read
+		of = fmt.Sprint("/", e.Total)
+	}
+	return fmt.Sprintf("%-9s %d%s%s%s", e.Phase, e.Done, of, measured(e), left)
 }
 
 func measured(e dpo.Event) string {
