@@ -36,7 +36,7 @@ func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record
 		defer f.Close()
 		row := int64(0)
 		for i, group := range f.RowGroups() {
-			r, err := f.newRowGroup(group, want)
+			r, err := f.newRowGroup(i, group, want)
 			if err != nil {
 				yield(record{}, fmt.Errorf("reading %s: row group %d: %w", path, i, err))
 				return
@@ -165,6 +165,9 @@ func (f *parquetFile) checkChunks(size int64) error {
 	rows := int64(0)
 	for i, g := range f.Metadata().RowGroups {
 		rows += g.NumRows
+		if g.NumRows == 0 {
+			continue // its columns lie nowhere
+		}
 		for _, c := range g.Columns {
 			m := &c.MetaData
 			start := m.DataPageOffset
@@ -197,12 +200,15 @@ func guard(f func() error) (err error) {
 // rowGroup reads the rows of a row group, the wanted top-level columns only.
 type rowGroup struct{ columns []*node }
 
-func (f *parquetFile) newRowGroup(group parquet.RowGroup, want map[string]bool) (*rowGroup, error) {
+func (f *parquetFile) newRowGroup(index int, group parquet.RowGroup, want map[string]bool) (*rowGroup, error) {
 	r := &rowGroup{}
 	err := guard(func() error {
 		chunks := group.ColumnChunks()
 		for _, c := range f.Root().Columns() {
 			if want[c.Name()] {
+				if err := f.checkLZ4(index, c); err != nil {
+					return err
+				}
 				r.columns = append(r.columns, newNode(c, func(c *parquet.Column) *leaf {
 					return &leaf{values: parquet.NewColumnChunkValueReader(chunks[c.Index()]), decode: decoderOf(f.typeOf(c))}
 				}))

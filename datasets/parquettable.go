@@ -52,10 +52,10 @@ func (t *parquetTable) metadata() map[string]string {
 func (t *parquetTable) read(first int64, want map[string]bool) iter.Seq2[tableRow, error] {
 	return func(yield func(tableRow, error) bool) {
 		start := int64(0)
-		for _, group := range t.RowGroups() {
+		for i, group := range t.RowGroups() {
 			n := group.NumRows()
 			if start+n > first {
-				if !t.readGroup(group, start, first, want, yield) {
+				if !t.readGroup(i, group, start, first, want, yield) {
 					return
 				}
 			}
@@ -65,9 +65,12 @@ func (t *parquetTable) read(first int64, want map[string]bool) iter.Seq2[tableRo
 }
 
 // readGroup yields the rows of a row group that starts at row start, from row first on.
-func (t *parquetTable) readGroup(group parquet.RowGroup, start, first int64, want map[string]bool, yield func(tableRow, error) bool) bool {
+func (t *parquetTable) readGroup(index int, group parquet.RowGroup, start, first int64, want map[string]bool, yield func(tableRow, error) bool) bool {
 	var r *wholeRows
 	err := guard(func() error {
+		if err := t.checkLZ4(index, t.Root()); err != nil {
+			return err
+		}
 		r = t.newWholeRows(group, want)
 		return nil
 	})
