@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -193,5 +195,82 @@ func TestInteropDamagedLZ4(t *testing.T) {
 	t.Logf("%d of 396 files refused by their pages", refused)
 	if refused < 100 {
 		t.Errorf("only %d of 396 damaged files are refused by their pages", refused)
+	}
+}
+
+// interopPython is a Python interpreter with pyarrow, DuckDB and Polars: the one that $DPO_ORT_INTEROP_PYTHON names, or python3 if it has them.
+func interopPython(t testing.TB) string {
+	t.Helper()
+	if python := os.Getenv("DPO_ORT_INTEROP_PYTHON"); python != "" {
+		return python
+	}
+	python, err := exec.LookPath("python3")
+	if err == nil {
+		err = exec.Command(python, "-c", "import pyarrow, duckdb, polars").Run()
+	}
+	if err != nil {
+		t.Skip("needs python3 with pyarrow, duckdb and polars (make interop): not present")
+	}
+	return python
+}
+
+// What we write, with columns added to whatever others wrote, pyarrow, DuckDB and Polars read with the values and types of the
+// file it was made from.
+func TestTableReadByOthers(t *testing.T) {
+	python := interopPython(t)
+	dir, want := readInterop(t)
+	var names []string
+	for _, c := range scoreColumns {
+		names = append(names, c.Name)
+	}
+	var cases bytes.Buffer
+	add := func(from string, rows int) {
+		to := filepath.Join(t.TempDir(), "ours.parquet")
+		score(t, from, to, TableOptions{RowGroup: 5})
+		added := make([][]any, rows)
+		for i := range added {
+			added[i] = scores(int64(i))
+		}
+		if err := json.NewEncoder(&cases).Encode(map[string]any{"from": from, "to": to, "names": names, "added": added}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(writeParquet(t, wides(40), 16), 40)
+	for _, f := range want.Files {
+		if strings.HasSuffix(f.File, ".parquet") {
+			add(filepath.Join(dir, f.File), len(f.Rows))
+		}
+	}
+	cmd := exec.Command(python, "testdata/read_by_others.py")
+	cmd.Stdin, cmd.Stderr = &cases, os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, columns := map[string]int{}, map[string]int{}
+	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
+		var r struct {
+			Reader, File, Unread string
+			Columns              int
+			Problems             []string
+		}
+		if err := dec.Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Unread != "" {
+			t.Logf("%s cannot read %s itself: %s", r.Reader, filepath.Base(r.File), r.Unread)
+			continue
+		}
+		for _, p := range r.Problems {
+			t.Errorf("%s, made from %s: %s", r.Reader, filepath.Base(r.File), p)
+		}
+		files[r.Reader]++
+		columns[r.Reader] += r.Columns
+	}
+	for _, r := range []string{"pyarrow", "duckdb", "polars"} {
+		t.Logf("%s read %d files of ours, %d columns", r, files[r], columns[r])
+		if files[r] < 40 {
+			t.Errorf("%s read %d files: 40 are there at least", r, files[r])
+		}
 	}
 }
