@@ -64,6 +64,20 @@ func TestConvertToJSON(t *testing.T) {
 	}
 }
 
+// Repeated fields with no list around them, as old writers have them, are lists all the same.
+func TestConvertBareLists(t *testing.T) {
+	type turn struct {
+		Tags []string `parquet:"tags"`
+		Text string   `parquet:"text"`
+	}
+	from := writeParquet(t, []struct {
+		Turns []turn `parquet:"turns"`
+	}{{[]turn{{[]string{"a", "b"}, "x"}, {nil, "y"}}}, {nil}}, 2)
+	if got, want := readText(t, convertTo(t, "a.jsonl", from)), `{"turns":[{"tags":["a","b"],"text":"x"},{"tags":[],"text":"y"}]}`+"\n"+`{"turns":[]}`+"\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // JSON goes through Parquet and comes back as it was, where no column holds values of several kinds.
 func TestConvertThereAndBack(t *testing.T) {
 	text := `{"prompt":"a \"b\"\\\n\r\t\u0001 é","chosen":[{"role":"user","content":"q"}],"rejected":[],"n":-9007199254740993,"x":1.0,"deep":[[{"k":[true]}],[]],"none":null}` + "\n" +

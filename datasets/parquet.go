@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
@@ -97,6 +98,9 @@ func (f *parquetFile) open() error {
 		return err
 	}
 	for _, c := range f.Root().Columns() {
+		if slices.Contains(f.names, c.Name()) {
+			return fmt.Errorf("it has two columns %s: give them names that differ", c.Name())
+		}
 		f.names = append(f.names, c.Name())
 	}
 	f.findHalves()

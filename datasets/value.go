@@ -45,7 +45,7 @@ func asMessage(v any) (Message, error) {
 	}
 	content, err := asContent(fields["content"])
 	if err == nil {
-		err = checkText(role + content)
+		err = errors.Join(checkText(role), checkText(content))
 	}
 	return Message{Role: role, Content: content}, err
 }
