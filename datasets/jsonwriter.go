@@ -55,8 +55,11 @@ func (w *jsonWriter) Close() error {
 	case w.rows == 0:
 		end = "[]\n"
 	}
-	w.out.WriteString(end) // an error stays for Flush
-	return w.file.place(w.out.Flush())
+	_, err := w.out.WriteString(end)
+	if err == nil {
+		err = w.out.Flush()
+	}
+	return w.file.place(err)
 }
 
 func (w *jsonWriter) Abort() error { return w.file.Abort() }

@@ -46,7 +46,7 @@ func (o *encodeFlags) bind(f *pflag.FlagSet) {
 }
 
 // encoder makes the encoder; end releases it.
-func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func() error, err error) {
+func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func(), err error) {
 	switch {
 	case o.maxLength < 0 || o.maxLength == 1 || o.maxPromptLength < 1:
 		return nil, nil, dpo.Usage("max-length must be 0 or at least 2, max-prompt-length at least 1")
@@ -57,12 +57,12 @@ func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func() error, err er
 	}
 	enc = &datasets.Encoder{MaxLength: o.maxLength, MaxPromptLength: o.maxPromptLength, KeepStart: o.truncate == "end", EOS: datasets.EOSPolicy(o.eos)}
 	if o.model == "" {
-		return enc, func() error { return nil }, nil
+		return enc, func() {}, nil
 	}
 	tok, err := tokenizer.Load(o.model)
 	if err != nil {
 		return nil, nil, err
 	}
 	enc.Tokenizer = tok
-	return enc, tok.Close, nil
+	return enc, func() { tok.Close() }, nil
 }
