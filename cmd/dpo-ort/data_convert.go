@@ -22,7 +22,8 @@ func newDataConvert() *cobra.Command {
 		Use:   "convert",
 		Short: "Write data as Parquet, JSON Lines or JSON",
 		Long: `convert writes the rows of one or more files, which have the same columns, to one file of the format that the extension of
---out names: .parquet (zstd, row groups of 10,000), .jsonl or .ndjson, .json (an array). All columns are kept.
+--out names: .parquet (zstd, row groups of 10,000), .jsonl or .ndjson, .json (an array). All columns are kept; the names of
+partition folders (a=1) are no columns.
 
 From JSON, a column gets the narrowest type that holds all its values; values of several kinds become strings with the JSON of
 each. To JSON, numbers keep all their digits, dates and times become text, maps lists of {key, value}, bytes that are no text
