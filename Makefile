@@ -1,5 +1,5 @@
 # Every line here can be run by hand.
-.PHONY: help demo quickstart deps build test lint golden bench fuzz onnx-backend dist clean
+.PHONY: help demo quickstart deps build test lint golden bench fuzz onnx-backend interop dist clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -33,6 +33,9 @@ lint: ## gofmt, go vet and golangci-lint, as CI runs them
 
 onnx-backend: deps ## the reader, shape inference and gradients over ONNX's own test suite
 	DPO_ORT_ONNX_BACKEND=$$(scripts/onnx-backend-data) go run ./internal/testreport -count=1 ./runtime/onnx/... ./runtime/autodiff/...
+
+interop: deps ## what pyarrow, DuckDB and Polars make of the Parquet files that we write
+	DPO_ORT_INTEROP_PYTHON=$$(scripts/interop-python) go run ./internal/testreport -count=1 -run 'Interop|TableReadBy' ./datasets
 
 golden: ## make the reference numbers in testdata anew (Python with PyTorch, transformers and TRL)
 	scripts/golden/make.sh

@@ -24,6 +24,15 @@ type source interface {
 	records(path string, want map[string]bool) iter.Seq2[record, error]
 	// table opens a file whose rows are to be kept whole.
 	table(path string) (tableFile, error)
+	// create begins a file with the columns of a table.
+	create(path string, t *Table) (rowWriter, error)
+}
+
+// A rowWriter writes rows of tables whose columns are those it was created with.
+type rowWriter interface {
+	add(t *Table, row Row) error
+	Close() error // puts the file in its place
+	Abort() error // gives it up; after Close it does nothing
 }
 
 var sources = map[string]source{}

@@ -41,6 +41,7 @@ type Group struct {
 
 	File string
 	Row  int64 // 0-based in File
+	Line int64 // as in RowError
 }
 
 // RowError is a row that cannot be used because of what it holds. Reading may go on after it.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -62,6 +64,9 @@ func parseObject(data []byte) (object, error) {
 	if !utf8.Valid(data) {
 		return object{}, errors.New("not valid UTF-8: convert the file to UTF-8")
 	}
+	if half := halfPair(data); half != "" {
+		return object{}, fmt.Errorf("not valid Unicode: %s is half of a surrogate pair: remove it, or write the character whole", half)
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	start, err := dec.Token()
 	if err != nil {
@@ -96,6 +101,39 @@ func parseObject(data []byte) (object, error) {
 		return object{}, errors.New("not JSON Lines: something follows the object")
 	}
 	return o, nil
+}
+
+// halfPair finds an escape such as \ud83d that has no other half, which decoding would replace in silence.
+func halfPair(data []byte) string {
+	if !bytes.Contains(data, []byte(`\u`)) {
+		return ""
+	}
+	for i := 0; i+6 <= len(data); i++ {
+		switch {
+		case data[i] != '\\':
+		case data[i+1] != 'u':
+			i++ // what is escaped is no escape itself
+		default:
+			first := escaped(data[i:])
+			if !utf16.IsSurrogate(first) {
+				continue
+			}
+			if utf16.DecodeRune(first, escaped(data[i+6:])) == utf8.RuneError {
+				return string(data[i : i+6])
+			}
+			i += 11
+		}
+	}
+	return ""
+}
+
+// escaped is the code unit of the escape that data begins with; 0 if it begins with none.
+func escaped(data []byte) rune {
+	if len(data) < 6 || data[0] != '\\' || data[1] != 'u' {
+		return 0
+	}
+	unit, _ := strconv.ParseUint(string(data[2:6]), 16, 16)
+	return rune(unit)
 }
 
 func syntax(err error) error {

@@ -1,6 +1,8 @@
 package datasets
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"iter"
 
@@ -41,6 +43,7 @@ func newJSONTable(path string, objects func(string) iter.Seq2[object, error]) (t
 
 func (t *jsonTable) fields() []parquet.Field     { return t.columns }
 func (t *jsonTable) numRows() int64              { return t.rows }
+func (t *jsonTable) rowGroups() []int64          { return nil }
 func (t *jsonTable) metadata() map[string]string { return nil }
 func (t *jsonTable) close() error                { return nil }
 
@@ -53,7 +56,7 @@ func (t *jsonTable) read(first int64, want map[string]bool) iter.Seq2[tableRow, 
 					continue
 				}
 				if row.rec, err = o.record(t.path, want); err == nil {
-					row.values = t.shape.row(o, t.leaves)
+					row.values, row.json = t.shape.row(o, t.leaves), o
 				}
 			}
 			if !yield(row, err) || err != nil {
@@ -61,4 +64,21 @@ func (t *jsonTable) read(first int64, want map[string]bool) iter.Seq2[tableRow, 
 			}
 		}
 	}
+}
+
+// appendJSON leaves values as they are in the file, which says more than their columns' types.
+func (t *jsonTable) appendJSON(b []byte, row Row) ([]byte, error) {
+	b = append(b, '{')
+	for i, name := range row.json.names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendQuoted(b, name), ':')
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, row.json.raw[name]); err != nil {
+			return nil, fmt.Errorf("column %s: %w", name, err)
+		}
+		b = append(b, compact.Bytes()...)
+	}
+	return append(b, '}'), nil
 }

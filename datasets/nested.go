@@ -24,18 +24,18 @@ type node struct {
 	repetition         int // level of a further element of the node, if it is repeated
 	children           []*node
 	leaves             []*leaf // all below; the first carries the levels
-	list               bool    // a LIST: children[0] is its repeated field
+	list               bool    // a LIST, or a MAP, which is a list of keys with values: children[0] is its repeated field
 	unwrap             bool    // a LIST of three levels: each element is the only field of a group
 }
 
-// newNode makes the nodes of a column; leafOf gives the values of the leaf of an index.
-func newNode(c *parquet.Column, leafOf func(index int) *leaf) *node {
+// newNode makes the nodes of a column; leafOf gives the values of a column without children.
+func newNode(c *parquet.Column, leafOf func(*parquet.Column) *leaf) *node {
 	n := &node{
 		name: c.Name(), optional: c.Optional(), repeated: c.Repeated(),
 		definition: c.MaxDefinitionLevel(), repetition: c.MaxRepetitionLevel(),
 	}
 	if c.Leaf() {
-		n.leaves = []*leaf{leafOf(c.Index())}
+		n.leaves = []*leaf{leafOf(c)}
 		return n
 	}
 	for _, child := range c.Columns() {
@@ -43,7 +43,7 @@ func newNode(c *parquet.Column, leafOf func(index int) *leaf) *node {
 		n.children = append(n.children, sub)
 		n.leaves = append(n.leaves, sub.leaves...)
 	}
-	if isList(c) && len(n.children) == 1 && n.children[0].repeated {
+	if (isList(c) || isMap(c)) && len(n.children) == 1 && n.children[0].repeated {
 		n.list = true
 		// Two-level lists of old writers repeat the element itself; the names are those the format's
 		// rules for backward compatibility give.
@@ -53,12 +53,13 @@ func newNode(c *parquet.Column, leafOf func(index int) *leaf) *node {
 	return n
 }
 
-func isList(c *parquet.Column) bool {
-	t := c.Type().LogicalType()
-	if t == nil {
-		return false
-	}
-	_, ok := t.Value.(*format.ListType)
+func isList(n parquet.Node) bool {
+	_, ok := logical(n.Type()).(*format.ListType)
+	return ok
+}
+
+func isMap(n parquet.Node) bool {
+	_, ok := logical(n.Type()).(*format.MapType)
 	return ok
 }
 
@@ -155,7 +156,8 @@ func (n *node) skip() error {
 // leaf reads the values of a column chunk, or (without values) of one row, one after the other.
 type leaf struct {
 	values parquet.ColumnChunkValueReader
-	buf    []parquet.Value // of a column chunk, of one page, whose memory goes away with the next ReadValues
+	decode func(parquet.Value) (any, error) // as record has it, or as JSON
+	buf    []parquet.Value                  // of a column chunk, of one page, whose memory goes away with the next ReadValues
 	next   int
 	err    error
 }
@@ -184,27 +186,5 @@ func (l *leaf) take() (any, error) {
 		return nil, err
 	}
 	l.next++
-	return plain(v), nil
-}
-
-// plain returns a value as record has it.
-func plain(v parquet.Value) any {
-	switch v.Kind() {
-	case parquet.Boolean:
-		return v.Boolean()
-	case parquet.Int32:
-		return float64(v.Int32())
-	case parquet.Int64:
-		return float64(v.Int64())
-	case parquet.Float:
-		return float64(v.Float())
-	case parquet.Double:
-		return v.Double()
-	case parquet.ByteArray, parquet.FixedLenByteArray:
-		return string(v.ByteArray())
-	}
-	if v.IsNull() {
-		return nil
-	}
-	return v.String()
+	return l.decode(v)
 }

@@ -7,15 +7,25 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 func init() { register(parquetFormat{}, ".parquet") }
 
 // parquetFormat reads Parquet, a row group at a time and only the columns wanted.
 type parquetFormat struct{}
+
+func (parquetFormat) create(path string, t *Table) (rowWriter, error) {
+	w, err := CreateTable(path, t, nil, TableOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
 
 func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
@@ -27,7 +37,7 @@ func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record
 		defer f.Close()
 		row := int64(0)
 		for i, group := range f.RowGroups() {
-			r, err := f.newRowGroup(group, want)
+			r, err := f.newRowGroup(i, group, want)
 			if err != nil {
 				yield(record{}, fmt.Errorf("reading %s: row group %d: %w", path, i, err))
 				return
@@ -53,8 +63,9 @@ func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record
 // parquetFile is an open Parquet file.
 type parquetFile struct {
 	*parquet.File
-	names []string // of the top-level columns
-	file  *os.File
+	names  []string // of the top-level columns
+	halves map[*parquet.Column]bool
+	file   *os.File
 }
 
 func (f *parquetFile) Close() error { return f.file.Close() }
@@ -87,9 +98,43 @@ func (f *parquetFile) open() error {
 		return err
 	}
 	for _, c := range f.Root().Columns() {
+		if slices.Contains(f.names, c.Name()) {
+			return fmt.Errorf("it has two columns %s: give them names that differ", c.Name())
+		}
 		f.names = append(f.names, c.Name())
 	}
+	f.findHalves()
 	return f.checkChunks(info.Size())
+}
+
+// findHalves finds the columns of float16, a type that the library takes for bytes.
+func (f *parquetFile) findHalves() {
+	f.halves = map[*parquet.Column]bool{}
+	at := 0
+	var walk func(c *parquet.Column)
+	walk = func(c *parquet.Column) {
+		_, f.halves[c] = f.Metadata().Schema[at].LogicalType.Value.(*format.Float16Type)
+		at++
+		for _, child := range c.Columns() {
+			walk(child)
+		}
+	}
+	walk(f.Root())
+}
+
+// typeOf is the type of a column.
+func (f *parquetFile) typeOf(c *parquet.Column) parquet.Type {
+	if f.halves[c] {
+		return halfType{c.Type()}
+	}
+	return c.Type()
+}
+
+// halfType is float16: two bytes, little endian.
+type halfType struct{ parquet.Type }
+
+func (halfType) LogicalType() *format.LogicalType {
+	return &format.LogicalType{Value: &format.Float16Type{}}
 }
 
 const magic = "PAR1"
@@ -124,6 +169,9 @@ func (f *parquetFile) checkChunks(size int64) error {
 	rows := int64(0)
 	for i, g := range f.Metadata().RowGroups {
 		rows += g.NumRows
+		if g.NumRows == 0 {
+			continue // its columns lie nowhere
+		}
 		for _, c := range g.Columns {
 			m := &c.MetaData
 			start := m.DataPageOffset
@@ -156,14 +204,17 @@ func guard(f func() error) (err error) {
 // rowGroup reads the rows of a row group, the wanted top-level columns only.
 type rowGroup struct{ columns []*node }
 
-func (f *parquetFile) newRowGroup(group parquet.RowGroup, want map[string]bool) (*rowGroup, error) {
+func (f *parquetFile) newRowGroup(index int, group parquet.RowGroup, want map[string]bool) (*rowGroup, error) {
 	r := &rowGroup{}
 	err := guard(func() error {
 		chunks := group.ColumnChunks()
 		for _, c := range f.Root().Columns() {
 			if want[c.Name()] {
-				r.columns = append(r.columns, newNode(c, func(index int) *leaf {
-					return &leaf{values: parquet.NewColumnChunkValueReader(chunks[index])}
+				if err := f.checkLZ4(index, c); err != nil {
+					return err
+				}
+				r.columns = append(r.columns, newNode(c, func(c *parquet.Column) *leaf {
+					return &leaf{values: parquet.NewColumnChunkValueReader(chunks[c.Index()]), decode: decoderOf(f.typeOf(c))}
 				}))
 			}
 		}

@@ -13,19 +13,30 @@ func (parquetFormat) table(path string) (tableFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &parquetTable{f}, nil
+	return &parquetTable{parquetFile: f}, nil
 }
 
 // parquetTable reads all columns of a Parquet file.
-type parquetTable struct{ *parquetFile }
+type parquetTable struct {
+	*parquetFile
+	exact *rowNodes // of all columns, for JSON; nil until it is needed
+}
 
 func (t *parquetTable) numRows() int64 { return t.NumRows() }
 func (t *parquetTable) close() error   { return t.Close() }
 
+func (t *parquetTable) rowGroups() []int64 {
+	rows := []int64{}
+	for _, g := range t.RowGroups() {
+		rows = append(rows, g.NumRows())
+	}
+	return rows
+}
+
 func (t *parquetTable) fields() []parquet.Field {
 	var fields []parquet.Field
 	for _, c := range t.Root().Columns() {
-		fields = append(fields, keepField(c))
+		fields = append(fields, t.keepField(c))
 	}
 	return fields
 }
@@ -41,10 +52,10 @@ func (t *parquetTable) metadata() map[string]string {
 func (t *parquetTable) read(first int64, want map[string]bool) iter.Seq2[tableRow, error] {
 	return func(yield func(tableRow, error) bool) {
 		start := int64(0)
-		for _, group := range t.RowGroups() {
+		for i, group := range t.RowGroups() {
 			n := group.NumRows()
 			if start+n > first {
-				if !t.readGroup(group, start, first, want, yield) {
+				if !t.readGroup(i, group, start, first, want, yield) {
 					return
 				}
 			}
@@ -54,9 +65,12 @@ func (t *parquetTable) read(first int64, want map[string]bool) iter.Seq2[tableRo
 }
 
 // readGroup yields the rows of a row group that starts at row start, from row first on.
-func (t *parquetTable) readGroup(group parquet.RowGroup, start, first int64, want map[string]bool, yield func(tableRow, error) bool) bool {
+func (t *parquetTable) readGroup(index int, group parquet.RowGroup, start, first int64, want map[string]bool, yield func(tableRow, error) bool) bool {
 	var r *wholeRows
 	err := guard(func() error {
+		if err := t.checkLZ4(index, t.Root()); err != nil {
+			return err
+		}
 		r = t.newWholeRows(group, want)
 		return nil
 	})
@@ -79,28 +93,49 @@ func (t *parquetTable) readGroup(group parquet.RowGroup, start, first int64, wan
 	return true
 }
 
-// wholeRows reads the rows of a row group.
-type wholeRows struct {
-	rows   parquet.Rows
-	wanted []*node
-	leaves map[int]*leaf // of wanted, by the index of the column of values
-	buf    []parquet.Row
-	at, n  int
+// rowNodes put the columns of one row at a time together.
+type rowNodes struct {
+	columns []*node
+	leaves  map[int]*leaf // by the index of the column of values
 }
 
-func (t *parquetTable) newWholeRows(group parquet.RowGroup, want map[string]bool) *wholeRows {
-	r := &wholeRows{rows: group.Rows(), leaves: map[int]*leaf{}, buf: make([]parquet.Row, 64)}
+// newRowNodes makes the nodes of columns, whose values are decoded by their types.
+func (t *parquetTable) newRowNodes(keep func(name string) bool, decoder func(parquet.Type) func(parquet.Value) (any, error)) rowNodes {
+	r := rowNodes{leaves: map[int]*leaf{}}
 	for _, c := range t.Root().Columns() {
-		if want[c.Name()] {
-			n := newNode(c, func(index int) *leaf {
-				l := &leaf{err: io.EOF}
-				r.leaves[index] = l
+		if keep(c.Name()) {
+			r.columns = append(r.columns, newNode(c, func(c *parquet.Column) *leaf {
+				l := &leaf{err: io.EOF, decode: decoder(t.typeOf(c))}
+				r.leaves[c.Index()] = l
 				return l
-			})
-			r.wanted = append(r.wanted, n)
+			}))
 		}
 	}
 	return r
+}
+
+// read puts the columns together.
+func (r rowNodes) read(row parquet.Row) (map[string]any, error) {
+	row.Range(func(column int, values []parquet.Value) bool {
+		if l := r.leaves[column]; l != nil {
+			l.buf, l.next = values, 0
+		}
+		return true
+	})
+	return readNodes(r.columns)
+}
+
+// wholeRows reads the rows of a row group.
+type wholeRows struct {
+	rowNodes
+	rows  parquet.Rows
+	buf   []parquet.Row
+	at, n int
+}
+
+func (t *parquetTable) newWholeRows(group parquet.RowGroup, want map[string]bool) *wholeRows {
+	wanted := t.newRowNodes(func(name string) bool { return want[name] }, decoderOf)
+	return &wholeRows{rowNodes: wanted, rows: group.Rows(), buf: make([]parquet.Row, 64)}
 }
 
 // next returns a row, its values decoded if asked for.
@@ -122,19 +157,28 @@ func (r *wholeRows) next(decode bool) (row tableRow, err error) {
 			return nil
 		}
 		row.values = raw.Clone() // the library takes the memory back
-		row.rec.values, err = r.decode(row.values)
+		row.rec.values, err = r.read(row.values)
 		return err
 	})
 	return row, err
 }
 
-// decode puts the wanted columns together.
-func (r *wholeRows) decode(row parquet.Row) (map[string]any, error) {
-	row.Range(func(column int, values []parquet.Value) bool {
-		if l := r.leaves[column]; l != nil {
-			l.buf, l.next = values, 0
+func (t *parquetTable) appendJSON(b []byte, row Row) ([]byte, error) {
+	if t.exact == nil {
+		all := t.newRowNodes(func(string) bool { return true }, exactOf)
+		t.exact = &all
+	}
+	values, err := t.exact.read(row.values)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b, '{')
+	for i, c := range t.exact.columns {
+		if i > 0 {
+			b = append(b, ',')
 		}
-		return true
-	})
-	return readNodes(r.wanted)
+		b = append(appendQuoted(b, c.name), ':')
+		b = c.appendJSON(b, values[c.name], false)
+	}
+	return append(b, '}'), nil
 }

@@ -10,6 +10,8 @@ import (
 type Options struct {
 	// Columns gives the file's own names for columns, by ours: {"prompt": "question"}.
 	Columns map[string]string
+	// AnyColumns lets a [Table] lack the columns that make a group; Read ignores it.
+	AnyColumns bool
 }
 
 // Check reports a column that is none of ours.
@@ -50,7 +52,7 @@ func readFile(file string, o Options, yield func(Group, error) bool) bool {
 		var group Group
 		if err == nil {
 			group, err = names.group(rec)
-			group.File, group.Row = file, rec.row
+			group.File, group.Row, group.Line = file, rec.row, rec.line
 			err = rowError(err, first, file, rec)
 			first = false
 		}

@@ -15,24 +15,27 @@ import (
 type field struct {
 	parquet.Node
 	name     string
+	typ      parquet.Type
 	children []parquet.Field
 }
 
 // newField names a node of which fields are the children; none make it a leaf.
 func newField(name string, n parquet.Node, children ...parquet.Field) *field {
-	return &field{n, name, children}
+	return &field{n, name, n.Type(), children}
 }
 
 // keepField takes over a column of a file.
-func keepField(c *parquet.Column) *field {
-	f := newField(c.Name(), c)
+func (f *parquetFile) keepField(c *parquet.Column) *field {
+	kept := newField(c.Name(), c)
+	kept.typ = f.typeOf(c)
 	for _, child := range c.Columns() {
-		f.children = append(f.children, keepField(child))
+		kept.children = append(kept.children, f.keepField(child))
 	}
-	return f
+	return kept
 }
 
 func (f *field) Name() string                      { return f.name }
+func (f *field) Type() parquet.Type                { return f.typ }
 func (f *field) Fields() []parquet.Field           { return f.children }
 func (f *field) Encoding() encoding.Encoding       { return nil }
 func (f *field) Compression() compress.Codec       { return nil }

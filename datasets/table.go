@@ -21,10 +21,14 @@ type tableFile interface {
 	// fields are the columns, as Parquet has them.
 	fields() []parquet.Field
 	numRows() int64
+	// rowGroups are the rows of each row group; nil if the format has none.
+	rowGroups() []int64
 	// metadata are the key-value pairs of the file; nil if it has none.
 	metadata() map[string]string
 	// read streams the rows from first on; an error is the last.
 	read(first int64, want map[string]bool) iter.Seq2[tableRow, error]
+	// appendJSON writes a row as a JSON object, all values exact.
+	appendJSON(b []byte, row Row) ([]byte, error)
 	close() error
 }
 
@@ -32,6 +36,7 @@ type tableFile interface {
 type tableRow struct {
 	rec    record
 	values parquet.Row // by the leaves of fields
+	json   object      // as it is in the file; of JSON only
 }
 
 // Row is one row of a table.
@@ -41,9 +46,10 @@ type Row struct {
 	Err   error // a *[RowError] if the row makes no group; it is kept and written like any other
 
 	values parquet.Row
+	json   object // of a row of JSON
 }
 
-// OpenTable opens a file. It is refused if it has not the columns that make a group.
+// OpenTable opens a file. It is refused if it has not the columns that make a group, unless o says that it may have any.
 //
 // The columns of a Parquet file keep their types, order and nesting. Those of JSON get the
 // narrowest type that holds all their values, which takes one pass over the file: bool, int64, float64,
@@ -63,7 +69,7 @@ func OpenTable(file string, o Options) (*Table, error) {
 		return nil, err
 	}
 	t := &Table{File: file, names: names, tableFile: f}
-	if err := names.check(t.Columns()); err != nil {
+	if err := names.check(t.Columns()); err != nil && !o.AnyColumns {
 		f.close()
 		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
@@ -103,14 +109,14 @@ func (t *Table) Metadata() map[string]string { return t.metadata() }
 func (t *Table) Rows(first int64) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		for raw, err := range t.read(first, t.names.wanted()) {
-			row := Row{values: raw.values}
+			row := Row{values: raw.values, json: raw.json}
 			if err == nil {
 				var bad error
 				if row.Group, bad = t.names.group(raw.rec); bad != nil {
 					row.Group = Group{}
 					row.Err = &RowError{File: t.File, Row: raw.rec.row, Line: raw.rec.line, Err: bad}
 				}
-				row.Group.File, row.Group.Row = t.File, raw.rec.row
+				row.Group.File, row.Group.Row, row.Group.Line = t.File, raw.rec.row, raw.rec.line
 			}
 			if !yield(row, err) || err != nil {
 				return

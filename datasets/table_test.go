@@ -407,13 +407,7 @@ func TestOpenTableRefusals(t *testing.T) {
 
 // The judge of whether the files are what others read is the reference implementation.
 func TestTableReadByPyArrow(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err == nil {
-		err = exec.Command(python, "-c", "import pyarrow").Run()
-	}
-	if err != nil {
-		t.Skip("needs python3 with pyarrow: not present")
-	}
+	python := interopPython(t)
 	read := func(path string) map[string]any {
 		out, err := exec.Command(python, "-c", `
 import sys, json, pyarrow.parquet as pq

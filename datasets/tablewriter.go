@@ -49,6 +49,7 @@ var foreign = []string{"ARROW:schema", "huggingface", "pandas"}
 type TableWriter struct {
 	path     string
 	file     *safefile.File
+	done     bool
 	writer   *parquet.GenericWriter[any]
 	columns  []Column
 	place    []int // of each leaf of the table, in the file; -1 if it is left out
@@ -56,7 +57,6 @@ type TableWriter struct {
 	rowGroup int
 	rows     int // in this row group
 	bytes    int // of text in this row group, about
-	done     bool
 }
 
 // maxRowGroup bounds the text of a row group, so that long rows do not fill the memory.
@@ -247,14 +247,7 @@ func (w *TableWriter) Close() error {
 		return nil
 	}
 	w.done = true
-	err := guardWrite(w.writer.Close)
-	if err == nil {
-		err = w.file.Commit()
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", w.path, err), w.file.Abort())
-	}
-	return nil
+	return place(w.file, w.path, guardWrite(w.writer.Close))
 }
 
 // Abort gives the file up. After Close it does nothing, so it can be deferred.
@@ -262,6 +255,20 @@ func (w *TableWriter) Abort() error {
 	w.done = true
 	return w.file.Abort()
 }
+
+// place puts a file in its place; with an error of what was written, it gives the file up.
+func place(f *safefile.File, path string, err error) error {
+	if err == nil {
+		err = f.Commit()
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", path, err), f.Abort())
+	}
+	return nil
+}
+
+// add writes a row as it is.
+func (w *TableWriter) add(_ *Table, row Row) error { return w.Write(row) }
 
 // guardWrite turns a panic of the Parquet library into an error.
 func guardWrite(f func() error) (err error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // text reads a column that holds a string or a list of messages.
@@ -19,7 +20,7 @@ func (r row) text(column string) (Text, error) {
 func asText(v any) (Text, error) {
 	switch v := v.(type) {
 	case string:
-		return Text{String: v}, nil
+		return Text{String: v}, checkText(v)
 	case []any:
 		messages := make([]Message, len(v))
 		for i, m := range v {
@@ -43,7 +44,21 @@ func asMessage(v any) (Message, error) {
 		return Message{}, fmt.Errorf("it is %s: role and content are needed", describe(v))
 	}
 	content, err := asContent(fields["content"])
+	if err == nil {
+		err = errors.Join(checkText(role), checkText(content))
+	}
 	return Message{Role: role, Content: content}, err
+}
+
+// checkText refuses text that a tokenizer would not take as it is.
+func checkText(s string) error {
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		return fmt.Errorf("its text has a NUL byte at offset %d, where a tokenizer would cut it: remove it", i)
+	}
+	if !utf8.ValidString(s) {
+		return errors.New("its text is not valid UTF-8: convert it to UTF-8")
+	}
+	return nil
 }
 
 // asContent reads the content of a message: a string, nothing (a turn that only calls

@@ -47,7 +47,7 @@ func firstReason(dropped []Drop) string {
 	if len(dropped) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; row %d of %s: %s", dropped[0].Row, dropped[0].File, dropped[0].Reason)
+	return fmt.Sprintf("; row %d of %s: %s (dpo-ort data validate names them all)", dropped[0].Row, dropped[0].File, dropped[0].Reason)
 }
 
 func (r *Rows) add(group datasets.Group, enc *datasets.Encoder, vocabulary int) error {

@@ -59,7 +59,7 @@ func (j *scoring) run(ctx context.Context, tok datasets.Tokenizer, yield func() 
 		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", j.Out)
 	}
 	var total int64
-	if j.tables, total, err = openTables(j.Data, datasets.Options{Columns: j.Columns}); err != nil {
+	if j.tables, total, err = datasets.OpenTables(j.Data, datasets.Options{Columns: j.Columns}); err != nil {
 		return err
 	}
 	defer func() {
@@ -86,33 +86,6 @@ func (j *scoring) run(ctx context.Context, tok datasets.Tokenizer, yield func() 
 // create begins a file of the results.
 func (j *scoring) create(metadata map[string]string) (*datasets.TableWriter, error) {
 	return datasets.CreateTable(j.Out, j.tables[0], scoreColumns(j.kind, j.Ref != ""), datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite})
-}
-
-// openTables opens all files, which must hold the same columns.
-func openTables(data []string, o datasets.Options) (tables []*datasets.Table, rows int64, err error) {
-	defer func() {
-		if err != nil {
-			for _, t := range tables {
-				err = errors.Join(err, t.Close())
-			}
-		}
-	}()
-	files, err := datasets.Expand(data)
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, file := range files {
-		t, err := datasets.OpenTable(file, o)
-		if err != nil {
-			return tables, 0, err
-		}
-		tables = append(tables, t)
-		rows += t.NumRows()
-		if err := tables[0].Matches(t); err != nil {
-			return tables, 0, fmt.Errorf("%w\nscore them one by one", err)
-		}
-	}
-	return tables, rows, nil
 }
 
 // compute brings the parts to the last row. However it ends, what was computed is kept.

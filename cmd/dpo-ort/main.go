@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -79,7 +80,9 @@ prompt, completions, ranks. Results go to stdout, progress to stderr. Exit codes
 		func(path string) error { ort.SetLibrary(path); return nil })
 	for _, verb := range verbs {
 		cmd := verb()
-		cmd.Args = noArgs
+		if cmd.Args == nil {
+			cmd.Args = noArgs
+		}
 		root.AddCommand(cmd)
 	}
 	return root
@@ -90,16 +93,17 @@ var verbs []func() *cobra.Command
 
 func register(verb func() *cobra.Command) { verbs = append(verbs, verb) }
 
-// noCommand refuses a word that is no command.
-func noCommand(root *cobra.Command, args []string) error {
+// noCommand refuses a word that is no command below cmd.
+func noCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	var known []string
-	for _, cmd := range root.Commands() {
-		known = append(known, cmd.Name())
+	for _, below := range cmd.Commands() {
+		known = append(known, below.Name())
 	}
-	return dpo.Usage("unknown command %q%s dpo-ort --help lists them", args[0], cmp.Or(dpo.Suggest("", args[0], known), ";"))
+	name := strings.Join(append(strings.Fields(cmd.CommandPath())[1:], args[0]), " ")
+	return dpo.Usage("unknown command %q%s %s --help lists them", name, cmp.Or(dpo.Suggest("", args[0], known), ";"), cmd.CommandPath())
 }
 
 // wrongFlag says which flags there are.

@@ -94,7 +94,11 @@ func (p *progress) draw(e dpo.Event) {
 		return
 	}
 	if p.bar == nil {
-		p.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetPredictTime(false),
+		total := e.Total
+		if total == 0 {
+			total = -1 // a spinner
+		}
+		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetPredictTime(false),
 			progressbar.OptionSetElapsedTime(false), progressbar.OptionShowCount(), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
 	} else if e.Done < e.Total && time.Since(p.last) < drawEvery {
 		return
@@ -125,7 +129,11 @@ func (p *progress) line(e dpo.Event) string {
 	case e.Saved != "":
 		return "saved     " + e.Saved
 	}
-	return fmt.Sprintf("%-9s %d/%d%s%s", e.Phase, e.Done, e.Total, measured(e), p.left(e))
+	of := ""
+	if e.Total > 0 { // it is not known before JSON is read
+		of = fmt.Sprint("/", e.Total)
+	}
+	return fmt.Sprintf("%-9s %d%s%s%s", e.Phase, e.Done, of, measured(e), p.left(e))
 }
 
 // left is the time that the rest of the phase takes at the pace so far.

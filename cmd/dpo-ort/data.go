@@ -1,0 +1,65 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
+	"github.com/dpo-ort/dpo-ort/dpo"
+)
+
+func init() { register(newData) }
+
+func newData() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "data",
+		Short: "Convert, inspect and validate preference data",
+		Example: `  dpo-ort data inspect --data pairs.parquet --model models/llama
+  dpo-ort data validate --data 'prefs/*.jsonl' --model models/llama --max-length 1024
+  dpo-ort data convert --data pairs.jsonl --out pairs.parquet`,
+		Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newDataInspect(), newDataValidate(), newDataConvert())
+	for _, sub := range cmd.Commands() {
+		sub.Args = noArgs
+	}
+	return cmd
+}
+
+// encodeFlags say how rows become tokens, as train has them.
+type encodeFlags struct {
+	model, truncate, eos       string
+	maxLength, maxPromptLength int
+}
+
+func (o *encodeFlags) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.model, "model", "", "Hugging Face directory whose tokenizer counts tokens; without it, text alone is looked at")
+	f.IntVar(&o.maxLength, "max-length", 512, "most tokens of a prompt and its longest answer together; 0: no bound")
+	f.IntVar(&o.maxPromptLength, "max-prompt-length", 256, "what a prompt is cut to where max-length is exceeded")
+	f.StringVar(&o.truncate, "truncate", "prompt", "what exceeds max-length loses: prompt (its start, then the answers' ends) or end")
+	f.StringVar(&o.eos, "eos", "add", "end each answer with EOS (add), or take it as it is (keep)")
+}
+
+// encoder makes the encoder; end releases it.
+func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func(), err error) {
+	switch {
+	case o.maxLength < 0 || o.maxLength == 1 || o.maxPromptLength < 1:
+		return nil, nil, dpo.Usage("max-length must be 0 or at least 2, max-prompt-length at least 1")
+	case o.eos != "add" && o.eos != "keep":
+		return nil, nil, dpo.Usage("eos must be add or keep, it is %q", o.eos)
+	case o.truncate != "prompt" && o.truncate != "end":
+		return nil, nil, dpo.Usage("truncate must be prompt or end, it is %q", o.truncate)
+	}
+	enc = &datasets.Encoder{MaxLength: o.maxLength, MaxPromptLength: o.maxPromptLength, KeepStart: o.truncate == "end", EOS: datasets.EOSPolicy(o.eos)}
+	if o.model == "" {
+		return enc, func() {}, nil
+	}
+	tok, err := tokenizer.Load(o.model)
+	if err != nil {
+		return nil, nil, err
+	}
+	enc.Tokenizer = tok
+	return enc, func() { tok.Close() }, nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo"
+)
+
+type convertFlags struct {
+	data      []string
+	out       string
+	overwrite bool
+	talk      talk
+}
+
+func newDataConvert() *cobra.Command {
+	var o convertFlags
+	cmd := &cobra.Command{
+		Use:   "convert",
+		Short: "Write data as Parquet, JSON Lines or JSON",
+		Long: `convert writes the rows of one or more files, which have the same columns, to one file of the format that the extension of
+--out names: .parquet (zstd, row groups of 10,000), .jsonl or .ndjson, .json (an array). All columns are kept; the names of
+partition folders (a=1) are no columns.
+
+From JSON, a column gets the narrowest type that holds all its values; values of several kinds become strings with the JSON of
+each. To JSON, numbers keep all their digits, dates and times become text, maps lists of {key, value}, bytes that are no text
+base64, and NaN and infinities null.`,
+		Example: `  dpo-ort data convert --data pairs.jsonl --out pairs.parquet
+  dpo-ort data convert --data 'shards/*.parquet' --out pairs.jsonl`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDataConvert(cmd, o) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringSliceVar(&o.data, "data", nil, "Parquet, JSONL or JSON files, globs or folders, with the same columns")
+	f.StringVar(&o.out, "out", "", "file to write: .parquet, .jsonl, .ndjson or .json")
+	f.BoolVar(&o.overwrite, "overwrite", false, "replace --out")
+	o.talk.bind(f)
+	return cmd
+}
+
+func runDataConvert(cmd *cobra.Command, o convertFlags) error {
+	switch {
+	case len(o.data) == 0:
+		return dpo.Usage("data is missing: name a Parquet or JSONL file")
+	case o.out == "":
+		return dpo.Usage("out is missing: name the file to write")
+	}
+	progress := o.talk.progress(cmd.ErrOrStderr())
+	defer progress.end()
+	var last datasets.Conversion
+	for c, err := range datasets.Convert(o.data, o.out, o.overwrite) {
+		if err != nil {
+			return err
+		}
+		if c.Rows < c.Total && cmd.Context().Err() != nil {
+			return fmt.Errorf("%w after %d of %d rows; nothing was written", dpo.ErrInterrupted, c.Rows, c.Total)
+		}
+		last = c
+		progress.show(dpo.Event{Phase: "convert", Done: int(c.Rows), Total: int(c.Total)})
+	}
+	return o.talk.result(cmd.OutOrStdout(), last, fmt.Sprintf("converted %d rows\nwritten   %s\n", last.Rows, o.out))
+}

@@ -1,0 +1,154 @@
+package datasets
+
+import (
+	"errors"
+	"iter"
+	"slices"
+)
+
+// Inspection is what [Inspect] has seen of a data set.
+type Inspection struct {
+	Rows, Total int64
+	Files       []FileInfo
+	Columns     []ColumnInfo
+	Kind        Kind          // "" if the columns make no group
+	Missing     string        // why they do not
+	Answers     map[int]int64 // rows by their number of answers
+	Tied        int64         // rows with equal ranks or scores, whose answers keep the file's order
+	Broken      int64         // rows that make no group
+	Dropped     int64         // rows that hold nothing to learn from
+	Lengths     []*Lengths    // nil without a tokenizer
+	Cuts        *Cuts         // nil without a tokenizer, or a limit
+}
+
+// FileInfo is a file and what it holds.
+type FileInfo struct {
+	File      string
+	Rows      int64
+	RowGroups []int64 // the rows of each; nil if the format has none
+}
+
+// Cuts say what the encoder's limits would do.
+type Cuts struct {
+	MaxLength, MaxPromptLength int
+	Rows                       int64 // that exceed MaxLength
+	Prompts                    int64 // of these rows, prompts that lose their start
+	Answers                    int64 // of these rows, those with answers that lose their ends
+}
+
+// Inspect reads all rows of files with the same columns and tells what they hold: with a tokenizer, in tokens too. The same
+// Inspection comes again and again with more in it; the last is whole.
+func Inspect(patterns []string, enc *Encoder) iter.Seq2[*Inspection, error] {
+	return func(yield func(*Inspection, error) bool) {
+		in := &Inspection{Answers: map[int]int64{}}
+		if err := in.read(patterns, enc, yield); err != nil && !errors.Is(err, errLoopEnded) {
+			yield(nil, err)
+		}
+	}
+}
+
+func (in *Inspection) read(patterns []string, enc *Encoder, yield func(*Inspection, error) bool) (err error) {
+	tables, total, err := OpenTables(patterns, Options{AnyColumns: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAll(tables)) }()
+	in.Total, in.Columns = total, tables[0].ColumnTypes()
+	var files []string
+	for _, t := range tables {
+		in.Files = append(in.Files, FileInfo{t.File, t.NumRows(), t.rowGroups()})
+		files = append(files, t.File)
+	}
+	if err := tables[0].names.check(tables[0].Columns()); err != nil {
+		in.Missing, in.Rows = err.Error(), total
+		yield(in, nil)
+		return nil
+	}
+	in.Kind = tables[0].Kind()
+	in.begin(enc)
+	for group, err := range Read(files, Options{}) {
+		if err = in.see(group, err, enc); err != nil {
+			return err
+		}
+		if in.Rows++; in.Rows%progressEvery == 0 && !yield(in, nil) {
+			return errLoopEnded
+		}
+	}
+	for _, l := range in.Lengths {
+		l.settle()
+	}
+	yield(in, nil)
+	return nil
+}
+
+// begin says which lengths are measured.
+func (in *Inspection) begin(enc *Encoder) {
+	if enc.Tokenizer == nil {
+		return
+	}
+	of := map[Kind][]string{Pairs: {"prompt", "chosen", "rejected", "whole"}, Ranked: {"prompt", "completions", "whole"}, Singles: {"prompt", "completion", "whole"}}
+	for _, name := range of[in.Kind] {
+		in.Lengths = append(in.Lengths, &Lengths{Of: name})
+	}
+	if enc.MaxLength > 0 {
+		in.Cuts = &Cuts{MaxLength: enc.MaxLength, MaxPromptLength: enc.MaxPromptLength}
+	}
+}
+
+// see looks at a row as Read gave it. An error concerns all rows.
+func (in *Inspection) see(g Group, err error, enc *Encoder) error {
+	var row *RowError
+	var drop *DropError
+	var x Example
+	if err == nil {
+		in.Answers[len(g.Completions)]++
+		if ties(g.Ranks) || g.Ranks == nil && ties(g.Scores) {
+			in.Tied++
+		}
+		whole := *enc
+		whole.MaxLength = 0
+		x, err = whole.preview(g)
+	}
+	switch {
+	case errors.As(err, &row):
+		in.Broken++
+	case errors.As(err, &drop):
+		in.Dropped++
+	case err != nil:
+		return err
+	case enc.Tokenizer != nil:
+		in.measure(x, enc)
+	}
+	return nil
+}
+
+// ties reports whether two of the numbers, which are sorted, are equal.
+func ties(sorted []float64) bool {
+	return len(slices.Compact(slices.Clone(sorted))) < len(sorted)
+}
+
+// measure counts the tokens of a row that was not cut.
+func (in *Inspection) measure(x Example, enc *Encoder) {
+	prompt, answer, whole := 0, 0, 0
+	last := len(in.Lengths) - 1
+	for i, c := range x.Completions {
+		tokens := len(c.IDs) - c.Start
+		prompt, answer, whole = max(prompt, len(x.Prompt)+c.Start), max(answer, tokens), max(whole, len(x.Prompt)+len(c.IDs))
+		of := in.Lengths[min(1+i, last-1)]
+		of.tokens = append(of.tokens, tokens)
+	}
+	in.Lengths[0].tokens = append(in.Lengths[0].tokens, prompt)
+	in.Lengths[last].tokens = append(in.Lengths[last].tokens, whole)
+	if in.Cuts == nil || whole <= enc.MaxLength {
+		return
+	}
+	in.Cuts.Rows++
+	kept := prompt
+	if !enc.KeepStart && enc.MaxPromptLength > 0 && prompt > enc.MaxPromptLength {
+		in.Cuts.Prompts++
+		kept = enc.MaxPromptLength
+	}
+	if kept+answer > enc.MaxLength {
+		in.Cuts.Answers++
+	}
+}
