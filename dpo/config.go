@@ -78,7 +78,7 @@ func NewConfig(preset string) (Config, error) {
 	}
 	set, ok := presets[preset]
 	if !ok {
-		return c, Usage("unknown preset %q: %s are known", preset, strings.Join(Presets(), " and "))
+		return c, OneOf("preset", preset, Presets())
 	}
 	set(&c)
 	return c, nil
@@ -111,7 +111,9 @@ func (c Config) Check() error {
 	refuse(c.MicroBatch < 0 || c.Threads < 0 || c.EvalEvery < 0 || c.SaveEvery < 0,
 		"micro-batch, threads, eval-every and save-every must not be negative")
 	one := func(flag, value string, of []string) {
-		refuse(!slices.Contains(of, value), "%s must be one of %s, it is %q", flag, strings.Join(of, ", "), value)
+		if err := OneOf(flag, value, of); err != nil {
+			wrong = append(wrong, err.Error())
+		}
 	}
 	one("loss", c.Loss, loss.Names())
 	one("optimizer", c.Optimizer, optim.Names())

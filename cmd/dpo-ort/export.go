@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,6 +47,9 @@ manifest. They hold no weights. train exports by itself; this is for looking and
 func runExport(cmd *cobra.Command, o exportFlags) error {
 	if o.model == "" || o.out == "" && o.print == "" {
 		return dpo.Usage("export needs --model, and --out or --print")
+	}
+	if err := errors.Join(dpo.OneOf("loss", o.loss, loss.Names()), dpo.OneOf("optimizer", o.optimizer, optim.Names())); err != nil {
+		return err
 	}
 	x := dpo.Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Loss: o.loss, Optimizer: o.optimizer}
 	for _, name := range o.rungs {

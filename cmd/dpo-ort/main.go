@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
@@ -67,23 +69,38 @@ prompt, completions, ranks. Results go to stdout, progress to stderr. Exit codes
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return dpo.Usage("unknown command %q; dpo-ort --help lists them", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          noCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return dpo.Usage("%v; %s --help lists the flags", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(newTrain(), newScore(), newExport(), newDoctor())
 	for _, cmd := range root.Commands() {
 		cmd.Args = noArgs
 	}
 	return root
+}
+
+// noCommand refuses a word that is no command.
+func noCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var known []string
+	for _, cmd := range root.Commands() {
+		known = append(known, cmd.Name())
+	}
+	return dpo.Usage("unknown command %q%s dpo-ort --help lists them", args[0], cmp.Or(dpo.Suggest("", args[0], known), ";"))
+}
+
+// wrongFlag says which flags there are.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	meant := ";"
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		meant = cmp.Or(dpo.Suggest("--", unknown.GetSpecifiedName(), flagNames(cmd.Flags())), meant)
+	}
+	return dpo.Usage("%v%s %s --help lists the flags", err, meant, cmd.CommandPath())
 }
 
 // noArgs refuses words that are no flags: mostly a flag's value with a space too much.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -90,10 +92,42 @@ func readSettings(file string, c *dpo.Config) error {
 	if err != nil {
 		return dpo.Usage("config: %v", err)
 	}
+	var keys yaml.MapSlice
+	if err := yaml.Unmarshal(text, &keys); err != nil {
+		return malformed(file, err)
+	}
+	if len(keys) == 0 {
+		return nil // yaml would set everything to zero
+	}
+	if wrong := unknownKeys(keys); wrong != nil {
+		return dpo.Usage("config %s: %s", file, strings.Join(wrong, " "))
+	}
 	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
-		return dpo.Usage("config %s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+		return malformed(file, err)
 	}
 	return nil
+}
+
+func malformed(file string, err error) error {
+	return dpo.Usage("config %s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+}
+
+// unknownKeys says of each key that is no setting which one may be meant.
+func unknownKeys(keys yaml.MapSlice) (wrong []string) {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	bindTrain(flags, &dpo.Config{})
+	known := flagNames(flags)
+	for _, item := range keys {
+		if key := fmt.Sprint(item.Key); !slices.Contains(known, key) {
+			wrong = append(wrong, "unknown YAML key "+key+cmp.Or(dpo.Suggest("", key, known), "; dpo-ort train --help lists them."))
+		}
+	}
+	return wrong
+}
+
+func flagNames(flags *pflag.FlagSet) (names []string) {
+	flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
 }
 
 // override puts the flags that were given over c.
