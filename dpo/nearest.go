@@ -36,11 +36,12 @@ func OneOf(flag, value string, known []string) error {
 func plain(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
 
 // initials are the first letters of the words of a name.
-func initials(name string) (letters string) {
+func initials(name string) string {
+	var letters []byte
 	for word := range strings.SplitSeq(name, "-") {
-		letters += word[:min(1, len(word))]
+		letters = append(letters, word[:min(1, len(word))]...)
 	}
-	return letters
+	return string(letters)
 }
 
 // edits is how many letters must be put in, left out, replaced or swapped with their neighbour to make a into b (the distance

@@ -18,7 +18,7 @@ func TestSuggestNamesWhatWasMeant(t *testing.T) {
 		{"bta", settings, "beta"},
 		{"ebta", settings, "beta"}, // two letters swapped
 		{"max_grad_norm", settings, "max-grad-norm"},
-		{"max-lenght", settings, "max-length"},
+		{"max-lengh", settings, "max-length"},
 		{"learning-rate", settings, "lr"},
 		{"learning_rate", settings, "lr"},
 		{"eval-dat", settings, "eval-data"},
