@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"iter"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -62,4 +65,23 @@ func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func(), err error) {
 	}
 	enc.Tokenizer = tok
 	return enc, func() { tok.Close() }, nil
+}
+
+// follow shows the progress of a verb over rows, and gives its last event. rows tells how many an event has seen, and of how
+// many, 0 where that is not known; the loop ends before all of them where the user asks for it.
+func follow[E any](cmd *cobra.Command, t talk, phase string, events iter.Seq2[E, error], rows func(E) (seen, total int64)) (last E, err error) {
+	progress := t.progress(cmd.ErrOrStderr())
+	defer progress.end()
+	for e, err := range events {
+		if err != nil {
+			return last, err
+		}
+		seen, total := rows(e)
+		if seen != total && cmd.Context().Err() != nil {
+			return last, fmt.Errorf("%w after %d rows", dpo.ErrInterrupted, seen)
+		}
+		last = e
+		progress.show(dpo.Event{Phase: phase, Done: int(seen), Total: int(total)})
+	}
+	return last, nil
 }

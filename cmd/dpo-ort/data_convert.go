@@ -48,18 +48,10 @@ func runDataConvert(cmd *cobra.Command, o convertFlags) error {
 	case o.out == "":
 		return dpo.Usage("out is missing: name the file to write")
 	}
-	progress := o.talk.progress(cmd.ErrOrStderr())
-	defer progress.end()
-	var last datasets.Conversion
-	for c, err := range datasets.Convert(o.data, o.out, o.overwrite) {
-		if err != nil {
-			return err
-		}
-		if c.Rows < c.Total && cmd.Context().Err() != nil {
-			return fmt.Errorf("%w after %d of %d rows; nothing was written", dpo.ErrInterrupted, c.Rows, c.Total)
-		}
-		last = c
-		progress.show(dpo.Event{Phase: "convert", Done: int(c.Rows), Total: int(c.Total)})
+	last, err := follow(cmd, o.talk, "convert", datasets.Convert(o.data, o.out, o.overwrite),
+		func(c datasets.Conversion) (int64, int64) { return c.Rows, c.Total })
+	if err != nil {
+		return err
 	}
 	return o.talk.result(cmd.OutOrStdout(), last, fmt.Sprintf("converted %d rows\nwritten   %s\n", last.Rows, o.out))
 }

@@ -47,20 +47,10 @@ func runDataInspect(cmd *cobra.Command, o inspectFlags) error {
 		return err
 	}
 	defer end()
-	progress := o.talk.progress(cmd.ErrOrStderr())
-	defer progress.end()
-	var last *datasets.Inspection
-	for in, err := range datasets.Inspect(o.data, enc) {
-		if err == nil && cmd.Context().Err() != nil {
-			err = fmt.Errorf("%w after %d of %d rows", dpo.ErrInterrupted, in.Rows, in.Total)
-		}
-		if err != nil {
-			return err
-		}
-		last = in
-		progress.show(dpo.Event{Phase: "inspect", Done: int(in.Rows), Total: int(in.Total)})
+	last, err := follow(cmd, o.talk, "inspect", datasets.Inspect(o.data, enc), func(in *datasets.Inspection) (int64, int64) { return in.Rows, in.Total })
+	if err != nil {
+		return err
 	}
-	progress.end()
 	return o.talk.result(cmd.OutOrStdout(), last, inspectionText(last))
 }
 

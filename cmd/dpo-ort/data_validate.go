@@ -48,20 +48,10 @@ func runDataValidate(cmd *cobra.Command, o validateFlags) error {
 		return err
 	}
 	defer end()
-	progress := o.talk.progress(cmd.ErrOrStderr())
-	defer progress.end()
-	var last *datasets.Validation
-	for v, err := range datasets.Validate(o.data, enc) {
-		if err == nil && cmd.Context().Err() != nil {
-			err = fmt.Errorf("%w after %d rows", dpo.ErrInterrupted, v.Rows)
-		}
-		if err != nil {
-			return err
-		}
-		last = v
-		progress.show(dpo.Event{Phase: "validate", Done: int(v.Rows)})
+	last, err := follow(cmd, o.talk, "validate", datasets.Validate(o.data, enc), func(v *datasets.Validation) (int64, int64) { return v.Rows, 0 })
+	if err != nil {
+		return err
 	}
-	progress.end()
 	if err := o.talk.result(cmd.OutOrStdout(), last, validationText(last)); err != nil {
 		return err
 	}
