@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/parquet-go/parquet-go"
 )
 
 type textRow struct {
@@ -98,5 +100,26 @@ func TestFoldersAsFiles(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Dir(dir)); len(left) != 1 {
 		t.Errorf("left beside it: %v", left)
+	}
+}
+
+// Of two columns of one name neither is preferred in silence.
+func TestColumnsOfOneName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "twice.parquet")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := parquet.NewGenericWriter[any](f, newSchema([]parquet.Field{newField("prompt", parquet.String()), newField("prompt", parquet.String())}))
+	row := parquet.Row{parquet.ValueOf("a").Level(0, 0, 0), parquet.ValueOf("b").Level(0, 0, 1)}
+	if _, err := w.WriteRows([]parquet.Row{row}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if _, err := tryAll(path); err == nil || !strings.Contains(err.Error(), "twice.parquet: it has two columns prompt: give them names that differ") {
+		t.Errorf("read with %v", err)
 	}
 }
