@@ -198,26 +198,10 @@ func TestInteropDamagedLZ4(t *testing.T) {
 	}
 }
 
-// interopPython is a Python interpreter with pyarrow, DuckDB and Polars: the one that $DPO_ORT_INTEROP_PYTHON names, or python3 if it has them.
-func interopPython(t testing.TB) string {
-	t.Helper()
-	if python := os.Getenv("DPO_ORT_INTEROP_PYTHON"); python != "" {
-		return python
-	}
-	python, err := exec.LookPath("python3")
-	if err == nil {
-		err = exec.Command(python, "-c", "import pyarrow, duckdb, polars").Run()
-	}
-	if err != nil {
-		t.Skip("needs python3 with pyarrow, duckdb and polars (make interop): not present")
-	}
-	return python
-}
-
 // What we write, with columns added to whatever others wrote, pyarrow, DuckDB and Polars read with the values and types of the
 // file it was made from.
 func TestTableReadByOthers(t *testing.T) {
-	python := interopPython(t)
+	python := golden.Python(t, "pyarrow", "duckdb", "polars")
 	dir, want := readInterop(t)
 	var names []string
 	for _, c := range scoreColumns {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/dpo-ort/dpo-ort/internal/golden"
 )
 
 // wide is a row with columns of all the kinds there are, in no order.
@@ -407,7 +409,7 @@ func TestOpenTableRefusals(t *testing.T) {
 
 // The judge of whether the files are what others read is the reference implementation.
 func TestTableReadByPyArrow(t *testing.T) {
-	python := interopPython(t)
+	python := golden.Python(t, "pyarrow", "duckdb", "polars")
 	read := func(path string) map[string]any {
 		out, err := exec.Command(python, "-c", `
 import sys, json, pyarrow.parquet as pq

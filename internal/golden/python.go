@@ -1,20 +1,33 @@
 package golden
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// Python is an interpreter that can import module: that of `make golden`, or the system's. Where there is none the test is skipped.
-func Python(t testing.TB, module string) string {
+// PythonVariable names the environment variable that names a Python interpreter with what other programs read our files by.
+const PythonVariable = "DPO_ORT_INTEROP_PYTHON"
+
+// Python is an interpreter that can import modules: the one that $DPO_ORT_INTEROP_PYTHON names, that of `make golden`, or the
+// system's. Where there is none the test is skipped; where the variable names one, it must do.
+func Python(t testing.TB, modules ...string) string {
 	t.Helper()
+	imports := "import " + strings.Join(modules, ", ")
+	if path := os.Getenv(PythonVariable); path != "" {
+		if out, err := exec.Command(path, "-c", imports).CombinedOutput(); err != nil {
+			t.Fatalf("$%s: %v: %s", PythonVariable, err, out)
+		}
+		return path
+	}
 	for _, name := range []string{filepath.Join(Root(t), "build", "golden-venv", "bin", "python"), "python3"} {
 		path, err := exec.LookPath(name)
-		if err == nil && exec.Command(path, "-c", "import "+module).Run() == nil {
+		if err == nil && exec.Command(path, "-c", imports).Run() == nil {
 			return path
 		}
 	}
-	t.Skipf("needs Python with %s: not present (make golden makes one)", module)
+	t.Skipf("needs Python with %s (make interop): not present", strings.Join(modules, ", "))
 	return ""
 }
