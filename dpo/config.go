@@ -53,6 +53,9 @@ type Config struct {
 	Threads    int    `yaml:"threads"`     // 0 means one a core
 	Device     string `yaml:"device"`
 	DType      string `yaml:"dtype"`
+
+	// Cache is the folder that keeps token ids for the next run; "" keeps none. No setting of a run: it changes no number.
+	Cache string `yaml:"-"`
 }
 
 // MicroTokens bounds a micro-batch's padded tokens.

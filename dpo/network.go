@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/models"
@@ -115,11 +116,25 @@ func weightsDigest(m *models.Model) (string, error) {
 // digest is the SHA-256 of the token ids of all examples, in order.
 func (r *Rows) digest() string {
 	h := sha256.New()
+	var line []byte
 	for _, x := range r.Examples {
-		fmt.Fprintln(h, x.Prompt, x.Margin)
+		line = fmt.Appendln(appendIDs(line[:0], x.Prompt), x.Margin)
 		for _, c := range x.Completions {
-			fmt.Fprintln(h, c.IDs, c.Start)
+			line = fmt.Appendln(appendIDs(line, c.IDs), c.Start)
 		}
+		h.Write(line)
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// appendIDs writes ids as package fmt does, many times faster, and a space.
+func appendIDs(b []byte, ids []int32) []byte {
+	b = append(b, '[')
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendInt(b, int64(id), 10)
+	}
+	return append(b, "] "...)
 }

@@ -3,6 +3,7 @@ package dpo
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 )
@@ -22,20 +23,36 @@ type Rows struct {
 	Border    int // tokens that span the border of a prompt and its completion
 }
 
-// ReadRows tokenizes all groups of the files. A row that is broken ends the reading; one that cannot be used is dropped.
-func ReadRows(patterns []string, enc *datasets.Encoder, vocabulary int) (*Rows, error) {
+// ReadRows tokenizes all groups of the files, on all cores, or takes their token ids from the cache, a folder ("" for none)
+// where it leaves them for the next run. A row that is broken ends the reading; one that cannot be used is dropped.
+func ReadRows(patterns []string, enc *datasets.Encoder, vocabulary int, cache string) (*Rows, error) {
 	files, err := datasets.Expand(patterns)
 	if err != nil {
 		return nil, err
 	}
+	e := newEntry(cache, files, enc, vocabulary)
+	if rows := e.load(); rows != nil {
+		return rows, nil
+	}
+	rows, err := tokenize(files, enc, vocabulary)
+	if err != nil {
+		return nil, err
+	}
+	e.store(rows)
+	return rows, nil
+}
+
+func tokenize(files []string, enc *datasets.Encoder, vocabulary int) (*Rows, error) {
 	rows := &Rows{}
-	for group, err := range datasets.Read(files, datasets.Options{}) {
-		if err != nil {
+	encode := func(group datasets.Group) encoded { return encodeGroup(group, enc, vocabulary) }
+	for r, err := range inOrder(datasets.Read(files, datasets.Options{}), runtime.GOMAXPROCS(0), encode) {
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("read preferences: %w", err)
+		case r.err != nil:
+			return nil, r.err
 		}
-		if err := rows.add(group, enc, vocabulary); err != nil {
-			return nil, err
-		}
+		rows.add(r)
 	}
 	if len(rows.Examples) == 0 {
 		return nil, fmt.Errorf("read preferences: no usable row in %v (%d dropped)%s", files, len(rows.Dropped), firstReason(rows.Dropped))
@@ -50,31 +67,43 @@ func firstReason(dropped []Drop) string {
 	return fmt.Sprintf("; row %d of %s: %s (dpo-ort data validate names them all)", dropped[0].Row, dropped[0].File, dropped[0].Reason)
 }
 
-func (r *Rows) add(group datasets.Group, enc *datasets.Encoder, vocabulary int) error {
+// encoded is what became of a group: an example, a drop, or an error that ends the reading.
+type encoded struct {
+	example datasets.Example
+	drop    *Drop
+	err     error
+}
+
+func encodeGroup(group datasets.Group, enc *datasets.Encoder, vocabulary int) encoded {
 	x, err := enc.Encode(group)
 	var drop *datasets.DropError
 	switch {
 	case errors.As(err, &drop):
-		r.Dropped = append(r.Dropped, Drop{group.File, group.Row, drop.Reason})
-		return nil
+		return encoded{drop: &Drop{group.File, group.Row, drop.Reason}}
 	case err != nil:
-		return fmt.Errorf("tokenize row %d of %s: %w", group.Row, group.File, err)
+		return encoded{err: fmt.Errorf("tokenize row %d of %s: %w", group.Row, group.File, err)}
 	case len(x.Completions) < 2:
-		return fmt.Errorf("row %d of %s has one completion; a preference needs two (columns chosen and rejected, or completions)", group.Row, group.File)
+		return encoded{err: fmt.Errorf("row %d of %s has one completion; a preference needs two (columns chosen and rejected, or completions)", group.Row, group.File)}
 	}
 	if err := checkIDs(x, vocabulary); err != nil {
-		return fmt.Errorf("row %d of %s: %w", group.Row, group.File, err)
+		return encoded{err: fmt.Errorf("row %d of %s: %w", group.Row, group.File, err)}
 	}
 	if scoredTokens(x) == 0 {
-		r.Dropped = append(r.Dropped, Drop{group.File, group.Row, "no token to score"})
-		return nil
+		return encoded{drop: &Drop{group.File, group.Row, "no token to score"}}
 	}
-	if x.Truncated {
+	return encoded{example: x}
+}
+
+func (r *Rows) add(e encoded) {
+	if e.drop != nil {
+		r.Dropped = append(r.Dropped, *e.drop)
+		return
+	}
+	if e.example.Truncated {
 		r.Truncated++
 	}
-	r.Border += x.BorderTokens
-	r.Examples = append(r.Examples, x)
-	return nil
+	r.Border += e.example.BorderTokens
+	r.Examples = append(r.Examples, e.example)
 }
 
 // checkIDs refuses token ids that the model has no embedding for.

@@ -146,12 +146,12 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 		return fmt.Errorf("the tokenizer of %s knows %d tokens, its model has embeddings for %d: they do not belong together",
 			t.Model, tok.VocabSize(), vocabulary)
 	}
-	if t.rows, err = ReadRows(t.Data, enc, vocabulary); err != nil {
+	if t.rows, err = ReadRows(t.Data, enc, vocabulary, t.Cache); err != nil {
 		return err
 	}
 	t.eval = &Rows{}
 	if len(t.EvalData) > 0 {
-		if t.eval, err = ReadRows(t.EvalData, enc, vocabulary); err != nil {
+		if t.eval, err = ReadRows(t.EvalData, enc, vocabulary, t.Cache); err != nil {
 			return fmt.Errorf("eval-data: %w", err)
 		}
 	}

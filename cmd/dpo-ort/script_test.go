@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))
 			env.Setenv("MODEL", filepath.Join(root, "testdata/models/tiny-llama"))
 			env.Setenv("PAIRS", filepath.Join(root, "testdata/pref/tiny.pairs.jsonl"))
 			env.Setenv("PARQUET", filepath.Join(root, "testdata/pref/tiny.pairs.parquet"))

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +17,7 @@ import (
 type trainFlags struct {
 	preset, config string
 	resume, dryRun bool
+	cache          string
 	talk           talk
 }
 
@@ -35,6 +38,8 @@ Ctrl-C finishes the step and saves; --resume goes on from there, to the same bit
 Defaults are the DPO paper's (--preset paper); --preset trl has TRL's. --config takes a YAML file whose keys are the
 flags' names; flags override it.
 
+Token ids are kept for the next run with the same data, tokenizer and limits (--cache); those not used for 30 days are removed.
+
 ` + lossesText(),
 		Example: `  dpo-ort train --model models/llama --data pairs.parquet --out aligned
   dpo-ort train --model models/llama --data 'prefs/*.jsonl' --eval-data test.jsonl --eval-every 50 --out aligned \
@@ -54,6 +59,7 @@ flags' names; flags override it.
 	f.StringVar(&o.config, "config", "", "YAML file of settings")
 	f.BoolVar(&o.resume, "resume", false, "go on with the run in --out")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done: rows, tokens, memory, time")
+	f.StringVar(&o.cache, "cache", "", "folder that keeps token ids for the next run (default: dpo-ort in the user's cache folder); none: keep none")
 	o.talk.bind(f)
 	return cmd
 }
@@ -72,6 +78,7 @@ func runTrain(cmd *cobra.Command, o trainFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	c.Cache = cacheFolder(o.cache)
 	tok, err := tokenizer.Load(c.Model)
 	if err != nil {
 		return err
@@ -101,6 +108,21 @@ func runTrain(cmd *cobra.Command, o trainFlags) (err error) {
 	progress.end()
 	summary := trainer.Summary()
 	return o.talk.result(cmd.OutOrStdout(), summary, summaryText(c, summary))
+}
+
+// cacheFolder is the folder that --cache means; "" if there is none.
+func cacheFolder(flag string) string {
+	switch flag {
+	case "none":
+		return ""
+	case "":
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return "" // a user without a home does without
+		}
+		return filepath.Join(base, "dpo-ort")
+	}
+	return flag
 }
 
 func planText(p dpo.Plan) string {
