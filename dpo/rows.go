@@ -45,7 +45,7 @@ func ReadRows(patterns []string, enc *datasets.Encoder, vocabulary int) (*Rows, 
 
 func firstReason(dropped []Drop) string {
 	if len(dropped) == 0 {
-		return ""
+		return ": there is no row"
 	}
 	return fmt.Sprintf("; row %d of %s: %s (dpo-ort data validate names them all)", dropped[0].Row, dropped[0].File, dropped[0].Reason)
 }
