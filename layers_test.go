@@ -36,7 +36,7 @@ var layers = map[string][]string{
 	"datasets/chat":      {"datasets"},
 	"datasets/tokenizer": {"datasets"},
 	"runtime/engine":     {"runtime/artifact", "runtime/ort", "runtime/onnx", "models/safetensors"},
-	"runtime/artifact":   {"runtime/onnx"},
+	"runtime/artifact":   {"runtime/onnx", "internal/safefile"},
 	"runtime/autodiff":   {"runtime/onnx"},
 	"runtime/onnx":       {},
 	"runtime/ort":        {},

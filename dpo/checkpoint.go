@@ -170,16 +170,16 @@ func (t *Trainer) restore() error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&t.state); err != nil {
-		return fmt.Errorf("resume from %s: %s: %w", dir, stateFile, err)
+		return fmt.Errorf("resume from %s: %s: %w (remove the folder to go on from the checkpoint before it)", dir, stateFile, err)
 	}
 	switch {
 	case t.state.Model != t.digests.model:
-		return fmt.Errorf("resume from %s: the weights of %s are not those that the run began with", dir, t.Model)
+		return fmt.Errorf("resume from %s: the weights of %s are not those that the run began with: put those back, or begin anew with another --out", dir, t.Model)
 	case t.state.Data != t.digests.data:
-		return fmt.Errorf("resume from %s: the data, or how it is tokenized, is not what the run began with: %v", dir, append(t.Data, t.EvalData...))
+		return fmt.Errorf("resume from %s: the data, or how it is tokenized, is not what the run began with: put back what it was, or begin anew with another --out: %v", dir, append(t.Data, t.EvalData...))
 	}
 	if err := t.restoreWeights(dir); err != nil {
-		return fmt.Errorf("resume from %s: %w", dir, err)
+		return fmt.Errorf("resume from %s: %w (remove the folder to go on from the checkpoint before it)", dir, err)
 	}
 	return nil
 }

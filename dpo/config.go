@@ -2,6 +2,7 @@ package dpo
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -100,16 +101,18 @@ func (c Config) Check() error {
 	refuse(c.Model == "", "model is missing: name a Hugging Face model directory")
 	refuse(len(c.Data) == 0, "data is missing: name a Parquet or JSONL file of pairs")
 	refuse(c.Out == "", "out is missing: name the directory to write")
-	refuse(!(c.Beta > 0), "beta must be positive, it is %v", c.Beta)
+	refuse(!(c.Beta > 0 && c.Beta <= math.MaxFloat64), "beta must be positive, it is %v", c.Beta)
 	refuse(!(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5), "label-smoothing must lie in [0, 0.5), it is %v", c.LabelSmoothing)
 	smoothed := loss.Taking("label_smoothing")
 	refuse(c.LabelSmoothing != 0 && !slices.Contains(smoothed, c.Loss), "label-smoothing is a setting of %s, not of %s: leave it out (it is %v)",
 		strings.Join(smoothed, " and "), c.Loss, c.LabelSmoothing)
-	refuse(!(c.LR >= 0), "lr must not be negative, it is %v", c.LR)
-	refuse(!(c.WeightDecay >= 0), "weight-decay must not be negative, it is %v", c.WeightDecay)
+	refuse(!(c.LR >= 0 && c.LR <= math.MaxFloat64), "lr must be finite and not negative, it is %v", c.LR)
+	refuse(!(c.WeightDecay >= 0 && c.WeightDecay <= math.MaxFloat64), "weight-decay must be finite and not negative, it is %v", c.WeightDecay)
 	refuse(!(c.MaxGradNorm >= 0), "max-grad-norm must not be negative, it is %v (0 turns clipping off)", c.MaxGradNorm)
 	refuse(c.Batch < 1, "batch must be at least 1, it is %d", c.Batch)
-	refuse(c.Steps < 0 || c.Steps == 0 && c.Epochs < 1, "epochs must be at least 1, or steps be given")
+	refuse(c.Steps < 0, "steps must not be negative, it is %d (0: what --epochs come to)", c.Steps)
+	refuse(c.Steps == 0 && c.Epochs < 1, "epochs must be at least 1, it is %d, or steps be given", c.Epochs)
+	refuse(c.Warmup < -1, "warmup must be at least -1, it is %d (-1: 150 steps, or a tenth of the run where that is fewer)", c.Warmup)
 	refuse(c.MaxLength < 2, "max-length must be at least 2, it is %d", c.MaxLength)
 	refuse(c.MaxPromptLength < 1, "max-prompt-length must be at least 1, it is %d", c.MaxPromptLength)
 	refuse(c.MaxPromptLength >= c.MaxLength, "max-prompt-length %d leaves no room below max-length %d", c.MaxPromptLength, c.MaxLength)
@@ -131,7 +134,7 @@ func (c Config) Check() error {
 	one("rung", c.Rung, []string{"stash", "probs", "recompute"})
 	one("dtype", c.DType, []string{"float32"})
 	if _, err := ort.ParseDevice(c.Device); err != nil {
-		wrong = append(wrong, "device: "+err.Error())
+		wrong = append(wrong, err.Error())
 	}
 	if wrong != nil {
 		return Usage("%s", strings.Join(wrong, "; "))

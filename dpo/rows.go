@@ -62,7 +62,7 @@ func tokenize(files []string, enc *datasets.Encoder, vocabulary int) (*Rows, err
 
 func firstReason(dropped []Drop) string {
 	if len(dropped) == 0 {
-		return ""
+		return ": there is no row"
 	}
 	return fmt.Sprintf("; row %d of %s: %s (dpo-ort data validate names them all)", dropped[0].Row, dropped[0].File, dropped[0].Reason)
 }

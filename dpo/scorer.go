@@ -55,7 +55,7 @@ func (c ScoreConfig) settings() Config {
 func NewScorer(c ScoreConfig, tok datasets.Tokenizer) (s *Scorer, err error) {
 	device, err := ort.ParseDevice(c.Device)
 	if err != nil {
-		return nil, Usage("device: %v", err)
+		return nil, Usage("%v", err)
 	}
 	s = &Scorer{ScoreConfig: c, encoder: c.settings().encoder(tok)}
 	s.encoder.AllowEqual = true

@@ -7,11 +7,13 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models"
@@ -69,7 +71,7 @@ type Event struct {
 }
 
 // NewTrainer prepares a run, or where resume is set the rest of one, reading its models and data. Nothing is written
-// until Run, but that the output directory is found to be writable.
+// until Run, but a file that tells whether the output directory can be, and is removed.
 func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -115,22 +117,29 @@ func (t *Trainer) claim(resume bool) error {
 	}
 	entries, err := os.ReadDir(t.Out)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("output directory: %w", err)
+		return fmt.Errorf("output directory: %w (choose another --out)", err)
 	}
 	for _, e := range entries {
 		if e.Name() != runFolder { // one without settings never began
 			return fmt.Errorf("output directory %s is not empty (it holds %s): choose another --out", t.Out, e.Name())
 		}
 	}
-	if err := os.MkdirAll(t.Out, 0o755); err != nil {
-		return fmt.Errorf("output directory: %w", err)
-	}
-	probe, err := os.CreateTemp(t.Out, ".writable-*")
+	probe, err := os.CreateTemp(existing(t.Out), ".writable-*")
 	if err != nil {
 		return fmt.Errorf("output directory %s is not writable: %w", t.Out, err)
 	}
 	probe.Close()
 	return os.Remove(probe.Name())
+}
+
+// existing is the folder, or the nearest above it that is there.
+func existing(dir string) string {
+	for {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // path is a file of the run.
@@ -155,6 +164,9 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 			return fmt.Errorf("eval-data: %w", err)
 		}
 	}
+	if err := t.checkLoss(); err != nil {
+		return err
+	}
 	t.order = order{rows: len(t.rows.Examples), batch: t.Batch, seed: t.Seed, shuffle: !t.NoShuffle}
 	t.total = t.Steps
 	if t.total == 0 {
@@ -162,6 +174,20 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 	}
 	t.schedule, err = optim.NewSchedule(t.Schedule, t.LR, t.warmup(), t.total, t.WarmupRule)
 	return err
+}
+
+// checkLoss names the first row whose completions the loss is not defined for.
+func (t *Trainer) checkLoss() error {
+	l, err := loss.Lookup(t.Loss)
+	if err != nil {
+		return err
+	}
+	for _, x := range slices.Concat(t.rows.Examples, t.eval.Examples) {
+		if err := l.Check(len(x.Completions)); err != nil {
+			return fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
+		}
+	}
+	return nil
 }
 
 // warmup is the number of steps that the rate rises over: the paper's 150, or a tenth of a run where that is fewer.
@@ -222,6 +248,10 @@ func (t *Trainer) identify(resume bool) (err error) {
 			return fmt.Errorf("reference: %w", err)
 		}
 		defer m.Close()
+		if m.Vocab != t.policy.model.Vocab {
+			return fmt.Errorf("reference %s has a vocabulary of %d, the policy %s one of %d: they do not belong together",
+				t.Ref, m.Vocab, t.Model, t.policy.model.Vocab)
+		}
 		if t.identity.Ref, err = weightsDigest(m); err != nil {
 			return err
 		}

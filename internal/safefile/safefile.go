@@ -29,9 +29,24 @@ type File struct {
 func Create(path string) (*File, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "create a file in", Path: filepath.Dir(path), Err: cause(err)}
 	}
 	return &File{File: f, path: path}, nil
+}
+
+// Write is io.Writer's. Its errors are without the temporary file's name, which says nothing to whom it is shown.
+func (f *File) Write(data []byte) (int, error) {
+	n, err := f.File.Write(data)
+	return n, cause(err)
+}
+
+// cause drops the path from an error.
+func cause(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 // Commit puts the file in its place, readable by all. After an error there is no file but the old one.

@@ -29,6 +29,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -122,7 +123,7 @@ func (a *Artifact) Write(dir string) error {
 			return fmt.Errorf("write artifact %s: graph %s: %w", dir, name, err)
 		}
 		file := name + ".onnx"
-		if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
+		if err := safefile.Write(filepath.Join(dir, file), data); err != nil {
 			return fmt.Errorf("write artifact: %w", err)
 		}
 		a.Files[file] = digest(data)
@@ -131,7 +132,7 @@ func (a *Artifact) Write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write artifact %s: %w", dir, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, manifestFile), append(text, '\n'), 0o644); err != nil {
+	if err := safefile.Write(filepath.Join(dir, manifestFile), append(text, '\n')); err != nil {
 		return fmt.Errorf("write artifact: %w", err)
 	}
 	return nil

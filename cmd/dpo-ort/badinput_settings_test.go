@@ -1,0 +1,83 @@
+package main
+
+import "os"
+
+// badSettings are command lines and settings that make no sense.
+func badSettings() []badCase {
+	wrong := func(flags string) badCase {
+		return badCase{"train " + flags, nil, train + " " + flags, exitUsage, 0, ""}
+	}
+	yaml := func(name, text string) badCase {
+		return badCase{"YAML " + name, func(w *work) { w.write("run.yaml", text) }, train + " --config run.yaml", exitUsage, 0, ""}
+	}
+	scored := func(flags string) badCase {
+		return badCase{"score " + flags, nil, score + " " + flags, exitUsage, 0, ""}
+	}
+	usage := func(args string) badCase { return badCase{args, nil, args, exitUsage, 0, ""} }
+	return []badCase{
+		wrong("--beta -1"), wrong("--beta NaN"), wrong("--beta many"), wrong("--label-smoothing 0.5"), wrong("--batch 0"),
+		wrong("--loss hings"), wrong("--optimizer adam"), wrong("--schedule cosin"), wrong("--preset fast"), wrong("--dtype float16"),
+		wrong("--device gpu"), wrong("--rung half"), wrong("--max-prompt-length 512"), wrong("--max-length 1"), wrong("--betta 1"),
+		wrong("--steps -1"), wrong("--epochs 0 --steps 0"), wrong("--lr -1"), wrong("--lr Inf"), wrong("--warmup -2"), wrong("--eos maybe"), wrong("more.jsonl"),
+		wrong("--config nowhere.yaml"), wrong("--threads -1"), wrong("--ref-columns maybe"), wrong("--beta"),
+		yaml("unknown key", "betta: 1\n"), yaml("not parsable", "beta: [1\n"), yaml("a list", "- beta\n"), yaml("wrong type", "batch: many\n"),
+		scored("--beta 0"), scored("--shard 3/2"), scored("--shard junk"), scored("--shard 0/0"), scored("--columns question=prompt"),
+		scored("--columns prompt"), scored("--max-length -1"), scored("--eos maybe"), scored("--device gpu"),
+		usage("trian"), usage("data tune"), usage("train --resume"), usage("score"), usage("export"), usage("data validate"),
+		usage("export --model model --print nothing"), usage("export --model model --out out --rung half"),
+		usage("export --model model --out out --loss ipo-mean"), usage("data convert --data pairs.jsonl"),
+	}
+}
+
+// badOutputs are places that cannot be written to, or hold something else.
+func badOutputs() []badCase {
+	ran := func(w *work) { w.did(train + " --lr 1e-3 --warmup 0") }
+	resume := "train --resume --out out --quiet"
+	cases := []badCase{
+		{"out is a file", func(w *work) { w.write("out", "a file") }, train, 1, 0, ""},
+		{"out below a file", func(w *work) { w.write("out", "a file") }, train + " --out out/below", 1, 0, ""},
+		{"out holds another run", ran, train, 1, 0, ""},
+		{"out not empty", func(w *work) { w.write("out/file", "a file") }, train, 1, 0, ""},
+		{"resume of none", nil, resume, 1, 0, ""},
+		{"resume with other settings", ran, resume + " --beta 0.7", exitUsage, 0, ""},
+		{"resume with other data", func(w *work) {
+			ran(w)
+			w.write("pairs.jsonl", w.read("pairs.jsonl")+goodRow)
+		}, resume, 1, 0, ""},
+		{"resume with another model", func(w *work) {
+			ran(w)
+			w.weights(func(s *stored) { s.set("model.norm.weight", 0, 0.5) })
+		}, resume, 1, 0, ""},
+		{"resume from a broken checkpoint", func(w *work) {
+			ran(w)
+			w.write("out/run/checkpoints/step-000001/state.json", "{")
+		}, resume, 1, 0, ""},
+		{"resume from cut weights", func(w *work) {
+			ran(w)
+			w.write("out/run/checkpoints/step-000001/weights.safetensors", "cut")
+		}, resume, 1, 0, ""},
+		{"loss not finite", nil, train + " --optimizer sgd --lr 1e30 --warmup 0 --steps 6 --max-grad-norm 0 --save-every 1 --no-shuffle", 1, 0, "out"},
+
+		{"score out exists", func(w *work) { w.write("out.parquet", "a file") }, score, 1, 0, ""},
+		{"score out's folder missing", nil, "score --model model --data pairs.jsonl --out nowhere/out.parquet", 1, 0, ""},
+		{"score parts of another job", func(w *work) { w.write("out.parquet.parts/job.json", `{"beta": 0.7}`) }, score, 1, 0, ""},
+		{"score columns there already", func(w *work) { w.did("score --model model --data pairs.jsonl --out pairs2.parquet") },
+			"score --model model --data pairs2.parquet --out out.parquet", 1, 0, ""},
+		{"ref columns stale", func(w *work) {
+			w.did("score --model model --ref model --data pairs.jsonl --out scored.parquet --max-length 512")
+		}, trainOn("scored.parquet") + " --max-length 400", 1, 0, ""},
+		{"ref columns required", nil, train + " --ref-columns require", 1, 0, ""},
+		{"export over a file", func(w *work) { w.write("out", "a file") }, "export --model model --out out", 1, 0, ""},
+
+		{"doctor without the device", nil, "doctor --device gpu", 1, 0, ""},
+
+		{"disk full convert", func(w *work) { w.write("out.jsonl", "the last good file") }, "data convert --data pairs.parquet --out out.jsonl --overwrite", 1, 1, ""},
+		{"disk full score", func(w *work) { w.write("out.parquet", "the last good file") }, score + " --overwrite", 1, 1, "out.parquet.parts"},
+		{"disk full train", nil, train, 1, 100, "out"},
+		{"disk full export", nil, "export --model model --out graphs", 1, 1, "graphs"},
+	}
+	if os.Getuid() != 0 { // root may write anywhere
+		cases = append(cases, badCase{"out not writable", func(w *work) { w.check(os.Mkdir(w.path("out"), 0o555)) }, train, 1, 0, ""})
+	}
+	return cases
+}
