@@ -72,6 +72,18 @@ func TestBadInputIsEnough(t *testing.T) {
 	}
 }
 
+// Apart from the table, since who is root may write anywhere.
+func TestOutNotWritable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("needs a user who is not root")
+	}
+	w := newWork(t)
+	w.check(os.Mkdir(w.path("out"), 0o555))
+	if code, said := w.program("train --model model --data pairs.jsonl --out out", 0); code != 1 || !strings.Contains(said, "out is not writable") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+}
+
 // readBadInput gives "code: line" by name.
 func readBadInput(t *testing.T) map[string]string {
 	t.Helper()

@@ -36,6 +36,7 @@ func TestSharedSkipsOrFails(t *testing.T) {
 }
 
 func TestPythonSkips(t *testing.T) {
+	t.Setenv(PythonVariable, "")
 	r := &recorder{TB: t}
 	done := make(chan struct{})
 	go func() {
@@ -43,7 +44,7 @@ func TestPythonSkips(t *testing.T) {
 		Python(r, "no_such_module")
 	}()
 	<-done
-	if !r.skipped || !strings.HasPrefix(r.message, "needs Python with no_such_module: ") {
+	if !r.skipped || !strings.HasPrefix(r.message, "needs Python with no_such_module ") {
 		t.Errorf("skipped %v, %q", r.skipped, r.message)
 	}
 }
