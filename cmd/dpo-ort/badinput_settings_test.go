@@ -1,7 +1,5 @@
 package main
 
-import "os"
-
 // badSettings are command lines and settings that make no sense.
 func badSettings() []badCase {
 	wrong := func(flags string) badCase {
