@@ -216,17 +216,23 @@ func (r *partReader) next() (Scores, error) {
 func dataDigest(tables []*datasets.Table) (string, error) {
 	all := sha256.New()
 	for _, t := range tables {
-		f, err := os.Open(t.File)
+		sum, err := fileSum(t.File)
 		if err != nil {
 			return "", fmt.Errorf("digest the data: %w", err)
 		}
-		h := sha256.New()
-		_, err = io.Copy(h, f)
-		f.Close()
-		if err != nil {
-			return "", fmt.Errorf("digest the data: %w", err)
-		}
-		all.Write(h.Sum(nil))
+		all.Write(sum)
 	}
 	return hex.EncodeToString(all.Sum(nil)), nil
+}
+
+// fileSum is the SHA-256 of a file.
+func fileSum(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return h.Sum(nil), err
 }

@@ -98,16 +98,8 @@ func fileDigest(file string) (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", errors.New("no regular file: it can be read once only")
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	sum, err := fileSum(file)
+	return hex.EncodeToString(sum), err
 }
 
 // load gives the rows of the entry; nil if there is none, or it is damaged.
