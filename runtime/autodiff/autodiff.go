@@ -31,7 +31,7 @@ func Gradient(b *onnx.Builder, outputs, seeds, wrt []*onnx.Value) ([]*onnx.Value
 // gradient sweeps over the given nodes. first holds what is added to before anything else, by value.
 func gradient(b *onnx.Builder, nodes []*onnx.Node, outputs, seeds, wrt []*onnx.Value, first map[*onnx.Value]*onnx.Value) ([]*onnx.Value, error) {
 	nodes = slices.Clone(nodes) // the builder appends to its own
-	s := &sweep{Builder: b, needed: dependents(nodes, wrt), sums: map[*onnx.Value]*sum{}}
+	s := &sweep{Builder: b, needed: dependents(nodes, wrt), sums: map[*onnx.Value]*sum{}, reads: readers(nodes, outputs)}
 	reached := ancestors(nodes, outputs)
 	if err := missingRules(nodes, s.needed, reached); err != nil {
 		return nil, err
@@ -52,6 +52,20 @@ func gradient(b *onnx.Builder, nodes []*onnx.Node, outputs, seeds, wrt []*onnx.V
 		grads[i] = s.gradient(v)
 	}
 	return grads, nil
+}
+
+// readers lists the nodes that read each value; whoever reads an output is nil.
+func readers(nodes []*onnx.Node, outputs []*onnx.Value) map[*onnx.Value][]*onnx.Node {
+	reads := map[*onnx.Value][]*onnx.Node{}
+	for _, n := range nodes {
+		for _, v := range n.Inputs {
+			reads[v] = append(reads[v], n)
+		}
+	}
+	for _, v := range outputs {
+		reads[v] = append(reads[v], nil)
+	}
+	return reads
 }
 
 // dependents are the values that depend on any of wrt, and are floating-point numbers. A node whose metadata says

@@ -126,9 +126,37 @@ func (c *cut) backward(stage string, grads []*onnx.Value) (*onnx.Graph, error) {
 			g.Inputs = append(g.Inputs, copies.value(v))
 		}
 	}
-	return onnx.Extend(g, func(b *onnx.Builder) {
+	g, err := onnx.Extend(g, func(b *onnx.Builder) {
 		for i, d := range grads {
 			b.Output(GradientName(c.spec.Wrt[i]), copies.value(d))
 		}
 	})
+	if err == nil {
+		g.Nodes = early(g.Nodes)
+	}
+	return g, err
+}
+
+// early moves the nodes that no other reads to the end, in reverse. ONNX Runtime begins with the last of them
+// (onnx.Graph.Sequence), so each parameter's gradient is computed as soon as it can be, while what it reads is in the
+// cache, and that is freed; else all of them would wait for dx.
+func early(nodes []*onnx.Node) []*onnx.Node {
+	read := map[*onnx.Node]bool{}
+	for _, n := range nodes {
+		for _, v := range n.Inputs {
+			if v != nil {
+				read[v.Node] = true
+			}
+		}
+	}
+	var inner, last []*onnx.Node
+	for _, n := range nodes {
+		if read[n] {
+			inner = append(inner, n)
+		} else {
+			last = append(last, n)
+		}
+	}
+	slices.Reverse(last)
+	return append(inner, last...)
 }

@@ -71,14 +71,31 @@ func softmaxAxis(s *sweep, n *onnx.Node) int64 {
 	return axis
 }
 
-// softmax: dx = y·(dy − Σ dy·y).
+// softmax: dx = y·(dy − Σ dy·y). Where y only weighs values, o = y·v, that sum is Σ do·o, over the entries of a value and
+// not over all keys (Dao et al. 2022, arXiv 2205.14135, App. B.2).
 func softmax(s *sweep, n *onnx.Node) {
 	axis := softmaxAxis(s, n)
 	s.give(0, func() *onnx.Value {
 		y := n.Outputs[0]
+		if o := s.weighed(y); o != nil && (axis == -1 || axis == int64(len(y.Shape))-1) {
+			return s.mul(s.sub(s.dy(0), s.reduce("ReduceSum", s.mul(s.gradient(o), o), true, -1)), y)
+		}
 		weighted := s.mul(s.dy(0), y)
 		return s.sub(weighted, s.mul(y, s.reduce("ReduceSum", weighted, true, axis)))
 	})
+}
+
+// weighed is the product of y with a matrix from the right, if that alone reads y; else nil.
+func (s *sweep) weighed(y *onnx.Value) *onnx.Value {
+	if len(s.reads[y]) != 1 || s.reads[y][0] == nil {
+		return nil
+	}
+	n := s.reads[y][0]
+	product := n.Op == "MatMul" || n.Op == "FusedMatMul" && n.Int("transA", 0) == 0 && n.Int("transBatchA", 0) == 0
+	if !product || n.Inputs[0] != y || n.Inputs[1] == y || len(n.Inputs[1].Shape) < 2 || len(y.Shape) < 2 {
+		return nil
+	}
+	return n.Outputs[0]
 }
 
 // logSoftmax: dx = dy − exp(y)·Σ dy.

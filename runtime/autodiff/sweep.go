@@ -11,6 +11,7 @@ type sweep struct {
 	*onnx.Builder
 	needed map[*onnx.Value]bool
 	sums   map[*onnx.Value]*sum
+	reads  map[*onnx.Value][]*onnx.Node // of the forward pass: who reads a value
 	node   *onnx.Node
 }
 
