@@ -33,14 +33,15 @@ func randomGroups(n, vocab, prompt, completion int) []datasets.Example {
 func BenchmarkPass(b *testing.B) {
 	for _, rung := range artifact.Rungs {
 		b.Run(string(rung), func(b *testing.B) {
-			n := openTest(b, golden.Shared(b, "models/stories260K-hf"), onnx.Float32, engine.Options{Rung: rung})
-			grads, err := n.engine.NewWeights()
+			n := openTest(b, golden.Shared(b, "models/stories260K-hf"), onnx.Float32, engine.Options{Plan: engine.Uniform(rung, 99)})
+			grads, err := n.engine.NewGradients()
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer grads.Close()
 			batch := n.batch(randomGroups(8, n.model.Vocab, 128, 128))
 			for b.Loop() {
+				grads.Clear()
 				pass, err := n.engine.Forward(n.weights, batch)
 				if err != nil {
 					b.Fatal(err)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
-	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
@@ -49,18 +48,18 @@ type Config struct {
 	SaveEvery int      `yaml:"save-every"` // steps; 0 means only at the end
 	SaveType  string   `yaml:"save-type"`  // float32, bfloat16 or source
 
-	Rung       string `yaml:"rung"`
-	MicroBatch int    `yaml:"micro-batch"` // groups at most; 0 means as many as MicroTokens allows
+	Memory     string `yaml:"memory"`      // what the run may take: see parseMemory
+	Rung       string `yaml:"rung"`        // "auto", or what every layer keeps
+	MicroBatch int    `yaml:"micro-batch"` // groups at most; 0 means as many as memory and time allow
 	Threads    int    `yaml:"threads"`     // 0 means one a core
 	Device     string `yaml:"device"`
 	DType      string `yaml:"dtype"`
 
+	Planned *MemoryPlan `yaml:"plan,omitempty"` // found from Memory; a resume has the one that the run began with
+
 	// Cache is the folder that keeps token ids for the next run; "" keeps none. No setting of a run: it changes no number.
 	Cache string `yaml:"-"`
 }
-
-// MicroTokens bounds a micro-batch's padded tokens.
-const MicroTokens = 4096
 
 // presets set hyper-parameters; the names of losses mean the same under each.
 var presets = map[string]func(*Config){
@@ -80,7 +79,7 @@ func NewConfig(preset string) (Config, error) {
 		RefColumns: "use", Loss: "sigmoid", Beta: 0.1, Optimizer: "rmsprop", LR: 1e-6, MaxGradNorm: 10,
 		Schedule: "constant", Warmup: -1, WarmupRule: "paper", Batch: 64, Epochs: 1,
 		MaxLength: 512, MaxPromptLength: 256, Truncate: "prompt", EOS: "add",
-		SaveEvery: 100, SaveType: "float32", Rung: string(artifact.Stash), Device: "cpu", DType: "float32",
+		SaveEvery: 100, SaveType: "float32", Memory: "60%", Rung: autoRung, Device: "cpu", DType: "float32",
 	}
 	set, ok := presets[preset]
 	if !ok {
@@ -131,8 +130,11 @@ func (c Config) Check() error {
 	one("truncate", c.Truncate, []string{"prompt", "end"})
 	one("eos", c.EOS, []string{"add", "keep"})
 	one("save-type", c.SaveType, []string{"float32", "bfloat16", "source"})
-	one("rung", c.Rung, []string{"stash", "probs", "recompute"})
+	one("rung", c.Rung, []string{autoRung, "stash", "probs", "recompute"})
 	one("dtype", c.DType, []string{"float32"})
+	if _, err := parseMemory(c.Memory); err != nil {
+		wrong = append(wrong, "memory: "+err.Error())
+	}
 	if _, err := ort.ParseDevice(c.Device); err != nil {
 		wrong = append(wrong, err.Error())
 	}

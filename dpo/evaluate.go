@@ -7,11 +7,16 @@ import (
 
 // evalBatches lists the rows of the held-out data by micro-batch.
 func (t *Trainer) evalBatches() [][]int {
+	return microBatches(t.eval.Examples, t.evalRows(), t.MicroBatch, t.memoryPlan.MicroTokens)
+}
+
+// evalRows are all rows of the held-out data.
+func (t *Trainer) evalRows() []int {
 	all := make([]int, len(t.eval.Examples))
 	for i := range all {
 		all[i] = i
 	}
-	return microBatches(t.eval.Examples, all, t.MicroBatch, MicroTokens)
+	return all
 }
 
 // evaluate measures the policy on the held-out data, if there is any, once a step.

@@ -78,7 +78,8 @@ func stage(s models.Stage, g *onnx.Graph) artifact.Stage {
 }
 
 // differentiate adds each stage graph's forward and backward graphs for the rungs. The embedding and the last norm have
-// nothing to keep; the head keeps its exponentials or computes them again, as memory allows.
+// nothing to keep, and their gradients are small or by index; the head keeps its exponentials or computes them again, as
+// memory allows.
 func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 	done := map[string]bool{}
 	for _, s := range a.Stages {
@@ -87,35 +88,68 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 		}
 		done[s.Graph] = true
 		params := slices.Sorted(maps.Keys(s.Params))
-		g, spec := a.Graphs[s.Graph], autodiff.Spec{Outputs: []string{"y"}, Wrt: params, Accumulate: params}
-		apply := rungs
+		spec := autodiff.Spec{Outputs: []string{"y"}, Wrt: append(slices.Clone(params), "x"), Accumulate: params}
+		apply, first := rungs, []string{}
 		switch s.Graph {
 		case models.EmbedGraph:
-			apply = []artifact.Rung{artifact.Recompute}
-		case models.HeadGraph:
-			apply = []artifact.Rung{artifact.Stash, artifact.Recompute}
-			spec.Outputs = []string{"lse", "logit"}
-			spec.Wrt, spec.Accumulate = append(params, "x"), append(params, "x")
+			apply, first, spec.Wrt = []artifact.Rung{artifact.Recompute}, nil, params
 		case models.FinalGraph:
-			apply = []artifact.Rung{artifact.Recompute}
-			spec.Wrt = append(slices.Clone(params), "x")
-		default:
-			spec.Wrt = append(slices.Clone(params), "x")
+			apply, first = []artifact.Rung{artifact.Recompute}, nil
+		case models.HeadGraph:
+			apply, first = []artifact.Rung{artifact.Stash, artifact.Recompute}, []string{"x"} // pieces add up
+			spec.Outputs, spec.Accumulate = []string{"lse", "logit"}, append(params, "x")
 		}
 		for _, r := range apply {
-			spec.Rung = autodiff.Rung(r)
-			pair, err := autodiff.Split(g, spec)
-			if err != nil {
-				return fmt.Errorf("gradient of graph %s: %w", s.Graph, err)
+			if err := addPasses(a, s.Graph, r, spec); err != nil {
+				return err
 			}
-			if r != artifact.Recompute {
-				a.Graphs[r.Forward(s.Graph)] = pair.Forward
+			if first != nil {
+				spec := spec
+				spec.Accumulate = first
+				if err := addFirst(a, s.Graph, r, spec); err != nil {
+					return err
+				}
 			}
-			a.Graphs[r.Backward(s.Graph)] = pair.Backward
-			a.Aliases[r.Backward(s.Graph)] = accumulated(spec.Accumulate)
 		}
 	}
 	return nil
+}
+
+// addPasses adds the graphs of a rung, whose backward pass adds to the gradients of parameters.
+func addPasses(a *artifact.Artifact, graph string, r artifact.Rung, spec autodiff.Spec) error {
+	pair, err := split(a, graph, r, spec)
+	if err != nil {
+		return err
+	}
+	if r != artifact.Recompute {
+		a.Graphs[r.Forward(graph)] = pair.Forward
+	}
+	a.Graphs[r.Backward(graph)] = pair.Backward
+	a.Aliases[r.Backward(graph)] = accumulated(spec.Accumulate)
+	return nil
+}
+
+// addFirst adds the backward graph of a rung that writes them.
+func addFirst(a *artifact.Artifact, graph string, r artifact.Rung, spec autodiff.Spec) error {
+	pair, err := split(a, graph, r, spec)
+	if err != nil {
+		return err
+	}
+	name := artifact.First(r.Backward(graph))
+	a.Graphs[name] = pair.Backward
+	if len(spec.Accumulate) > 0 {
+		a.Aliases[name] = accumulated(spec.Accumulate)
+	}
+	return nil
+}
+
+func split(a *artifact.Artifact, graph string, r artifact.Rung, spec autodiff.Spec) (*autodiff.Pair, error) {
+	spec.Rung = autodiff.Rung(r)
+	pair, err := autodiff.Split(a.Graphs[graph], spec)
+	if err != nil {
+		return nil, fmt.Errorf("gradient of graph %s: %w", graph, err)
+	}
+	return pair, nil
 }
 
 // accumulated pairs each gradient that is added to with the input it is added to.

@@ -89,7 +89,7 @@ func TestLogProbsEqualTransformers(t *testing.T) {
 	for _, model := range scoredModels {
 		t.Run(model, func(t *testing.T) {
 			j := readJudged(t, model)
-			n, err := openFrozen(golden.Testdata(t, "models", model), engine.Options{Rung: artifact.Recompute})
+			n, err := openFrozen(golden.Testdata(t, "models", model), engine.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,20 +152,19 @@ func TestGradientsInFloat32(t *testing.T) {
 func compareGradients(t *testing.T, model string, compute onnx.DType, rung artifact.Rung, bar, small float64) float64 {
 	t.Helper()
 	j, want := readJudged(t, model), golden.Tensors(t, golden.Testdata(t, "golden", model+".weighted.safetensors"))
-	n := openTest(t, golden.Testdata(t, "models", model), compute, engine.Options{Rung: rung, HeadColumns: 50})
-	sum := map[string][]float64{}
+	plan := engine.Uniform(rung, 99)
+	plan.HeadColumns = 50
+	n := openTest(t, golden.Testdata(t, "models", model), compute, engine.Options{Plan: plan})
+	grads, err := n.engine.NewGradients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer grads.Close()
 	for _, b := range j.Batches {
 		groups, weights := examples(b.Groups)
-		_, grads := gradients(t, n, groups, weights)
-		for name, g := range grads {
-			if sum[name] == nil {
-				sum[name] = make([]float64, len(g))
-			}
-			for i, x := range g {
-				sum[name][i] += x
-			}
-		}
+		accumulate(t, n, grads, groups, weights)
 	}
+	sum := values(t, n, grads)
 	if len(sum) != len(want) {
 		t.Fatalf("%d tensors have gradients, PyTorch has %d", len(sum), len(want))
 	}
@@ -254,7 +253,7 @@ func TestLossGradientEqualsPyTorch(t *testing.T) {
 			if math.Abs(out.loss-j.DPO.Loss) > 1e-10 {
 				t.Errorf("loss %v, PyTorch's %v", out.loss, j.DPO.Loss)
 			}
-			grads, err := n.engine.NewWeights()
+			grads, err := n.engine.NewGradients()
 			if err != nil {
 				t.Fatal(err)
 			}

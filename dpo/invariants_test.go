@@ -84,7 +84,7 @@ func sharedEqualsSeparate(t *testing.T, model string) {
 
 func TestChunkedHeadEqualsWhole(t *testing.T) {
 	dir := golden.Testdata(t, "models", "tiny-llama")
-	whole, chunked := openTest(t, dir, onnx.Float32, engine.Options{}), openTest(t, dir, onnx.Float32, engine.Options{HeadColumns: 37})
+	whole, chunked := openTest(t, dir, onnx.Float32, engine.Options{}), openTest(t, dir, onnx.Float32, engine.Options{Plan: engine.Plan{HeadColumns: 37}})
 	groups, weights := mixedGroups(whole.model.Vocab)
 	logps, grads := gradients(t, whole, groups, weights)
 	otherLogps, others := gradients(t, chunked, groups, weights)
@@ -93,11 +93,11 @@ func TestChunkedHeadEqualsWhole(t *testing.T) {
 
 func TestStashEqualsRecompute(t *testing.T) {
 	dir := golden.Testdata(t, "models", "tiny-llama")
-	stash := openTest(t, dir, onnx.Float32, engine.Options{Rung: artifact.Stash})
+	stash := openTest(t, dir, onnx.Float32, engine.Options{})
 	groups, weights := mixedGroups(stash.model.Vocab)
 	logps, grads := gradients(t, stash, groups, weights)
 	for _, rung := range []artifact.Rung{artifact.Probs, artifact.Recompute} {
-		n := openTest(t, dir, onnx.Float32, engine.Options{Rung: rung})
+		n := openTest(t, dir, onnx.Float32, engine.Options{Plan: engine.Uniform(rung, 99)})
 		otherLogps, others := gradients(t, n, groups, weights)
 		sameResults(t, logps, otherLogps, grads, others)
 	}
@@ -106,7 +106,7 @@ func TestStashEqualsRecompute(t *testing.T) {
 // No graph scatters by ScatterND, which loses duplicates on the CPU, and the rung probs keeps no attention
 // probabilities.
 func TestGraphsKeepTheRules(t *testing.T) {
-	m := openTest(t, golden.Testdata(t, "models", "tiny-qwen2"), onnx.Float32, engine.Options{Rung: artifact.Probs})
+	m := openTest(t, golden.Testdata(t, "models", "tiny-qwen2"), onnx.Float32, engine.Options{})
 	for _, graph := range []string{"block.probs", "block.local.probs"} {
 		if m.engine.Artifact().Graphs[graph] == nil {
 			t.Errorf("graph %s is missing", graph)

@@ -1,10 +1,45 @@
 package dpo
 
 import (
+	"fmt"
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 )
+
+// parseMemory reads what --memory says: a size such as 8GiB or 4.1GB, or a share of the machine's memory such as 60%.
+func parseMemory(text string) (bytes int64, err error) {
+	if share, ok := strings.CutSuffix(text, "%"); ok {
+		percent, err := strconv.ParseFloat(share, 64)
+		if err != nil || !(percent > 0 && percent <= 100) {
+			return 0, fmt.Errorf("%q is no share of memory between 0%% and 100%%", text)
+		}
+		total, err := machineMemory()
+		if err != nil {
+			return 0, fmt.Errorf("how much memory there is, of which %s, is not known: %w (give a size, such as 8GiB)", text, err)
+		}
+		return int64(percent / 100 * float64(total)), nil
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n == 0 || n > 1<<62 {
+		return 0, fmt.Errorf("%q is no amount of memory: write 8GiB, 4.1GB or 60%%", text)
+	}
+	return int64(n), nil
+}
+
+// machineMemory is what this process may use: the control group's limit, or all that there is.
+func machineMemory() (uint64, error) {
+	total, err := memlimit.FromSystem()
+	if group, groupErr := memlimit.FromCgroup(); groupErr == nil && (err != nil || group < total) {
+		return group, nil
+	}
+	return total, err
+}
 
 // peakMemory is the most memory the process has held at once, in bytes; 0 where the system does not say.
 func peakMemory() int64 {
@@ -16,4 +51,27 @@ func peakMemory() int64 {
 		return usage.Maxrss
 	}
 	return usage.Maxrss << 10
+}
+
+// heldMemory is what the process holds now, in bytes: memory of its own, and pages of files that it has mapped, which the
+// system takes back when it needs them. Both are 0 where the system does not say.
+func heldMemory() (anonymous, mapped int64) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, 0
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		kilobytes, _ := strconv.ParseInt(fields[1], 10, 64)
+		switch fields[0] {
+		case "RssAnon:":
+			anonymous = kilobytes << 10
+		case "RssFile:":
+			mapped = kilobytes << 10
+		}
+	}
+	return anonymous, mapped
 }

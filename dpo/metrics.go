@@ -21,11 +21,42 @@ type Metrics struct {
 	NumTokens    int64   `json:"num_tokens"` // so far, prompts counted once a completion
 
 	StepSeconds      float64 `json:"step_seconds"`
+	OptimizerSeconds float64 `json:"optimizer_seconds"` // of them; 0 where gradients are released
+	Work
 	TokensPerSecond  float64 `json:"tokens_per_second"`
 	PeakMemoryBytes  int64   `json:"peak_memory_bytes"`
 	RowsDropped      int     `json:"rows_dropped"`
 	RowsTruncated    int     `json:"rows_truncated"`
 	ReferenceSeconds float64 `json:"reference_seconds,omitempty"` // with the first step
+}
+
+// Work says how much of a step's computing served nothing, and how much was spared.
+type Work struct {
+	Padding float64 `json:"padding_ratio"` // share of attention's slots that hold no token
+	Sharing float64 `json:"sharing_ratio"` // share of tokens spared because a prompt is computed once for all its answers
+	Skipped float64 `json:"skipped_ratio"` // share of attention's pairs spared, of whole squares over separate sequences
+}
+
+// work counts what Work is the ratios of.
+type work struct{ tokens, slots, separate, pairs, squares int }
+
+func (w *work) add(groups []datasets.Example) {
+	s := shapeOf(groups)
+	w.tokens += s.T
+	w.slots += s.G * (s.P + s.K*s.C)
+	w.pairs += s.pairs()
+	for _, x := range groups {
+		for _, c := range x.Completions {
+			n := len(x.Prompt) + len(c.IDs) - 1
+			w.separate += n
+			w.squares += n * n
+		}
+	}
+}
+
+func (w work) ratios() Work {
+	spared := func(done, all int) float64 { return 1 - float64(done)/float64(max(all, 1)) }
+	return Work{Padding: spared(w.tokens, w.slots), Sharing: spared(w.tokens, w.separate), Skipped: spared(w.pairs, w.squares)}
 }
 
 // Preferences sum up how a model's implicit rewards r̂ order groups: means over groups. In a ranked group "chosen" is

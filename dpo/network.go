@@ -56,17 +56,19 @@ func openFrozen(dir string, o engine.Options) (n *network, err error) {
 	return n, err
 }
 
-// openPolicy opens a model to be trained with an artifact's graphs.
-func openPolicy(m *models.Model, a *artifact.Artifact, o engine.Options) (n *network, err error) {
+// preparePolicy makes ready to run an artifact's graphs; its weights are loaded by load.
+func preparePolicy(m *models.Model, a *artifact.Artifact, o engine.Options) (n *network, err error) {
 	n = &network{model: m}
 	if n.compute, err = onnx.ParseDType(a.Compute); err != nil {
 		return n, err
 	}
-	if n.engine, err = engine.New(a, o); err != nil {
-		return n, err
-	}
-	n.weights, err = n.engine.Load(m.Weights)
+	n.engine, err = engine.New(a, o)
 	return n, err
+}
+
+func (n *network) load() (err error) {
+	n.weights, err = n.engine.Load(n.model.Weights)
+	return err
 }
 
 // batch lays out groups of one K.

@@ -10,22 +10,22 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
-// openTest opens a model directory to compute in a type, with one rung's backward graphs.
+// openTest opens a model directory to compute in a type.
 func openTest(t testing.TB, dir string, compute onnx.DType, o engine.Options) *network {
 	t.Helper()
 	m, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Rung == "" {
-		o.Rung = artifact.Stash
-	}
 	a, err := NewArtifact(m.Architecture, m.Decoder, Export{Types: models.Types{Compute: compute, Weights: compute},
-		Loss: "sigmoid", Optimizer: "adamw", Rungs: []artifact.Rung{o.Rung}})
+		Loss: "sigmoid", Optimizer: "adamw", Rungs: artifact.Rungs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := openPolicy(m, a, o)
+	n, err := preparePolicy(m, a, o)
+	if err == nil {
+		err = n.load()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +41,18 @@ func openTest(t testing.TB, dir string, compute onnx.DType, o engine.Options) *n
 // tensor.
 func gradients(t testing.TB, n *network, groups []datasets.Example, dlogps []float64) ([]float64, map[string][]float64) {
 	t.Helper()
-	grads, err := n.engine.NewWeights()
+	grads, err := n.engine.NewGradients()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer grads.Close()
+	logps := accumulate(t, n, grads, groups, dlogps)
+	return logps, values(t, n, grads)
+}
+
+// accumulate adds the gradient of Σ dlogps·logps to grads.
+func accumulate(t testing.TB, n *network, grads *engine.Gradients, groups []datasets.Example, dlogps []float64) []float64 {
+	t.Helper()
 	pass, err := n.engine.Forward(n.weights, n.batch(groups))
 	if err != nil {
 		t.Fatal(err)
@@ -53,15 +60,15 @@ func gradients(t testing.TB, n *network, groups []datasets.Example, dlogps []flo
 	if err := pass.Backward(grads, dlogps); err != nil {
 		t.Fatal(err)
 	}
-	return pass.LogProbs, values(t, n, grads)
+	return pass.LogProbs
 }
 
 // values copies tensors out as float64.
-func values(t testing.TB, n *network, w *engine.Weights) map[string][]float64 {
+func values(t testing.TB, n *network, g *engine.Gradients) map[string][]float64 {
 	t.Helper()
 	out := map[string][]float64{}
-	for _, name := range w.Names {
-		data, _, err := w.Bytes(name)
+	for _, name := range g.Names() {
+		data, _, err := g.Bytes(name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
 
@@ -17,7 +18,9 @@ type Plan struct {
 	Steps, StepsPerEpoch       int
 	MicroBatches               int // of the first step
 	Parameters                 int64
-	Memory                     engine.Memory
+	Memory                     Memory
+	Fit                        MemoryPlan
+	Layers                     int
 	Seconds                    float64 // of the whole run, 0 unless measured
 }
 
@@ -31,13 +34,12 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	if t.known != nil {
 		p.Known = filled(t.known.Train) + filled(t.known.Eval)
 	}
-	largest, size := t.largest()
-	batch := t.policy.batch(pick(t.rows.Examples, largest))
-	var err error
-	if p.Memory, err = t.policy.engine.Memory(batch.Sizes, t.policy.weights, t.optimizer); err != nil || !measure {
-		return p, err
+	p.Memory, p.Fit, p.Layers = t.expected, t.memoryPlan, t.policy.engine.Layers()
+	if !measure {
+		return p, nil
 	}
-	seconds, err := t.measure(batch)
+	largest, size := t.largest()
+	seconds, err := t.measure(t.policy.batch(pick(t.rows.Examples, largest)))
 	if err != nil {
 		return p, fmt.Errorf("measure a micro-batch: %w", err)
 	}
@@ -77,11 +79,15 @@ func (t *Trainer) largest() (rows []int, size int64) {
 func (t *Trainer) measure(b *engine.Batch) (seconds float64, err error) {
 	for range 2 {
 		start := time.Now()
+		grads := t.grads
+		if t.memoryPlan.Release { // a rate of 0 moves nothing
+			grads = t.optimizer.Released(t.method.optimizer.Scalars(optim.Step{}))
+		}
 		pass, err := t.policy.engine.Forward(t.policy.weights, b)
 		if err != nil {
 			return 0, err
 		}
-		if err := pass.Backward(t.grads, make([]float64, b.Sizes["N"])); err != nil {
+		if err := pass.Backward(grads, make([]float64, b.Sizes["N"])); err != nil {
 			return 0, err
 		}
 		seconds = time.Since(start).Seconds()

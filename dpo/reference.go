@@ -123,11 +123,10 @@ func (t *Trainer) referenceScorer(batches int) (score func([]datasets.Example) (
 
 // policyLogps scores groups with the graphs that training runs, so that equal weights give equal bits.
 func (t *Trainer) policyLogps(groups []datasets.Example) ([]float64, error) {
-	pass, err := t.policy.engine.Forward(t.policy.weights, t.policy.batch(groups))
+	pass, err := t.policy.engine.Rehearse(t.policy.weights, t.policy.batch(groups))
 	if err != nil {
 		return nil, err
 	}
-	pass.Close()
 	return pass.LogProbs, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
@@ -64,7 +63,7 @@ func NewScorer(c ScoreConfig, tok datasets.Tokenizer) (s *Scorer, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	o := engine.Options{Device: device, Threads: c.Threads, Rung: artifact.Recompute}
+	o := engine.Options{Device: device, Threads: c.Threads}
 	if s.policy, err = openFrozen(c.Model, o); err != nil {
 		return s, err
 	}

@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -29,23 +30,23 @@ func (t *Trainer) step() (Metrics, error) {
 	if i == 0 {
 		m.ReferenceSeconds = t.state.ReferenceSeconds
 	}
-	if err := t.grads.Zero(); err != nil {
-		return m, err
-	}
 	rows := t.order.step(i)
+	scalars := t.method.optimizer.Scalars(optim.Step{Index: i, Rate: rate, Scale: 1, WeightDecay: t.WeightDecay})
+	grads := t.grads
+	if t.memoryPlan.Release {
+		grads = t.optimizer.Released(scalars)
+	} else {
+		grads.Clear()
+	}
+	var w work
 	for _, micro := range t.microBatches(i) {
-		if err := t.accumulate(&m, micro, len(rows)); err != nil {
+		w.add(pick(t.rows.Examples, micro))
+		if err := t.accumulate(&m, micro, len(rows), grads); err != nil {
 			return m, err
 		}
 	}
-	var err error
-	if m.GradNorm, err = t.optimizer.Norm(); err != nil {
-		return m, err
-	}
-	if !allFinite([]float64{m.GradNorm}) {
-		return m, t.diverged(fmt.Sprintf("the gradient's norm is %v", m.GradNorm), rows)
-	}
-	if err := t.optimizer.Step(t.method.optimizer.Scalars(optim.Step{Index: i, Rate: rate, Scale: t.clip(m.GradNorm), WeightDecay: t.WeightDecay})); err != nil {
+	m.Work = w.ratios()
+	if err := t.update(&m, rows, i); err != nil {
 		return m, err
 	}
 	before := t.state.NumTokens
@@ -60,9 +61,23 @@ func (t *Trainer) step() (Metrics, error) {
 	return m, nil
 }
 
+// update measures the gradient and moves the weights, unless they have moved with it: see engine.Optimizer.Released.
+func (t *Trainer) update(m *Metrics, rows []int, i int) (err error) {
+	start := time.Now()
+	if m.GradNorm, err = t.optimizer.Norm(); err != nil || t.memoryPlan.Release {
+		return err
+	}
+	if !allFinite([]float64{m.GradNorm}) {
+		return t.diverged(fmt.Sprintf("the gradient's norm is %v", m.GradNorm), rows)
+	}
+	err = t.optimizer.Step(t.method.optimizer.Scalars(optim.Step{Index: i, Rate: m.LearningRate, Scale: t.clip(m.GradNorm), WeightDecay: t.WeightDecay}))
+	m.OptimizerSeconds = time.Since(start).Seconds()
+	return err
+}
+
 // microBatches lists the rows of each micro-batch of a step.
 func (t *Trainer) microBatches(step int) [][]int {
-	return microBatches(t.rows.Examples, t.order.step(step), t.MicroBatch, MicroTokens)
+	return microBatches(t.rows.Examples, t.order.step(step), t.MicroBatch, t.memoryPlan.MicroTokens)
 }
 
 // clip is the factor of the gradient, as torch.nn.utils.clip_grad_norm_ has it.
@@ -74,7 +89,7 @@ func (t *Trainer) clip(norm float64) float64 {
 }
 
 // accumulate adds the gradient of one micro-batch's part of the loss.
-func (t *Trainer) accumulate(m *Metrics, rows []int, total int) error {
+func (t *Trainer) accumulate(m *Metrics, rows []int, total int, grads *engine.Gradients) error {
 	groups := pick(t.rows.Examples, rows)
 	pass, err := t.policy.engine.Forward(t.policy.weights, t.policy.batch(groups))
 	if err != nil {
@@ -89,7 +104,12 @@ func (t *Trainer) accumulate(m *Metrics, rows []int, total int) error {
 	if !m.finite() {
 		return t.diverged(fmt.Sprintf("the loss is %v", out.losses), rows)
 	}
-	return pass.Backward(t.grads, out.dlogps)
+	err = pass.Backward(grads, out.dlogps)
+	if errors.Is(err, engine.ErrNotFinite) {
+		t.spoiled = true
+		return t.diverged(err.Error(), rows)
+	}
+	return err
 }
 
 // DivergedError is a loss or gradient that is NaN or infinite.

@@ -41,7 +41,7 @@ var ErrInterrupted = errors.New("interrupted")
 type Trainer struct {
 	Config
 	policy     *network
-	grads      *engine.Weights
+	grads      *engine.Gradients // nil where they are released
 	optimizer  *engine.Optimizer
 	method     *method
 	schedule   optim.Schedule
@@ -51,11 +51,15 @@ type Trainer struct {
 	order      order
 	total      int // steps
 	options    engine.Options
+	memoryPlan MemoryPlan
+	expected   Memory               // by that plan
+	shapes     map[int][]microShape // of micro-batches, by their bound of tokens
 	state      state
 	digests    digests
 	identity   identity // of the reference
 	metrics    *metricsFiles
 	summary    Summary
+	spoiled    bool // some weights have moved in a step that failed
 }
 
 // digests tell whether a run goes on with the model and the data that it began with.
@@ -89,7 +93,7 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 	if err != nil {
 		return t, err
 	}
-	t.options = engine.Options{Device: device, Threads: c.Threads, Rung: artifact.Rung(c.Rung)}
+	t.options = engine.Options{Device: device, Threads: c.Threads}
 	m, err := models.Open(c.Model)
 	if err != nil {
 		return t, err
@@ -215,11 +219,19 @@ func (t *Trainer) build(resume bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if t.policy, err = openPolicy(t.policy.model, a, t.options); err != nil {
+	if t.policy, err = preparePolicy(t.policy.model, a, t.options); err != nil {
 		return err
 	}
-	if t.grads, err = t.policy.engine.NewWeights(); err != nil {
+	if err := t.fit(); err != nil {
 		return err
+	}
+	if err := t.policy.load(); err != nil {
+		return err
+	}
+	if !t.memoryPlan.Release {
+		if t.grads, err = t.policy.engine.NewGradients(); err != nil {
+			return err
+		}
 	}
 	if t.optimizer, err = t.policy.engine.NewOptimizer(t.policy.weights, t.grads); err != nil {
 		return err
@@ -229,9 +241,13 @@ func (t *Trainer) build(resume bool) (err error) {
 }
 
 func (t *Trainer) export() (*artifact.Artifact, error) {
+	rungs := artifact.Rungs
+	if t.Rung != autoRung {
+		rungs = []artifact.Rung{artifact.Rung(t.Rung)}
+	}
 	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
 		Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32},
-		Loss:  t.Loss, Optimizer: t.Optimizer, Rungs: []artifact.Rung{artifact.Rung(t.Rung)},
+		Loss:  t.Loss, Optimizer: t.Optimizer, Rungs: rungs,
 	})
 }
 
@@ -399,7 +415,7 @@ func (t *Trainer) broken(err error) error {
 	if !errors.As(err, &bad) {
 		return err
 	}
-	if finite, checked := t.finiteWeights(); checked == nil && finite && t.state.Step > 0 {
+	if finite, checked := t.finiteWeights(); checked == nil && finite && t.state.Step > 0 && !t.spoiled {
 		if path, saved := t.save(); saved == nil {
 			return fmt.Errorf("%w; the state before this step is saved as %s", err, path)
 		}
@@ -415,6 +431,7 @@ func (t *Trainer) finish(yield func(Event) bool) error {
 	if err := t.evaluate(yield); err != nil {
 		return err
 	}
+	t.policy.engine.Trim() // no pass follows
 	finite, err := t.finiteWeights()
 	if err != nil {
 		return err

@@ -62,22 +62,41 @@ func (m *Model) Save(dir, saveType string, weights func(name string) ([]byte, er
 	return kept, safetensors.Write(filepath.Join(dir, "model.safetensors"), entries, map[string]string{"format": "pt"})
 }
 
-// convert rounds a trained tensor to a type, and counts what that leaves of its change.
+// saveChunk is how many elements are rounded and compared at once, in buffers of their own.
+const saveChunk = 1 << 16
+
+// convert rounds a trained tensor, float32, to a type, and counts what that leaves of its change.
 func (s *Survival) convert(before, after safetensors.Tensor, dtype string) ([]byte, error) {
-	saved := safetensors.Tensor{DType: dtype, Shape: after.Shape, Data: after.Data}
-	was, is, rounded := make([]float32, len(after.Data)/4), make([]float32, len(after.Data)/4), make([]float32, len(after.Data)/4)
-	if err := errors.Join(safetensors.Decode(before, was), safetensors.Decode(after, is)); err != nil {
-		return nil, err
-	}
+	n := len(after.Data) / 4
+	saved := safetensors.Tensor{DType: dtype, Data: after.Data}
 	if dtype != after.DType {
-		saved.Data = make([]byte, len(is)*map[string]int{"BF16": 2, "F16": 2}[dtype])
-		if err := safetensors.Encode(is, dtype, saved.Data); err != nil {
+		saved.Data = make([]byte, n*map[string]int{"BF16": 2, "F16": 2}[dtype])
+	}
+	buffers := make([]float32, 3*min(saveChunk, n))
+	for at := 0; at < n; at += saveChunk {
+		last := min(at+saveChunk, n)
+		size := last - at
+		was, is, rounded := buffers[:size], buffers[size:2*size], buffers[2*size:3*size]
+		part := func(t safetensors.Tensor) safetensors.Tensor {
+			width := len(t.Data) / n
+			return safetensors.Tensor{DType: t.DType, Data: t.Data[at*width : last*width]}
+		}
+		err := errors.Join(safetensors.Decode(part(before), was), safetensors.Decode(part(after), is))
+		if err == nil && dtype != after.DType {
+			err = safetensors.Encode(is, dtype, part(saved).Data)
+		}
+		if err == nil {
+			err = safetensors.Decode(part(saved), rounded)
+		}
+		if err != nil {
 			return nil, err
 		}
+		s.count(was, is, rounded)
 	}
-	if err := safetensors.Decode(saved, rounded); err != nil {
-		return nil, err
-	}
+	return saved.Data, nil
+}
+
+func (s *Survival) count(was, is, rounded []float32) {
 	for i, x := range is {
 		if x != was[i] {
 			s.Changed++
@@ -86,7 +105,6 @@ func (s *Survival) convert(before, after safetensors.Tensor, dtype string) ([]by
 			}
 		}
 	}
-	return saved.Data, nil
 }
 
 func (m *Model) saveCompanions(dir, saveType string) error {

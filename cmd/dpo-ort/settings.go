@@ -52,8 +52,9 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.IntVar(&c.SaveEvery, "save-every", c.SaveEvery, "steps between checkpoints; 0: after the last only")
 	f.StringVar(&c.SaveType, "save-type", c.SaveType, "type of the saved weights: float32, bfloat16 or source")
 
-	f.StringVar(&c.Rung, "rung", c.Rung, "what a layer keeps for its backward pass: stash (all), probs (all but attention probabilities), recompute (nothing)")
-	f.IntVar(&c.MicroBatch, "micro-batch", c.MicroBatch, "most pairs computed at once; 0: as many as make 4,096 tokens")
+	f.StringVar(&c.Memory, "memory", c.Memory, "what the run may take, such as 8GiB, or a share of the machine's (or control group's) memory")
+	f.StringVar(&c.Rung, "rung", c.Rung, "what a layer keeps for its backward pass: stash (all), probs (all but attention probabilities), recompute (nothing), or auto: what fits into --memory")
+	f.IntVar(&c.MicroBatch, "micro-batch", c.MicroBatch, "most pairs computed at once; 0: what fits, up to 4,096 tokens")
 	f.IntVar(&c.Threads, "threads", c.Threads, "threads of one operator; 0: one a core")
 	f.StringVar(&c.Device, "device", c.Device, "cpu, or cuda:0")
 	f.StringVar(&c.DType, "dtype", c.DType, "type to compute in: float32")
@@ -117,7 +118,7 @@ func malformed(file string, err error) error {
 func unknownKeys(keys yaml.MapSlice) (wrong []string) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	bindTrain(flags, &dpo.Config{})
-	known := flagNames(flags)
+	known := append(flagNames(flags), "plan") // which a run writes down
 	for _, item := range keys {
 		if key := fmt.Sprint(item.Key); !slices.Contains(known, key) {
 			wrong = append(wrong, "unknown YAML key "+key+cmp.Or(dpo.Suggest("", key, known), "; dpo-ort train --help lists them."))

@@ -145,12 +145,30 @@ func planText(p dpo.Plan) string {
 	}
 	fmt.Fprintf(&b, "\nsteps     %d (%d an epoch, %d micro-batches in the first)\n", p.Steps, p.StepsPerEpoch, p.MicroBatches)
 	m := p.Memory
-	fmt.Fprintf(&b, "memory    about %s: %d parameters %s, gradients %s, states %s, activations %s, head %s\n", size(m.Total()),
-		p.Parameters, size(m.Weights), size(m.Weights), size(m.Weights*int64(m.States)), size(m.Residuals), size(m.Head))
+	fmt.Fprintf(&b, "memory    about %s of %s: %d parameters %s, gradients %s, states %s, activations %s, temporaries %s, process %s; %s\n", size(m.Total()), size(m.Limit),
+		p.Parameters, size(m.Weights), size(m.Gradients), size(m.States), size(m.Activations), size(m.Scratch), size(m.Process), fitText(p))
 	if p.Seconds > 0 {
 		fmt.Fprintf(&b, "time      about %s, by one micro-batch\n", duration(p.Seconds))
 	}
 	return b.String()
+}
+
+// fitText says how the run fits into its memory.
+func fitText(p dpo.Plan) string {
+	passes, parts := p.Fit.Passes, []string{fmt.Sprintf("micro-batches of %d tokens", p.Fit.MicroTokens)}
+	if n := p.Layers - passes.Probs - passes.Recompute; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d layers keep all", n))
+	}
+	if passes.Probs > 0 {
+		parts = append(parts, fmt.Sprintf("%d all but attention probabilities", passes.Probs))
+	}
+	if passes.Recompute > 0 {
+		parts = append(parts, fmt.Sprintf("%d are computed again", passes.Recompute))
+	}
+	if p.Fit.Release {
+		parts = append(parts, "gradients are released")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // result writes a command's result to stdout.

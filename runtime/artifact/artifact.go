@@ -7,12 +7,13 @@
 //	block.stash.onnx       a block's, with what the backward pass needs as further outputs (residuals)
 //	block.stash.grad.onnx  the backward graph that takes those residuals
 //	block.grad.onnx        the backward graph that recomputes everything from the stage's inputs
+//	*.grad.first.onnx      the same, for the first micro-batch of a step
 //	final.onnx             the last norm, of the rows that predict a scored token
 //	head.onnx              log-sum-exp and target's logit over any piece of the vocabulary
 //	loss.onnx optimizer.onnx norm.onnx
 //
 // A backward graph takes a stage's inputs, the residuals, the gradient of the output (dy) and, for each parameter p, the
-// gradient so far (acc.p); it gives dx and d.p = acc.p + gradient. An output and the input it may share memory with
+// gradient so far (acc.p); it gives dx and d.p = acc.p + gradient. First graphs have no acc.p. An output and the input it may share memory with
 // are an alias, and [Verify] proves that sharing is safe.
 package artifact
 
@@ -34,7 +35,7 @@ import (
 )
 
 // Format is the version of the manifest and of the contract between graphs that this package reads and writes.
-const Format = 1
+const Format = 2
 
 // Rung is what a stage keeps between its forward and its backward pass.
 type Rung string
@@ -67,6 +68,9 @@ func (r Rung) Forward(graph string) string {
 
 // Backward names the graph that runs a stage graph backward from what the rung kept.
 func (r Rung) Backward(graph string) string { return r.Forward(graph) + ".grad" }
+
+// First names the backward graph that writes parameters' gradients where the one named here adds to them.
+func First(backward string) string { return backward + ".first" }
 
 // Param says which tensor of the checkpoint a graph input is bound to.
 type Param struct {

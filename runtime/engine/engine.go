@@ -1,7 +1,7 @@
 // Package engine runs artifacts: a model's stages forward and backward over micro-batches, and the optimizer over its
 // parameters. It decides what is kept between the passes and when memory is freed; the arithmetic is in the graphs.
 //
-//	e, _ := engine.New(artifact, engine.Options{Threads: 2, Rung: artifact.Stash})
+//	e, _ := engine.New(artifact, engine.Options{Threads: 2})
 //	policy, _ := e.Load(source)             // trainable float32 weights on the device
 //	pass, _ := e.Forward(policy, batch)     // pass.LogProbs [N]
 //	grads, _ := e.NewGradients()
@@ -24,10 +24,9 @@ import (
 
 // Options say how to run.
 type Options struct {
-	Device      ort.Device
-	Threads     int           // of one operator; 0: one a core
-	Rung        artifact.Rung // what blocks keep for the backward pass
-	HeadColumns int           // rows of the vocabulary that the head takes at once; 0: as many as make 4 Mi logits
+	Device  ort.Device
+	Threads int // of one operator; 0: one a core
+	Plan    Plan
 }
 
 // Engine holds the sessions of an artifact's graphs, opened as they are first needed, and the memory they share.
@@ -36,6 +35,12 @@ type Engine struct {
 	opts     Options
 	sessions map[string]*ort.Session
 	pool     pool
+
+	weights  onnx.DType
+	layer    []int              // of each stage: its number among those that plans decide on, or −1
+	shape    map[string][]int64 // of each parameter
+	complete [][]string         // of each stage: the parameters whose gradients are whole when its backward pass has run
+	inner    map[string]*onnx.Lifetimes
 }
 
 // New prepares to run an artifact.
@@ -43,10 +48,57 @@ func New(a *artifact.Artifact, o Options) (*Engine, error) {
 	if err := a.Verify(); err != nil {
 		return nil, fmt.Errorf("run artifact: %w", err)
 	}
-	if o.Rung == "" {
-		o.Rung = artifact.Stash
+	e := &Engine{art: a, opts: o, sessions: map[string]*ort.Session{}, pool: pool{device: o.Device}, inner: map[string]*onnx.Lifetimes{}}
+	if len(a.Stages) == 0 {
+		return e, nil
 	}
-	return &Engine{art: a, opts: o, sessions: map[string]*ort.Session{}, pool: pool{device: o.Device}}, nil
+	var err error
+	if e.weights, err = onnx.ParseDType(a.Weights); err == nil {
+		err = e.survey()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run artifact: %w", err)
+	}
+	return e, nil
+}
+
+// survey looks at what the stages are made of.
+func (e *Engine) survey() error {
+	var err error
+	if e.shape, err = e.shapes(); err != nil {
+		return err
+	}
+	layers, seen := 0, map[string]bool{}
+	for _, s := range e.art.Stages {
+		e.layer = append(e.layer, -1)
+		if s.Graph != e.head().Graph && (e.has(artifact.Stash.Backward(s.Graph)) || e.has(artifact.Probs.Backward(s.Graph))) {
+			e.layer[len(e.layer)-1] = layers
+			layers++
+		}
+		var whole []string
+		for _, p := range s.Params {
+			if !seen[p.Tensor] {
+				seen[p.Tensor] = true
+				whole = append(whole, p.Tensor)
+			}
+		}
+		slices.Sort(whole)
+		e.complete = append(e.complete, whole)
+	}
+	return nil
+}
+
+// head is the last stage.
+func (e *Engine) head() artifact.Stage { return e.art.Stages[len(e.art.Stages)-1] }
+
+func (e *Engine) has(graph string) bool { return e.art.Graphs[graph] != nil }
+
+// lifetimes are those of a graph's inner values.
+func (e *Engine) lifetimes(graph string) *onnx.Lifetimes {
+	if e.inner[graph] == nil {
+		e.inner[graph] = e.art.Graphs[graph].Lifetimes()
+	}
+	return e.inner[graph]
 }
 
 // Close releases the sessions and all memory that is not lent.
@@ -60,17 +112,24 @@ func (e *Engine) Close() error {
 	return errors.Join(errs...)
 }
 
+// Trim gives back memory that is kept for passes to come.
+func (e *Engine) Trim() {
+	e.pool.trim()
+	ort.TrimScratch()
+}
+
 // Artifact is what the engine runs.
 func (e *Engine) Artifact() *artifact.Artifact { return e.art }
 
 // PoolBytes is the memory that activations and residuals have taken so far.
 func (e *Engine) PoolBytes() int64 { return e.pool.total }
 
-// rung is what a stage's graph keeps: the engine's choice, or nothing where the artifact has no such graph, since there
-// is nothing to keep.
-func (e *Engine) rung(graph string) artifact.Rung {
-	if _, ok := e.art.Graphs[e.opts.Rung.Backward(graph)]; ok {
-		return e.opts.Rung
+// rung is what a stage keeps by a plan, or nothing where the artifact has no such graph, since there is nothing to keep.
+func (e *Engine) rung(stage int, p Plan) artifact.Rung {
+	if l := e.layer[stage]; l >= 0 {
+		if r := p.rung(l); e.has(r.Backward(e.art.Stages[stage].Graph)) {
+			return r
+		}
 	}
 	return artifact.Recompute
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -26,9 +27,9 @@ type piece struct {
 }
 
 // cutVocabulary makes the pieces for R scored tokens.
-func (e *Engine) cutVocabulary(scored int64) []piece {
+func (e *Engine) cutVocabulary(scored int64, p Plan) []piece {
 	const step = 64 // columns, so that pieces of a matrix begin at a cache line
-	size := int64(e.opts.HeadColumns)
+	size := p.HeadColumns
 	if size <= 0 {
 		size = max(pieceLogits/scored/step, 4) * step
 	}
@@ -40,21 +41,21 @@ func (e *Engine) cutVocabulary(scored int64) []piece {
 }
 
 // headRung keeps logits where that takes little memory.
-func (e *Engine) headRung(scored int64) artifact.Rung {
-	if e.opts.Rung == artifact.Recompute || scored*e.art.Dims["vocab"]*int64(onnx.Float32.Size()) > keptLogits {
+func (e *Engine) headRung(scored int64, p Plan) artifact.Rung {
+	if p.RecomputeHead || !e.has(artifact.Stash.Backward(e.head().Graph)) || scored*e.art.Dims["vocab"]*int64(onnx.Float32.Size()) > keptLogits {
 		return artifact.Recompute
 	}
 	return artifact.Stash
 }
 
 // score runs the head and adds up each sequence's log-probability: log p = logit − log Σ exp(lse).
-func (p *Pass) score(keep bool) error {
-	e, head, graph := p.engine, p.head(), p.head().Graph
-	if keep {
-		graph = e.headRung(p.scored()).Forward(graph)
+func (p *Pass) score(why purpose) error {
+	e, head, graph := p.engine, p.engine.head(), p.engine.head().Graph
+	if why != scoring {
+		graph = e.headRung(p.scored(), p.plan).Forward(graph)
 	}
 	logits := make([]float64, p.scored())
-	pieces := e.cutVocabulary(p.scored())
+	pieces := e.cutVocabulary(p.scored(), p.plan)
 	for i := range pieces {
 		piece := &pieces[i]
 		out, err := p.piece(graph, *piece, nil, nil, nil)
@@ -69,7 +70,11 @@ func (p *Pass) score(keep bool) error {
 		e.pool.release(out["lse"], out["logit"])
 		delete(out, "lse")
 		delete(out, "logit")
-		piece.residuals = out
+		if why == training {
+			piece.residuals = out
+		} else {
+			e.pool.release(slices.Collect(maps.Values(out))...)
+		}
 		p.pieces = append(p.pieces, *piece)
 		if err != nil {
 			return err
@@ -86,9 +91,6 @@ func (p *Pass) score(keep bool) error {
 	return nil
 }
 
-// head is the last stage.
-func (p *Pass) head() artifact.Stage { return p.engine.art.Stages[len(p.engine.art.Stages)-1] }
-
 // scored is R.
 func (p *Pass) scored() int64 { return p.batch.Sizes["R"] }
 
@@ -104,9 +106,9 @@ func (p *Pass) logSumExp(r int) float64 {
 	return most + math.Log(sum)
 }
 
-// piece runs one of the head's graphs over a piece of the vocabulary. Arrays are further inputs, from further bindings;
-// grads takes the gradient of the piece's weights.
-func (p *Pass) piece(graph string, of piece, arrays map[string]Array, grads *Weights, from binding) (map[string]*block, error) {
+// piece runs one of the head's graphs over a piece of the vocabulary. Arrays are further inputs, and from are further
+// bindings; into are the head's gradients by the names of its graph's inputs, of which the piece's rows are written.
+func (p *Pass) piece(graph string, of piece, arrays map[string]Array, from, into binding) (map[string]*block, error) {
 	e := p.engine
 	sizes := maps.Clone(p.batch.Sizes)
 	sizes["B"] = of.last - of.first
@@ -115,23 +117,26 @@ func (p *Pass) piece(graph string, of piece, arrays map[string]Array, grads *Wei
 		return nil, err
 	}
 	defer func() { e.pool.release(slices.Collect(maps.Values(all))...) }()
-	bound, into := binding{"x": p.hidden.Tensor}, binding{}
-	for input, param := range p.head().Params {
+	bound := binding{"x": p.hidden.Tensor}
+	for input, param := range e.head().Params {
 		if bound[input], err = p.weights.tensors[param.Tensor].Rows(of.first, of.last); err != nil {
 			return nil, err
 		}
-		if grads == nil {
-			continue
-		}
-		if into["d."+input], err = grads.tensors[param.Tensor].Rows(of.first, of.last); err != nil {
-			return nil, err
-		}
-		bound["acc."+input] = into["d."+input]
 	}
-	if grads != nil {
-		into["dx"] = from["acc.x"]
+	outputs, rows := binding{}, binding{}
+	for name, t := range from {
+		bound[name] = t
 	}
-	return e.run(graph, sizes, into, from, bound, tensors(all), tensors(of.residuals))
+	for name, t := range into {
+		if name != "dx" {
+			if t, err = t.Rows(of.first, of.last); err != nil {
+				return nil, err
+			}
+			rows["acc."+strings.TrimPrefix(name, "d.")] = t
+		}
+		outputs[name] = t
+	}
+	return e.run(graph, sizes, outputs, bound, rows, tensors(all), tensors(of.residuals))
 }
 
 // targets adds, to arrays, where in a piece each scored token lies.
@@ -151,16 +156,22 @@ func (p *Pass) targets(of piece, arrays map[string]Array) map[string]Array {
 }
 
 // exact is the type of log-probabilities in the head's graph.
-func (p *Pass) exact() onnx.DType { return p.engine.art.Graphs[p.head().Graph].Input("inside").Type }
+func (p *Pass) exact() onnx.DType {
+	return p.engine.art.Graphs[p.engine.head().Graph].Input("inside").Type
+}
 
 // scoreBackward runs the head backward and gives the gradient of its input [R,D]. Of a token's log-probability the
 // derivative by its logit is 1, by a piece's log-sum-exp minus the piece's share of the probability.
-func (p *Pass) scoreBackward(grads *Weights, dlogps []float64) (dx *block, err error) {
-	e := p.engine
-	graph := e.headRung(p.scored()).Backward(p.head().Graph)
+func (p *Pass) scoreBackward(grads *Gradients, dlogps []float64) (dx *block, err error) {
+	e, last := p.engine, len(p.engine.art.Stages)-1
+	graph, _, into, err := grads.accumulation(e, e.head(), e.headRung(p.scored(), p.plan).Backward(e.head().Graph))
+	if err != nil {
+		return nil, fmt.Errorf("stage %s: %w", e.head().Name, err)
+	}
 	if dx, err = e.zeros(onnx.DType(p.hidden.DType), p.hidden.Shape...); err != nil {
 		return nil, err
 	}
+	into["dx"] = dx.Tensor
 	dlogit, dlse, total := make([]float64, p.scored()), make([]float64, p.scored()), make([]float64, p.scored())
 	for r := range dlogit {
 		dlogit[r], total[r] = p.batch.weight(r)*dlogps[p.batch.Sequence[r]], p.logSumExp(r)
@@ -170,14 +181,14 @@ func (p *Pass) scoreBackward(grads *Weights, dlogps []float64) (dx *block, err e
 			dlse[r] = -dlogit[r] * math.Exp(of.lse[r]-total[r])
 		}
 		_, err := p.piece(graph, of, map[string]Array{"dlse": Floats(p.exact(), dlse, p.scored()), "dlogit": Floats(p.exact(), dlogit, p.scored())},
-			grads, binding{"acc.x": dx.Tensor})
+			binding{"acc.x": dx.Tensor}, into)
 		if err != nil {
-			return dx, fmt.Errorf("stage %s: %w", p.head().Name, err)
+			return dx, fmt.Errorf("stage %s: %w", e.head().Name, err)
 		}
 		e.pool.release(slices.Collect(maps.Values(of.residuals))...)
 		p.pieces[i].residuals = nil
 	}
 	e.pool.release(p.hidden)
 	p.pieces, p.hidden = nil, nil
-	return dx, nil
+	return dx, grads.wrote(e, last)
 }

@@ -14,6 +14,7 @@ type pool struct {
 	device ort.Device
 	free   []*ort.Buffer // sorted by size
 	total  int64
+	limit  int64 // of total, where what is free can keep it; 0 for none
 }
 
 // block is a piece of lent memory and the tensor over it.
@@ -55,6 +56,12 @@ func (p *pool) find(need int) (*ort.Buffer, error) {
 		p.total -= int64(p.free[at-1].Len())
 		p.free[at-1].Free()
 		p.free = slices.Delete(p.free, at-1, at)
+	}
+	for p.limit > 0 && p.total+int64(need) > p.limit && len(p.free) > 0 {
+		last := len(p.free) - 1
+		p.total -= int64(p.free[last].Len())
+		p.free[last].Free()
+		p.free = p.free[:last]
 	}
 	p.total += int64(need)
 	return p.device.Alloc(need)

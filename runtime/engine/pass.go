@@ -15,6 +15,7 @@ type Pass struct {
 	TokenLogProbs []float64 // [R]: of each scored token
 
 	engine  *Engine
+	plan    Plan
 	weights *Weights
 	batch   *Batch
 	inputs  map[string]*block
@@ -30,22 +31,36 @@ type layer struct {
 }
 
 // Score runs a batch forward and keeps nothing: the pass holds log-probabilities only.
-func (e *Engine) Score(w *Weights, b *Batch) (*Pass, error) {
-	p, err := e.forward(w, b, false)
+func (e *Engine) Score(w *Weights, b *Batch) (*Pass, error) { return e.closed(w, b, scoring) }
+
+// Rehearse is Score by the graphs that Forward runs: equal weights give equal bits.
+func (e *Engine) Rehearse(w *Weights, b *Batch) (*Pass, error) { return e.closed(w, b, rehearsing) }
+
+// Forward runs a batch forward and keeps what Backward needs. The pass must be closed if Backward is not called.
+func (e *Engine) Forward(w *Weights, b *Batch) (*Pass, error) { return e.forward(w, b, training) }
+
+// purpose is what a forward pass is run for.
+type purpose int
+
+const (
+	scoring    purpose = iota // by the graphs that keep nothing
+	rehearsing                // by those of training, keeping nothing
+	training
+)
+
+func (e *Engine) closed(w *Weights, b *Batch, why purpose) (*Pass, error) {
+	p, err := e.forward(w, b, why)
 	if err == nil {
 		p.Close()
 	}
 	return p, err
 }
 
-// Forward runs a batch forward and keeps what Backward needs. The pass must be closed if Backward is not called.
-func (e *Engine) Forward(w *Weights, b *Batch) (*Pass, error) { return e.forward(w, b, true) }
-
-func (e *Engine) forward(w *Weights, b *Batch, keep bool) (_ *Pass, err error) {
+func (e *Engine) forward(w *Weights, b *Batch, why purpose) (_ *Pass, err error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	p := &Pass{engine: e, weights: w, batch: b}
+	p := &Pass{engine: e, plan: e.opts.Plan, weights: w, batch: b}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -54,24 +69,26 @@ func (e *Engine) forward(w *Weights, b *Batch, keep bool) (_ *Pass, err error) {
 	if p.inputs, err = e.upload(b.Inputs); err != nil {
 		return nil, err
 	}
-	for _, s := range e.art.Stages[:len(e.art.Stages)-1] {
+	for i, s := range e.art.Stages[:len(e.art.Stages)-1] {
 		graph := s.Graph
-		if keep {
-			graph = e.rung(graph).Forward(graph)
+		if why != scoring {
+			graph = e.rung(i, p.plan).Forward(graph)
 		}
 		out, err := e.run(graph, b.Sizes, nil, p.flow(), w.bound(s), tensors(p.inputs))
 		if err != nil {
 			return nil, fmt.Errorf("stage %s: %w", s.Name, err)
 		}
-		if keep {
-			p.layers = append(p.layers, layer{p.hidden, out})
-		} else {
-			e.pool.release(p.hidden)
-		}
+		x := p.hidden
 		p.hidden = out["y"]
 		delete(out, "y")
+		if why == training {
+			p.layers = append(p.layers, layer{x, out})
+		} else {
+			e.pool.release(x)
+			e.pool.release(slices.Collect(maps.Values(out))...)
+		}
 	}
-	return p, p.score(keep)
+	return p, p.score(why)
 }
 
 // flow binds the residual stream.
@@ -91,19 +108,11 @@ func (w *Weights) bound(s artifact.Stage) binding {
 	return b
 }
 
-// accumulated binds the gradients of a stage's parameters as what to add to, and as where the sums go.
-func (w *Weights) accumulated(s artifact.Stage) (in, out binding) {
-	in, out = binding{}, binding{}
-	for input, p := range s.Params {
-		in["acc."+input], out["d."+input] = w.tensors[p.Tensor], w.tensors[p.Tensor]
-	}
-	return in, out
-}
-
 // Backward adds the gradient of Σ dlogps[n]·logps[n] to grads and ends the pass.
-func (p *Pass) Backward(grads *Weights, dlogps []float64) error {
+func (p *Pass) Backward(grads *Gradients, dlogps []float64) error {
 	defer p.Close()
 	e := p.engine
+	defer grads.drop(e)
 	if int64(len(dlogps)) != p.batch.Sizes["N"] {
 		return fmt.Errorf("backward: %d gradients for %d sequences", len(dlogps), p.batch.Sizes["N"])
 	}
@@ -114,12 +123,14 @@ func (p *Pass) Backward(grads *Weights, dlogps []float64) error {
 	defer func() { e.pool.release(dy) }()
 	for i, l := range slices.Backward(p.layers) {
 		s := e.art.Stages[i]
-		graph := e.rung(s.Graph).Backward(s.Graph)
+		graph, acc, into, err := grads.accumulation(e, s, e.rung(i, p.plan).Backward(s.Graph))
+		if err != nil {
+			return fmt.Errorf("stage %s: %w", s.Name, err)
+		}
 		from := []binding{{"dy": dy.Tensor}, tensors(l.residuals)}
 		if l.x != nil { // the embedding has none
 			from = append(from, binding{"x": l.x.Tensor})
 		}
-		acc, into := grads.accumulated(s)
 		out, err := e.run(graph, p.batch.Sizes, into, append(from, p.weights.bound(s), acc, tensors(p.inputs))...)
 		if err != nil {
 			return fmt.Errorf("stage %s: %w", s.Name, err)
@@ -127,6 +138,9 @@ func (p *Pass) Backward(grads *Weights, dlogps []float64) error {
 		e.pool.release(slices.Collect(maps.Values(l.residuals))...)
 		e.pool.release(dy, l.x)
 		dy, p.layers = out["dx"], p.layers[:i]
+		if err := grads.wrote(e, i); err != nil {
+			return fmt.Errorf("stage %s: %w", s.Name, err)
+		}
 	}
 	return nil
 }

@@ -2,45 +2,229 @@ package engine
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
-// Memory is what training holds, in bytes, by shapes alone.
-type Memory struct {
-	Weights   int64 // and, each of the same size, gradients and every state of the optimizer
-	States    int
-	Residuals int64 // kept between the passes of one micro-batch
-	Head      int64 // logits and their gradient
+// Plan says what passes keep between forward and backward. The zero Plan keeps all: most memory, least time.
+type Plan struct {
+	Recompute     int   `yaml:"recompute" json:"recompute"`           // layers, from the first on, that keep their input alone
+	Probs         int   `yaml:"probs" json:"probs"`                   // layers after those that keep all but attention probabilities
+	RecomputeHead bool  `yaml:"recompute-head" json:"recompute_head"` // the head keeps no logits
+	HeadColumns   int64 `yaml:"head-columns" json:"head_columns"`     // rows of the vocabulary that the head takes at once; 0: as many as make 4 Mi logits
 }
 
-// Total is all of it.
-func (m Memory) Total() int64 { return m.Weights*int64(2+m.States) + m.Residuals + m.Head }
+// Uniform is the plan by which all layers keep the same.
+func Uniform(r artifact.Rung, layers int) Plan {
+	switch r {
+	case artifact.Recompute:
+		return Plan{Recompute: layers, RecomputeHead: true}
+	case artifact.Probs:
+		return Plan{Probs: layers}
+	}
+	return Plan{}
+}
 
-// Memory plans for micro-batches of these sizes.
-func (e *Engine) Memory(sizes map[string]int64, w *Weights, o *Optimizer) (Memory, error) {
-	m := Memory{Weights: int64(w.buffer.Len()), States: len(o.States)}
-	for _, s := range e.art.Stages[:len(e.art.Stages)-1] {
-		graph := e.rung(s.Graph).Forward(s.Graph)
-		for _, out := range e.art.Graphs[graph].Outputs {
-			n, err := bytesOf(out, sizes)
-			if err != nil {
-				return m, fmt.Errorf("plan memory: graph %s: output %s: %w", graph, out.Name, err)
+// rung is what layer l of a model keeps by the plan. The first layers keep least: their backward passes, which take most
+// memory, come when what the others kept is free.
+func (p Plan) rung(l int) artifact.Rung {
+	switch {
+	case l < p.Recompute:
+		return artifact.Recompute
+	case l-p.Recompute < p.Probs:
+		return artifact.Probs
+	}
+	return artifact.Stash
+}
+
+// Need is what micro-batches of some shape take beside weights, gradients and states, in bytes.
+type Need struct {
+	Kept    int64 // at most at one moment: inputs, activations and residuals, and gradients where they are released
+	Scratch int64 // inside the Run that takes most
+}
+
+// Layers is how many stages there are whose residuals a plan decides on.
+func (e *Engine) Layers() int {
+	n := 0
+	for _, l := range e.layer {
+		n = max(n, l+1)
+	}
+	return n
+}
+
+// WeightBytes is what all parameters take, and so do gradients and each state of the optimizer.
+func (e *Engine) WeightBytes() int64 {
+	n := int64(0)
+	for _, shape := range e.shape {
+		n += (elements(shape) + align - 1) / align * align
+	}
+	return n * int64(e.weights.Size())
+}
+
+// States is how many states the optimizer has of each parameter.
+func (e *Engine) States() int {
+	n := 0
+	if g := e.art.Graphs[OptimizerGraph]; g != nil {
+		for _, in := range g.Inputs {
+			if isState(in) {
+				n++
 			}
-			m.Residuals += n
 		}
 	}
-	scored, element := sizes["R"], int64(onnx.Float32.Size())
-	piece := e.cutVocabulary(scored)[0]
-	m.Head = 2 * scored * (piece.last - piece.first) * element
-	if e.headRung(scored) == artifact.Stash {
-		m.Head += scored * e.art.Dims["vocab"] * element
-	}
-	return m, nil
+	return n
 }
 
-func bytesOf(v *onnx.Value, sizes map[string]int64) (int64, error) {
-	n, err := v.Shape.Size().Eval(sizes)
-	return n * int64(v.Type.Size()), err
+// Use sets the plan of the passes that follow.
+func (e *Engine) Use(p Plan) { e.opts.Plan = p }
+
+// Limit bounds the memory for activations and residuals, and for the temporaries of operators: beyond it nothing is kept
+// for the next pass. What a pass needs it gets all the same.
+func (e *Engine) Limit(n Need) {
+	e.pool.limit = n.Kept
+	ort.LimitScratch(int(n.Scratch))
+}
+
+// Need computes, from shapes alone, what a micro-batch of these sizes takes by a plan, and with released gradients. It
+// follows a pass forward and backward, stage by stage.
+func (e *Engine) Need(sizes map[string]int64, p Plan, released bool) (Need, error) {
+	c := &count{engine: e, plan: p, sizes: sizes, lives: map[string]int64{}}
+	c.inputs()
+	c.forward()
+	if released {
+		c.grads = map[string]int64{}
+	}
+	c.head()
+	c.backward()
+	if c.err != nil {
+		return Need{}, fmt.Errorf("plan memory: %w", c.err)
+	}
+	return Need{Kept: c.peak, Scratch: c.scratch}, nil
+}
+
+// count follows a pass.
+type count struct {
+	engine              *Engine
+	plan                Plan
+	sizes               map[string]int64
+	live, peak, scratch int64
+	lives               map[string]int64 // what each stage keeps, by its name
+	grads               map[string]int64 // released gradients that are not yet whole, by tensor; nil for none
+	err                 error
+}
+
+// take counts memory until it is given back as a negative number.
+func (c *count) take(bytes int64) int64 {
+	c.live += bytes
+	c.peak = max(c.peak, c.live)
+	return bytes
+}
+
+func (c *count) bytes(v *onnx.Value, sizes map[string]int64) int64 {
+	n, err := v.Bytes(sizes)
+	if err != nil && c.err == nil {
+		c.err = fmt.Errorf("%s: %w", v.Name, err)
+	}
+	return (max(n, 1) + granule - 1) / granule * granule
+}
+
+// run counts the temporaries of a graph.
+func (c *count) run(graph string, sizes map[string]int64) {
+	n, err := c.engine.lifetimes(graph).Peak(sizes)
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	c.scratch = max(c.scratch, n+n/8) // blocks are rounded, and lent where they are a little too large
+}
+
+// inputs are the batch's own tensors.
+func (c *count) inputs() {
+	seen := map[string]bool{}
+	for _, s := range c.stages() {
+		for _, name := range s.Inputs {
+			if v := c.engine.art.Graphs[s.Graph].Input(name); name != "x" && !seen[name] {
+				seen[name] = true
+				c.take(c.bytes(v, c.sizes))
+			}
+		}
+	}
+}
+
+// stages are all but the head.
+func (c *count) stages() []artifact.Stage {
+	return c.engine.art.Stages[:len(c.engine.art.Stages)-1]
+}
+
+func (c *count) forward() {
+	for i, s := range c.stages() {
+		graph := c.engine.rung(i, c.plan).Forward(s.Graph)
+		c.run(graph, c.sizes)
+		for _, out := range c.engine.art.Graphs[graph].Outputs {
+			c.lives[s.Name] += c.take(c.bytes(out, c.sizes))
+		}
+	}
+}
+
+// head counts a piece of the vocabulary forward and backward, with what all pieces keep.
+func (c *count) head() {
+	e, scored := c.engine, c.sizes["R"]
+	head := e.art.Stages[len(e.art.Stages)-1]
+	pieces := e.cutVocabulary(scored, c.plan)
+	sizes := maps.Clone(c.sizes)
+	sizes["B"] = pieces[0].last - pieces[0].first
+	rung := e.headRung(scored, c.plan)
+	forward, backward := rung.Forward(head.Graph), rung.Backward(head.Graph)
+	c.run(forward, sizes)
+	c.run(backward, sizes)
+	c.hold(head)
+	kept := int64(0)
+	if rung != artifact.Recompute {
+		for _, out := range e.art.Graphs[forward].Outputs {
+			if out.Name != "lse" && out.Name != "logit" {
+				kept += c.take(c.bytes(out, sizes) * int64(len(pieces)))
+			}
+		}
+	}
+	for _, out := range e.art.Graphs[backward].Outputs {
+		if out.Name == "dx" {
+			c.lives["dy"] = c.take(c.bytes(out, sizes))
+		}
+	}
+	c.take(-kept)
+	c.release(len(e.art.Stages) - 1)
+}
+
+// hold counts the gradients that a stage adds to.
+func (c *count) hold(s artifact.Stage) {
+	for _, p := range s.Params {
+		if _, ok := c.grads[p.Tensor]; !ok && c.grads != nil {
+			c.grads[p.Tensor] = c.take(elements(c.engine.shape[p.Tensor]) * int64(c.engine.weights.Size()))
+		}
+	}
+}
+
+// release counts down the gradients that are whole after a stage.
+func (c *count) release(stage int) {
+	for _, tensor := range c.engine.complete[stage] {
+		c.take(-c.grads[tensor])
+	}
+}
+
+// backward counts stages in reverse.
+func (c *count) backward() {
+	for i, s := range slices.Backward(c.stages()) {
+		graph := c.engine.rung(i, c.plan).Backward(s.Graph)
+		c.run(graph, c.sizes)
+		c.hold(s)
+		dx := int64(0)
+		if out := c.engine.art.Graphs[graph].Output("dx"); out != nil {
+			dx = c.take(c.bytes(out, c.sizes))
+		}
+		c.take(-c.lives["dy"] - c.lives[s.Name])
+		c.lives["dy"] = dx
+		c.release(i)
+	}
 }

@@ -28,25 +28,32 @@ type Optimizer struct {
 	States map[string]*Weights // by the graph's input names
 
 	engine *Engine
+	grads  *Gradients
 	slices []slice
+	of     map[string][]int // where gradients are released: the slices of a tensor
 }
 
 // slice is a run of the flat buffers: tensors over its parameters, gradients and states.
 type slice struct {
 	bound   binding
 	decayed bool
+	squares float64 // of its gradient, summed
 }
 
-// NewOptimizer prepares to update w by grads, with states of zeros.
-func (e *Engine) NewOptimizer(w, grads *Weights) (*Optimizer, error) {
+// NewOptimizer prepares to update w by grads, with states of zeros. Where grads is nil, gradients are released: see
+// Released.
+func (e *Engine) NewOptimizer(w *Weights, grads *Gradients) (*Optimizer, error) {
 	g, ok := e.art.Graphs[OptimizerGraph]
 	if !ok {
 		return nil, fmt.Errorf("the artifact has no graph %s", OptimizerGraph)
 	}
-	o := &Optimizer{States: map[string]*Weights{}, engine: e}
-	all := map[string]*Weights{"p": w, "g": grads}
+	o := &Optimizer{States: map[string]*Weights{}, engine: e, grads: grads, of: map[string][]int{}}
+	all := map[string]*Weights{"p": w}
+	if grads != nil {
+		all["g"] = grads.whole
+	}
 	for _, in := range g.Inputs {
-		if all[in.Name] != nil || in.Shape[0].Is(1) {
+		if !isState(in) {
 			continue
 		}
 		state, err := e.NewWeights()
@@ -55,30 +62,46 @@ func (e *Engine) NewOptimizer(w, grads *Weights) (*Optimizer, error) {
 		}
 		o.States[in.Name], all[in.Name] = state, state
 	}
-	if err := o.cut(all); err != nil {
+	if err := o.cutAll(all); err != nil {
 		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil
 }
 
-// cut lays tensors over the slices; none holds both decayed and other parameters.
-func (o *Optimizer) cut(all map[string]*Weights) error {
+// isState reports whether an input of the optimizer's graph is one of its states.
+func isState(in *onnx.Value) bool { return in.Name != "p" && in.Name != "g" && !in.Shape[0].Is(1) }
+
+// cutAll lays tensors over the flat buffers; no slice holds both decayed and other parameters. Where gradients are
+// released, none holds more than one tensor.
+func (o *Optimizer) cutAll(all map[string]*Weights) error {
 	w := all["p"]
-	for first := int64(0); first < w.elements; {
-		last := min(first+sliceElements, w.elements)
-		if first < w.decayed {
-			last = min(last, w.decayed)
+	if o.grads != nil {
+		return errors.Join(o.cut(all, 0, w.decayed), o.cut(all, w.decayed, w.elements))
+	}
+	for _, name := range w.Names {
+		before := len(o.slices)
+		if err := o.cut(all, w.offsets[name], w.offsets[name]+w.size(name)); err != nil {
+			return err
 		}
-		s := slice{bound: binding{}, decayed: first < w.decayed}
+		for i := before; i < len(o.slices); i++ {
+			o.of[name] = append(o.of[name], i)
+		}
+	}
+	return nil
+}
+
+// cut lays tensors over the elements from first to last.
+func (o *Optimizer) cut(all map[string]*Weights, first, last int64) error {
+	for at := first; at < last; at += sliceElements {
+		s := slice{bound: binding{}, decayed: first < all["p"].decayed}
 		for name, weights := range all {
-			t, err := weights.span(first, last)
+			t, err := weights.span(at, min(at+sliceElements, last))
 			if err != nil {
 				return err
 			}
 			s.bound[name] = t
 		}
 		o.slices = append(o.slices, s)
-		first = last
 	}
 	return nil
 }
@@ -91,29 +114,53 @@ func (w *Weights) span(first, last int64) (*ort.Tensor, error) {
 
 // Norm is the Euclidean norm of the whole gradient. Sums of slices are added in their order, in float64.
 func (o *Optimizer) Norm() (float64, error) {
-	sums := make([]float64, len(o.slices))
-	err := o.each(NormGraph, func(session *ort.Session, i int) error {
+	if o.grads != nil {
+		if err := o.grads.settle(o.grads.Names()...); err != nil {
+			return 0, err
+		}
+		if err := o.measure(all(o.slices)); err != nil {
+			return 0, err
+		}
+	}
+	total := 0.0
+	for _, s := range o.slices {
+		total += s.squares
+	}
+	return math.Sqrt(total), nil
+}
+
+// all are the indices of slices.
+func all(slices []slice) []int {
+	out := make([]int, len(slices))
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// measure sums the squares of slices' gradients.
+func (o *Optimizer) measure(of []int) error {
+	return o.each(NormGraph, of, func(session *ort.Session, s *slice) error {
 		out, err := o.engine.scalars(map[string]float64{"sum": 0}, o.engine.art.Graphs[NormGraph].Outputs)
 		if err != nil {
 			return err
 		}
 		defer out.close()
-		if err := session.Run(binding{"g": o.slices[i].bound["g"]}, out); err != nil {
+		if err := session.Run(binding{"g": s.bound["g"]}, out); err != nil {
 			return err
 		}
-		sums[i], err = scalar(out["sum"])
+		s.squares, err = scalar(out["sum"])
 		return err
 	})
-	total := 0.0
-	for _, s := range sums {
-		total += s
-	}
-	return math.Sqrt(total), err
 }
 
 // Step updates all parameters. Scalars are the graph's inputs of one element by name; weight_decay is 0 for vectors
 // (norms and biases), as is the custom.
 func (o *Optimizer) Step(scalars map[string]float64) error {
+	return o.update(scalars, all(o.slices))
+}
+
+func (o *Optimizer) update(scalars map[string]float64, of []int) error {
 	g := o.engine.art.Graphs[OptimizerGraph]
 	decayed, err := o.engine.scalars(scalars, g.Inputs)
 	if err != nil {
@@ -128,8 +175,8 @@ func (o *Optimizer) Step(scalars map[string]float64) error {
 	}
 	defer plain.close()
 	aliases := o.engine.art.Aliases[OptimizerGraph]
-	return o.each(OptimizerGraph, func(session *ort.Session, i int) error {
-		s, inputs, outputs := o.slices[i], binding{}, binding{}
+	return o.each(OptimizerGraph, of, func(session *ort.Session, s *slice) error {
+		inputs, outputs := binding{}, binding{}
 		values := plain
 		if s.decayed {
 			values = decayed
@@ -144,8 +191,39 @@ func (o *Optimizer) Step(scalars map[string]float64) error {
 	})
 }
 
-// each runs f for every slice, one a core at a time, on a session whose operators use one thread.
-func (o *Optimizer) each(graph string, f func(s *ort.Session, i int) error) error {
+// Released makes gradients for the backward pass of a step of one micro-batch: each parameter is updated as soon as its
+// gradient is whole, and no more than that is in memory. Scalars are those of Step. Norm is known afterwards.
+//
+// A gradient that is not finite ends the pass, and parameters of later stages have changed by then.
+func (o *Optimizer) Released(scalars map[string]float64) *Gradients {
+	return &Gradients{written: map[string]bool{}, lent: map[string]*block{}, use: func(name string, g *ort.Tensor) error {
+		first := int64(0)
+		for _, i := range o.of[name] {
+			s := &o.slices[i]
+			n := s.bound["p"].Shape[0]
+			var err error
+			if s.bound["g"], err = g.Flat(first, first+n); err != nil {
+				return err
+			}
+			first += n
+		}
+		if err := o.measure(o.of[name]); err != nil {
+			return err
+		}
+		for _, i := range o.of[name] {
+			if s := o.slices[i].squares; s-s != 0 {
+				return ErrNotFinite
+			}
+		}
+		return o.update(scalars, o.of[name])
+	}}
+}
+
+// ErrNotFinite ends a backward pass whose gradients are released.
+var ErrNotFinite = errors.New("a gradient is NaN or infinite")
+
+// each runs f for slices, one a core at a time, on a session whose operators use one thread.
+func (o *Optimizer) each(graph string, of []int, f func(session *ort.Session, s *slice) error) error {
 	session, err := o.engine.session(graph, 1)
 	if err != nil {
 		return err
@@ -159,8 +237,8 @@ func (o *Optimizer) each(graph string, f func(s *ort.Session, i int) error) erro
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(o.slices) && errs[w] == nil; i = int(next.Add(1)) - 1 {
-				errs[w] = f(session, i)
+			for i := int(next.Add(1)) - 1; i < len(of) && errs[w] == nil; i = int(next.Add(1)) - 1 {
+				errs[w] = f(session, &o.slices[of[i]])
 			}
 		})
 	}

@@ -23,6 +23,7 @@ type Source interface {
 type Weights struct {
 	Names    []string // in the order of the buffer
 	tensors  map[string]*ort.Tensor
+	offsets  map[string]int64 // in the buffer, in elements
 	buffer   *ort.Buffer
 	elements int64 // in the buffer, alignment included
 	decayed  int64 // of which matrices
@@ -46,36 +47,36 @@ func (e *Engine) shapes() (map[string][]int64, error) {
 	return all, nil
 }
 
+func elements(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// size is a tensor's number of elements.
+func (w *Weights) size(name string) int64 { return elements(w.tensors[name].Shape) }
+
 // NewWeights makes zeros for every parameter: gradients, or an optimizer's state.
 func (e *Engine) NewWeights() (*Weights, error) {
-	shapes, err := e.shapes()
-	if err != nil {
-		return nil, err
-	}
-	t, err := onnx.ParseDType(e.art.Weights)
-	if err != nil {
-		return nil, err
-	}
-	w := &Weights{tensors: map[string]*ort.Tensor{}}
-	offsets := map[string]int64{}
+	var err error
+	shapes, t := e.shape, e.weights
+	w := &Weights{tensors: map[string]*ort.Tensor{}, offsets: map[string]int64{}}
 	w.Names = slices.Sorted(maps.Keys(shapes))
 	slices.SortStableFunc(w.Names, func(a, b string) int { return len(shapes[b]) - len(shapes[a]) })
 	for _, name := range w.Names {
 		if len(shapes[name]) < 2 && w.decayed == 0 {
 			w.decayed = w.elements
 		}
-		offsets[name] = w.elements
-		n := int64(1)
-		for _, d := range shapes[name] {
-			n *= d
-		}
-		w.elements += (n + align - 1) / align * align
+		w.offsets[name] = w.elements
+		w.elements += (elements(shapes[name]) + align - 1) / align * align
 	}
 	if w.buffer, err = e.opts.Device.Alloc(int(w.elements) * t.Size()); err != nil {
 		return nil, fmt.Errorf("allocate %d parameters: %w", w.elements, err)
 	}
 	for name, shape := range shapes {
-		if w.tensors[name], err = ort.NewTensor(w.buffer, int(offsets[name])*t.Size(), ort.DType(t), shape...); err != nil {
+		if w.tensors[name], err = ort.NewTensor(w.buffer, int(w.offsets[name])*t.Size(), ort.DType(t), shape...); err != nil {
 			return nil, errors.Join(err, w.Close())
 		}
 	}
@@ -117,45 +118,45 @@ func (w *Weights) Set(from Source) error {
 
 var storedTypes = map[onnx.DType]string{onnx.Float32: "F32", onnx.Float64: "F64", onnx.Float16: "F16", onnx.BFloat16: "BF16"}
 
+// chunk is how many elements are converted at once.
+const chunk = 1 << 16
+
 // convert gives a stored tensor's bytes in type t, which is its own or a wider one.
 func convert(stored safetensors.Tensor, t onnx.DType) ([]byte, error) {
 	if stored.DType == storedTypes[t] {
 		return stored.Data, nil
 	}
-	n := int64(1)
-	for _, d := range stored.Shape {
-		n *= d
+	if t != onnx.Float32 && t != onnx.Float64 {
+		return nil, fmt.Errorf("stored as %s, bound as %s: weights are never narrowed on load", stored.DType, t)
 	}
-	values := make([]float32, n)
-	if err := safetensors.Decode(stored, values); err != nil {
-		return nil, err
-	}
-	switch t {
-	case onnx.Float32, onnx.Float64:
-		wide := make([]float64, n)
-		for i, x := range values {
+	n := int(elements(stored.Shape))
+	out := make([]byte, 0, n*t.Size())
+	narrow, wide := make([]float32, min(chunk, n)), make([]float64, min(chunk, n))
+	for at := 0; at < n; at += chunk {
+		size, width := min(chunk, n-at), len(stored.Data)/n
+		part := safetensors.Tensor{DType: stored.DType, Data: stored.Data[at*width : (at+size)*width]}
+		if err := safetensors.Decode(part, narrow[:size]); err != nil {
+			return nil, err
+		}
+		for i, x := range narrow[:size] {
 			wide[i] = float64(x)
 		}
-		return Floats(t, wide).Data, nil
+		out = append(out, Floats(t, wide[:size]).Data...)
 	}
-	return nil, fmt.Errorf("stored as %s, bound as %s: weights are never narrowed on load", stored.DType, t)
+	return out, nil
 }
 
 // Map binds a checkpoint's tensors as they lie in its files, without a copy: frozen weights. The files must stay
 // mapped until Close.
 func (e *Engine) Map(from Source) (*Weights, error) {
-	shapes, err := e.shapes()
-	if err != nil {
-		return nil, err
-	}
-	w := &Weights{Names: slices.Sorted(maps.Keys(shapes)), tensors: map[string]*ort.Tensor{}}
+	w := &Weights{Names: slices.Sorted(maps.Keys(e.shape)), tensors: map[string]*ort.Tensor{}}
 	for _, name := range w.Names {
 		t, err := from.Tensor(name)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("map weights: %w", err), w.Close())
 		}
-		if want, _ := onnx.ParseDType(e.art.Weights); t.DType != storedTypes[want] {
-			return nil, errors.Join(fmt.Errorf("map weights: tensor %s is %s, the graphs take %s", name, t.DType, want), w.Close())
+		if t.DType != storedTypes[e.weights] {
+			return nil, errors.Join(fmt.Errorf("map weights: tensor %s is %s, the graphs take %s", name, t.DType, e.weights), w.Close())
 		}
 		if w.tensors[name], err = e.place(t); err != nil {
 			return nil, errors.Join(fmt.Errorf("map weights: tensor %s: %w", name, err), w.Close())
@@ -166,18 +167,11 @@ func (e *Engine) Map(from Source) (*Weights, error) {
 
 // place binds a mapped tensor. One that some writer did not align is copied.
 func (e *Engine) place(t safetensors.Tensor) (*ort.Tensor, error) {
-	want, err := onnx.ParseDType(e.art.Weights)
-	if err != nil {
-		return nil, err
-	}
-	if bound, err := ort.HostTensor(t.Data, ort.DType(want), t.Shape...); err == nil {
+	if bound, err := ort.HostTensor(t.Data, ort.DType(e.weights), t.Shape...); err == nil {
 		return bound, nil
 	}
-	return ort.HostTensor(bytes.Clone(t.Data), ort.DType(want), t.Shape...)
+	return ort.HostTensor(bytes.Clone(t.Data), ort.DType(e.weights), t.Shape...)
 }
-
-// Zero clears trainable weights.
-func (w *Weights) Zero() error { return w.buffer.Zero() }
 
 // Bytes gives a tensor's elements and shape: on the CPU its own memory, which the next update changes; else a copy.
 func (w *Weights) Bytes(name string) ([]byte, []int64, error) {
@@ -202,9 +196,12 @@ func (w *Weights) Finite() (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		for _, x := range (Array{Type: onnx.DType(w.tensors[name].DType), Data: data}).Floats() {
-			if x-x != 0 {
-				return false, nil
+		t := onnx.DType(w.tensors[name].DType)
+		for part := range slices.Chunk(data, chunk*t.Size()) {
+			for _, x := range (Array{Type: t, Data: part}).Floats() {
+				if x-x != 0 {
+					return false, nil
+				}
 			}
 		}
 	}

@@ -47,7 +47,7 @@ func (d Device) alloc(bytes int) (*Buffer, error) {
 	if err := check(C.bridge_alloc(native, C.size_t(max(bytes, 1)), &b.data)); err != nil {
 		return nil, err
 	}
-	if err := b.copyZeros(); err != nil {
+	if err := b.copyZeros(0, b.bytes); err != nil {
 		b.release()
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (b *Buffer) Zero() error {
 		clear(b.Bytes())
 		return nil
 	}
-	if err := b.copyZeros(); err != nil {
+	if err := b.copyZeros(0, b.bytes); err != nil {
 		return fmt.Errorf("clear a buffer of %d bytes: %w", b.bytes, err)
 	}
 	return nil
@@ -83,9 +83,9 @@ func (b *Buffer) Zero() error {
 // zeros is what devices are cleared from: the C API has no call that fills memory.
 var zeros [1 << 20]byte
 
-func (b *Buffer) copyZeros() error {
-	for at := 0; at < b.bytes; at += len(zeros) {
-		if err := b.copyIn(at, zeros[:min(len(zeros), b.bytes-at)]); err != nil {
+func (b *Buffer) copyZeros(first, last int) error {
+	for at := first; at < last; at += len(zeros) {
+		if err := b.copyIn(at, zeros[:min(len(zeros), last-at)]); err != nil {
 			return err
 		}
 	}

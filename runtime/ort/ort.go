@@ -60,8 +60,14 @@ var load = sync.OnceValue(func() error {
 })
 
 // ScratchBytes is what sessions hold for the temporaries of their operators, in use or kept for the next Run: at most
-// what they used at one moment since the last TrimScratch.
+// half as much again as ScratchPeak.
 func ScratchBytes() int { return int(C.scratch_bytes()) }
+
+// ScratchPeak is the most that was in use at one moment since the last TrimScratch.
+func ScratchPeak() int { return int(C.scratch_most()) }
+
+// LimitScratch bounds what is in use and kept together: beyond it nothing is kept, but what a Run needs it gets.
+func LimitScratch(bytes int) { C.scratch_limit(C.size_t(bytes)) }
 
 // TrimScratch gives back what they keep, as when a phase of other shapes begins.
 func TrimScratch() { C.scratch_trim() }

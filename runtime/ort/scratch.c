@@ -6,7 +6,6 @@
 // of 390 in a step of stories260K). Where no idle block fits, the nearest in size is
 // resized (its pages move with it), so that batches of ever new lengths reuse pages too.
 //
-// SIX SESSIONS
 #define _GNU_SOURCE
 #include "scratch.h"
 
@@ -14,7 +13,9 @@
 
 OrtAllocator *scratch_allocator(const OrtMemoryInfo *info) { return NULL; }
 size_t scratch_bytes(void) { return 0; }
+size_t scratch_most(void) { return 0; }
 void scratch_trim(void) {}
+void scratch_limit(size_t bytes) {}
 
 #else
 
@@ -36,6 +37,7 @@ static const OrtMemoryInfo *memory;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static block *idle;
 static size_t lent, kept, most;  // bytes of blocks in use; of idle blocks; the largest that lent has been
+static size_t limit = SIZE_MAX;  // of lent and kept together, as far as what is idle can keep it
 
 // rounded wastes a sixteenth at most, so that sizes a little apart are one.
 static size_t rounded(size_t n) {
@@ -96,7 +98,7 @@ static void *ORT_API_CALL take(OrtAllocator *self, size_t n) {
   int resize = b == NULL;
   lent += b ? b->bytes : need;
   if (lent > most) most = lent;
-  while (lent + kept > most + most / 2) {
+  while (kept > 0 && (lent + kept > most + most / 2 || lent + kept > limit)) {
     block *surplus = nearest(need, 0);
     if (!b) b = surplus;
     else munmap(surplus, surplus->bytes);
@@ -135,6 +137,19 @@ size_t scratch_bytes(void) {
   size_t n = lent + kept;
   pthread_mutex_unlock(&lock);
   return n;
+}
+
+size_t scratch_most(void) {
+  pthread_mutex_lock(&lock);
+  size_t n = most;
+  pthread_mutex_unlock(&lock);
+  return n;
+}
+
+void scratch_limit(size_t bytes) {
+  pthread_mutex_lock(&lock);
+  limit = bytes;
+  pthread_mutex_unlock(&lock);
 }
 
 void scratch_trim(void) {

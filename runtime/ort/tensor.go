@@ -73,6 +73,13 @@ func (t *Tensor) Rows(first, last int64) (*Tensor, error) {
 	return HostTensor(t.host[int(first)*row:int(last)*row], t.DType, shape...)
 }
 
+// Flat is a view of elements first to last, exclusive, as a vector.
+func (t *Tensor) Flat(first, last int64) (*Tensor, error) {
+	whole := *t
+	whole.Shape = []int64{int64(t.bytes / t.DType.Size())}
+	return whole.Rows(first, last)
+}
+
 // empty is the address of tensors that have no bytes.
 var empty [8]byte
 
@@ -104,6 +111,20 @@ func (t *Tensor) Bytes() []byte {
 		return nil
 	}
 	return unsafe.Slice((*byte)(t.data), t.bytes)
+}
+
+// Zero clears the tensor.
+func (t *Tensor) Zero() error {
+	err := t.usable()
+	if host := t.Bytes(); err == nil && host != nil {
+		clear(host)
+	} else if err == nil && t.bytes > 0 {
+		err = t.buffer.copyZeros(t.offset, t.offset+t.bytes)
+	}
+	if err != nil {
+		return fmt.Errorf("clear tensor %s%v: %w", t.DType, t.Shape, err)
+	}
+	return nil
 }
 
 // CopyFromHost fills the tensor with data of its size.

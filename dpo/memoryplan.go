@@ -1,0 +1,267 @@
+package dpo
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+)
+
+// MemoryPlan is how a run stays within its memory. It is found once, from shapes, and kept with the run, so that a resume
+// goes on by it whatever else the machine does by then.
+type MemoryPlan struct {
+	MicroTokens int         `yaml:"micro-tokens" json:"micro_tokens"` // padded tokens of a micro-batch, at most
+	Passes      engine.Plan `yaml:"passes" json:"passes"`
+	Release     bool        `yaml:"release-gradients" json:"release_gradients"` // see engine.Optimizer.Released
+}
+
+// Memory is what a run is expected to hold at most, in bytes.
+type Memory struct {
+	Limit       int64 // what --memory allows
+	Weights     int64
+	Gradients   int64 // 0 where they are released: Activations then has those that are not yet whole
+	States      int64
+	Activations int64 // of a micro-batch: inputs, activations, residuals
+	Scratch     int64 // temporaries of operators
+	Process     int64 // the program, its sessions, the data's token ids
+}
+
+// Total is all of it.
+func (m Memory) Total() int64 {
+	return m.Weights + m.Gradients + m.States + m.Activations + m.Scratch + m.Process
+}
+
+// What a micro-batch's padded tokens are bounded by: beyond the first nothing is gained; halved down to the second,
+// nothing is lost but some overhead.
+const (
+	MicroTokens     = 4096
+	easyMicroTokens = 1024
+)
+
+// sessionsMemory is what open sessions and their threads take.
+const sessionsMemory = 48 << 20
+
+// fit finds the plan, or takes the one that the run began with, and makes the engine follow it.
+func (t *Trainer) fit() error {
+	e := t.policy.engine
+	limit, err := parseMemory(t.Memory)
+	if err != nil {
+		return Usage("memory: %v", err)
+	}
+	held, _ := heldMemory()
+	weights := e.WeightBytes()
+	fixed := Memory{Limit: limit, Weights: weights, Gradients: weights, States: weights * int64(e.States()), Process: held + sessionsMemory}
+	if t.Planned != nil {
+		t.memoryPlan = *t.Planned
+		t.expected, err = t.expect(t.memoryPlan, fixed)
+	} else {
+		t.memoryPlan, t.expected, err = t.planMemory(fixed)
+	}
+	if err != nil {
+		return err
+	}
+	t.Planned = &t.memoryPlan
+	e.Use(t.memoryPlan.Passes)
+	e.Limit(engine.Need{Kept: t.expected.Activations, Scratch: t.expected.Scratch})
+	return nil
+}
+
+// planMemory chooses, of the plans that fit, the one that costs least time. fixed is what all of them hold.
+func (t *Trainer) planMemory(fixed Memory) (MemoryPlan, Memory, error) {
+	var best MemoryPlan
+	var memory, least Memory
+	found := false
+	for _, family := range t.plans() {
+		fit := sort.Search(len(family), func(i int) bool {
+			m, err := t.expect(family[i], fixed)
+			return err == nil && m.Total() <= m.Limit
+		})
+		m, err := t.expect(family[min(fit, len(family)-1)], fixed)
+		if err != nil {
+			return best, m, err
+		}
+		if fit == len(family) {
+			least = m
+			continue
+		}
+		if !found || t.slowdown(family[fit]) < t.slowdown(best) {
+			best, memory, found = family[fit], m, true
+		}
+	}
+	if found {
+		return best, memory, nil
+	}
+	return best, least, fmt.Errorf("this run needs %s at least, --memory allows %s: weights, gradients and states take %s, the smallest micro-batch %s; "+
+		"give more --memory, or lower --max-length%s", humanize.IBytes(uint64(least.Total())), humanize.IBytes(uint64(least.Limit)),
+		humanize.IBytes(uint64(least.Weights+least.Gradients+least.States)), humanize.IBytes(uint64(least.Activations+least.Scratch)), t.cheaper())
+}
+
+// cheaper says what else takes less memory.
+func (t *Trainer) cheaper() string {
+	switch {
+	case t.Optimizer == "adamw":
+		return ", or take --optimizer rmsprop, which has one state in place of two"
+	case t.Rung != autoRung:
+		return ", or leave out --rung"
+	}
+	return ""
+}
+
+// plans lists what there is to choose from, in families, each from most memory to least. Released gradients come
+// second: after a step that fails there is no state before it to save.
+func (t *Trainer) plans() [][]MemoryPlan {
+	layers := t.policy.engine.Layers()
+	keeps := []engine.Plan{{}}
+	if t.Rung == autoRung {
+		for n := range layers {
+			keeps = append(keeps, engine.Plan{Probs: n + 1})
+		}
+		for n := range layers + 1 {
+			keeps = append(keeps, engine.Plan{Recompute: n, Probs: layers - n, RecomputeHead: true})
+		}
+	} else {
+		keeps = []engine.Plan{engine.Uniform(artifact.Rung(t.Rung), layers)}
+	}
+	var released, plain []MemoryPlan
+	tokens := MicroTokens
+	for ; tokens > easyMicroTokens; tokens /= 2 {
+		plain = append(plain, MemoryPlan{MicroTokens: tokens, Passes: keeps[0]})
+	}
+	for _, p := range keeps {
+		plain = append(plain, MemoryPlan{MicroTokens: tokens, Passes: p})
+		released = append(released, MemoryPlan{MicroTokens: MicroTokens, Passes: p, Release: true})
+	}
+	last := keeps[len(keeps)-1]
+	for tokens /= 2; tokens > 0; tokens /= 2 {
+		plain = append(plain, MemoryPlan{MicroTokens: tokens, Passes: last})
+	}
+	last.HeadColumns = 1024
+	plain = append(plain, MemoryPlan{MicroTokens: 1, Passes: last})
+	if t.MaxGradNorm != 0 || !t.oneMicroBatch(MicroTokens) {
+		return [][]MemoryPlan{plain}
+	}
+	return [][]MemoryPlan{plain, released}
+}
+
+// slowdown is about how much more time a plan takes: computing attention probabilities again costs a seventh at most,
+// whole layers a third, and small micro-batches some overhead.
+func (t *Trainer) slowdown(p MemoryPlan) float64 {
+	layers := float64(max(t.policy.engine.Layers(), 1))
+	return (float64(p.Passes.Probs)/7+float64(p.Passes.Recompute)/3)/layers + 0.01*math.Log2(MicroTokens/float64(p.MicroTokens))
+}
+
+// autoRung lets the plan decide what each layer keeps.
+const autoRung = "auto"
+
+// expect is what the run holds by a plan, at the micro-batches it will meet.
+func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
+	if plan.Release {
+		m.Gradients = 0
+	}
+	var need engine.Need
+	for _, s := range t.microShapes(plan.MicroTokens) {
+		n, err := t.policy.engine.Need(s.sizes(), plan.Passes, plan.Release)
+		if err != nil {
+			return m, err
+		}
+		need.Kept, need.Scratch = max(need.Kept, n.Kept), max(need.Scratch, n.Scratch)
+	}
+	m.Activations, m.Scratch = need.Kept, need.Scratch
+	if spare := m.Limit - m.Total(); spare > 0 {
+		m.Scratch += min(spare, m.Scratch/2) // blocks of sizes that do not fit, kept for those that do
+	}
+	return m, nil
+}
+
+// oneMicroBatch reports whether every step is a single micro-batch.
+func (t *Trainer) oneMicroBatch(tokens int) bool {
+	for step := range t.planned() {
+		if len(microBatches(t.rows.Examples, t.order.step(step), t.MicroBatch, tokens)) > 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// planned is how many steps the plan looks at: all, but of very long runs the first million groups.
+func (t *Trainer) planned() int { return min(t.total, 1+(1<<20)/t.Batch) }
+
+// microShape is what the memory of a micro-batch depends on: groups, completions a group, padded lengths, packed and
+// scored tokens.
+type microShape struct{ G, K, P, C, T, R int }
+
+func (s microShape) sizes() map[string]int64 {
+	return map[string]int64{"G": int64(s.G), "K": int64(s.K), "P": int64(s.P), "C": int64(s.C), "N": int64(s.G * s.K), "T": int64(s.T), "R": int64(max(s.R, 1))}
+}
+
+// pairs is how many pairs of query and key attention computes.
+func (s microShape) pairs() int { return s.G * (s.P*s.P + s.K*s.C*(s.P+s.C)) }
+
+// shapeOf is that of a micro-batch.
+func shapeOf(groups []datasets.Example) microShape {
+	s := microShape{G: len(groups), K: len(groups[0].Completions)}
+	for _, x := range groups {
+		_, p, c := extent(x)
+		s.P, s.C = max(s.P, roundUp(p)), max(s.C, roundUp(c))
+		s.T += len(x.Prompt)
+		for k, completion := range x.Completions {
+			s.T += len(completion.IDs) - 1
+			s.R += scored(x, k)
+		}
+	}
+	return s
+}
+
+// microShapes are the shapes of micro-batches of the run that may take most memory: those with most tokens, scored tokens or pairs
+// of query and key.
+func (t *Trainer) microShapes(tokens int) []microShape {
+	if known := t.shapes[tokens]; known != nil {
+		return known
+	}
+	largest := map[microShape]microShape{} // by lengths: most tokens
+	add := func(examples []datasets.Example, rows []int) {
+		s := shapeOf(pick(examples, rows))
+		key := microShape{G: s.G, K: s.K, P: s.P, C: s.C}
+		most := largest[key]
+		s.T, s.R = max(s.T, most.T), max(s.R, most.R)
+		largest[key] = s
+	}
+	for step := range t.planned() {
+		for _, rows := range microBatches(t.rows.Examples, t.order.step(step), t.MicroBatch, tokens) {
+			add(t.rows.Examples, rows)
+		}
+	}
+	for _, rows := range microBatches(t.eval.Examples, t.evalRows(), t.MicroBatch, tokens) {
+		add(t.eval.Examples, rows)
+	}
+	var shapes []microShape
+	for _, s := range largest {
+		shapes = append(shapes, s)
+	}
+	chosen := map[microShape]bool{}
+	for _, of := range []func(microShape) int{microShape.pairs, func(s microShape) int { return s.T }, func(s microShape) int { return s.R }} {
+		sort.Slice(shapes, func(i, j int) bool {
+			if a, b := of(shapes[i]), of(shapes[j]); a != b {
+				return a > b
+			}
+			return slices.Compare(shapes[i].list(), shapes[j].list()) > 0
+		})
+		for _, s := range shapes[:min(8, len(shapes))] {
+			chosen[s] = true
+		}
+	}
+	if t.shapes == nil {
+		t.shapes = map[int][]microShape{}
+	}
+	t.shapes[tokens] = slices.Collect(maps.Keys(chosen))
+	return t.shapes[tokens]
+}
+
+func (s microShape) list() []int { return []int{s.G, s.K, s.P, s.C, s.T, s.R} }

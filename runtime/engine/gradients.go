@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// Gradients are what backward passes add up to: of all parameters, in one buffer, until Clear; or, released, of each
+// parameter only from its first contribution until it is whole, when it is used and its memory goes to the next.
+type Gradients struct {
+	whole   *Weights        // nil where they are released
+	written map[string]bool // by tensor: holds anything
+
+	lent map[string]*block
+	use  func(tensor string, g *ort.Tensor) error
+}
+
+// NewGradients makes gradients of all parameters, cleared.
+func (e *Engine) NewGradients() (*Gradients, error) {
+	w, err := e.NewWeights()
+	return &Gradients{whole: w, written: map[string]bool{}}, err
+}
+
+// Clear begins a new sum. Nothing is overwritten before there is something to write.
+func (g *Gradients) Clear() { clear(g.written) }
+
+// Bytes gives a tensor's gradient and its shape, as Weights.Bytes does.
+func (g *Gradients) Bytes(name string) ([]byte, []int64, error) {
+	if err := g.settle(name); err != nil {
+		return nil, nil, err
+	}
+	return g.whole.Bytes(name)
+}
+
+// Names lists the tensors.
+func (g *Gradients) Names() []string { return g.whole.Names }
+
+// settle makes tensors that nothing was added to hold zeros.
+func (g *Gradients) settle(names ...string) error {
+	for _, name := range names {
+		if t := g.whole.tensors[name]; !g.written[name] {
+			if err := t.Zero(); err != nil {
+				return fmt.Errorf("clear the gradient of %s: %w", name, err)
+			}
+			g.written[name] = true
+		}
+	}
+	return nil
+}
+
+// Close releases the memory.
+func (g *Gradients) Close() error {
+	if g.whole == nil {
+		return nil
+	}
+	return g.whole.Close()
+}
+
+// tensors are the gradients of a stage's parameters by the names of its graph's inputs.
+func (g *Gradients) tensors(e *Engine, s artifact.Stage) (binding, error) {
+	b := binding{}
+	for input, p := range s.Params {
+		if g.whole != nil {
+			b[input] = g.whole.tensors[p.Tensor]
+			continue
+		}
+		if g.lent[p.Tensor] == nil {
+			var err error
+			if g.lent[p.Tensor], err = e.pool.take(e.weights, e.shape[p.Tensor]...); err != nil {
+				return nil, err
+			}
+		}
+		b[input] = g.lent[p.Tensor].Tensor
+	}
+	return b, nil
+}
+
+// accumulation gives the graph by which a stage's gradients are written, and what is bound to it: where to write, and what
+// to add to where something is there. backward is the graph that adds; the artifact may have one that need not.
+func (g *Gradients) accumulation(e *Engine, s artifact.Stage, backward string) (graph string, acc, into binding, err error) {
+	of, err := g.tensors(e, s)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	acc, into = binding{}, binding{}
+	fresh := true
+	for input, p := range s.Params {
+		acc["acc."+input], into["d."+input] = of[input], of[input]
+		fresh = fresh && !g.written[p.Tensor]
+	}
+	if graph = artifact.First(backward); fresh && e.has(graph) {
+		return graph, nil, into, nil
+	}
+	for input, p := range s.Params {
+		if g.written[p.Tensor] {
+			continue
+		}
+		if err := of[input].Zero(); err != nil {
+			return "", nil, nil, fmt.Errorf("clear the gradient of %s: %w", p.Tensor, err)
+		}
+	}
+	return backward, acc, into, nil
+}
+
+// wrote notes that a stage's gradients were added, and uses those that are whole.
+func (g *Gradients) wrote(e *Engine, stage int) error {
+	for _, p := range e.art.Stages[stage].Params {
+		g.written[p.Tensor] = true
+	}
+	if g.whole != nil {
+		return nil
+	}
+	for _, name := range e.complete[stage] {
+		if err := g.use(name, g.lent[name].Tensor); err != nil {
+			return err
+		}
+		e.pool.release(g.lent[name])
+		delete(g.lent, name)
+	}
+	return nil
+}
+
+// drop gives back what a pass that failed left lent.
+func (g *Gradients) drop(e *Engine) {
+	e.pool.release(slices.Collect(maps.Values(g.lent))...)
+	clear(g.lent)
+}
