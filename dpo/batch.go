@@ -20,7 +20,7 @@ type layout struct {
 	compute onnx.DType
 
 	groups               []datasets.Example
-	K, P, C              int
+	K, P, C, blocks      int
 	ids                  []int64
 	cos, sin             []float64
 	promptRows           []int64 // [G,P]
@@ -33,14 +33,22 @@ type layout struct {
 
 // newBatch lays out groups, which have the same number of completions.
 func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example) *engine.Batch {
-	l := &layout{decoder: d, compute: compute, groups: groups, K: len(groups[0].Completions)}
-	for _, g := range groups {
-		l.P = max(l.P, len(g.Prompt))
-		for _, c := range g.Completions {
-			l.C = max(l.C, len(c.IDs)-1)
-		}
+	p, c := 0, 0
+	for _, x := range groups {
+		_, prompt, completion := extent(x)
+		p, c = max(p, prompt), max(c, completion)
 	}
-	l.P, l.C = roundUp(l.P), roundUp(l.C)
+	return newBatchIn(d, compute, groups, blocksOf(p, c))
+}
+
+// newBatchIn is newBatch with queries in so many blocks.
+func newBatchIn(d models.Decoder, compute onnx.DType, groups []datasets.Example, blocks int) *engine.Batch {
+	l := &layout{decoder: d, compute: compute, groups: groups, K: len(groups[0].Completions), blocks: blocks}
+	for _, x := range groups {
+		_, p, c := extent(x)
+		l.P, l.C = max(l.P, p), max(l.C, c)
+	}
+	l.P, l.C = roundUp(l.P, blocks), roundUp(l.C, blocks)
 	l.promptRows = make([]int64, len(groups)*l.P)
 	l.completionRows = make([]int64, len(groups)*l.K*l.C)
 	starts := make([]int64, len(groups))
@@ -55,7 +63,21 @@ func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example) *
 	return l.batch()
 }
 
-func roundUp(n int) int { return (max(n, 1) + bucket - 1) / bucket * bucket }
+// roundUp pads a length so that it makes blocks of whole buckets.
+func roundUp(n, blocks int) int {
+	unit := bucket * blocks
+	return (max(n, 1) + unit - 1) / unit * unit
+}
+
+// longRows is the length of prompts or completions from which their queries are cut into blocks.
+const longRows = 256
+
+func blocksOf(prompt, completion int) int {
+	if max(prompt, completion) >= longRows {
+		return models.Blocks
+	}
+	return 1
+}
 
 // frequencies are the rotary embedding's for a group: those of its longest sequence.
 func (l *layout) frequencies(x datasets.Example) []float64 {
@@ -121,26 +143,29 @@ func (l *layout) attentionSlots() []int64 {
 // queriesPerKey is how many query heads share a key head; their rows are folded together in attention.
 func (l *layout) queriesPerKey() int { return l.decoder.Heads / l.decoder.KVHeads }
 
-// promptMask is causal, within a window where there is one: [Q·P,P]. Prompts are padded on the right, where no real query
-// looks.
-func (l *layout) promptMask(window int) []float64 {
-	mask := make([]float64, l.queriesPerKey()*l.P*l.P)
-	for row := range l.queriesPerKey() * l.P {
-		query := row % l.P
-		hide(mask[row*l.P:(row+1)*l.P], firstSeen(query, window), query+1)
+// promptMask is causal, within a window where there is one, for a block of p queries: [Q·p,(block+1)·p]. Prompts are
+// padded on the right, where no real query looks.
+func (l *layout) promptMask(window, block int) []float64 {
+	p := l.P / l.blocks
+	width := (block + 1) * p
+	mask := make([]float64, l.queriesPerKey()*p*width)
+	for row := range l.queriesPerKey() * p {
+		query := block*p + row%p
+		hide(mask[row*width:(row+1)*width], firstSeen(query, window), query+1)
 	}
 	return mask
 }
 
 // completionMask hides the padding of prompts, what follows a query, and what lies before its window, the same for all
-// completions of a group: [G,1,1,Q·C,P+C].
-func (l *layout) completionMask(window int) []float64 {
-	q, width := l.queriesPerKey(), l.P+l.C
-	mask := make([]float64, len(l.groups)*q*l.C*width)
+// completions of a group, for a block of c queries: [G,1,1,Q·c,P+(block+1)·c].
+func (l *layout) completionMask(window, block int) []float64 {
+	q, c := l.queriesPerKey(), l.C/l.blocks
+	width := l.P + (block+1)*c
+	mask := make([]float64, len(l.groups)*q*c*width)
 	row := mask
 	for _, x := range l.groups {
-		for i := range q * l.C {
-			query := i % l.C
+		for i := range q * c {
+			query := block*c + i%c
 			hide(row[:l.P], firstSeen(len(x.Prompt)+query, window), len(x.Prompt))
 			hide(row[l.P:width], firstSeen(query, window), query+1)
 			row = row[width:]
@@ -187,9 +212,16 @@ func (l *layout) batch() *engine.Batch {
 		},
 		Targets: l.targets, Sequence: l.owner,
 	}
+	p, c := P/int64(l.blocks), C/int64(l.blocks)
+	if l.blocks > 1 {
+		b.Variant, b.Sizes["p"], b.Sizes["c"] = models.Long, p, c
+	}
 	for _, kind := range l.decoder.Kinds() {
-		b.Inputs[kind.PromptMask] = engine.Floats(l.compute, l.promptMask(kind.Window), q*P, P)
-		b.Inputs[kind.CompletionMask] = engine.Floats(l.compute, l.completionMask(kind.Window), G, 1, 1, q*C, P+C)
+		prompts, completions := models.Masks(kind.PromptMask, l.blocks), models.Masks(kind.CompletionMask, l.blocks)
+		for i := range l.blocks {
+			b.Inputs[prompts[i]] = engine.Floats(l.compute, l.promptMask(kind.Window, i), q*p, p*int64(i+1))
+			b.Inputs[completions[i]] = engine.Floats(l.compute, l.completionMask(kind.Window, i), G, 1, 1, q*c, P+c*int64(i+1))
+		}
 	}
 	return b
 }

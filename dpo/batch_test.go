@@ -66,10 +66,17 @@ func attended(b *engine.Batch, kind models.LayerKind, row int64) map[int64]bool 
 	promptRows, completionRows := int64s(b.Inputs["prompt_rows"]), int64s(b.Inputs["completion_rows"])
 	slot := int64s(b.Inputs["attention_rows"])[row]
 	seen := map[int64]bool{}
+	blocks := int64(1)
+	if b.Variant != nil {
+		blocks = models.Blocks
+	}
 	if slot < G*P {
-		mask := float32s(b.Inputs[kind.PromptMask])
-		for key := range P {
-			if mask[slot%P*P+key] == 0 {
+		of, query := P/blocks, slot%P
+		block := query / of
+		mask := float32s(b.Inputs[models.Masks(kind.PromptMask, int(blocks))[block]])
+		width := (block + 1) * of
+		for key := range width {
+			if mask[query%of*width+key] == 0 {
 				seen[promptRows[slot/P*P+key]] = true
 			}
 		}
@@ -77,9 +84,11 @@ func attended(b *engine.Batch, kind models.LayerKind, row int64) map[int64]bool 
 	}
 	slot -= G * P
 	g, c := slot/(K*C), slot%C
-	q := int64(toy.Heads / toy.KVHeads)
-	mask := float32s(b.Inputs[kind.CompletionMask])[(g*q*C+c)*(P+C):]
-	for key := range P + C {
+	q, of := int64(toy.Heads/toy.KVHeads), C/blocks
+	block := c / of
+	width := P + (block+1)*of
+	mask := float32s(b.Inputs[models.Masks(kind.CompletionMask, int(blocks))[block]])[(g*q*of+c%of)*width:]
+	for key := range width {
 		switch {
 		case mask[key] != 0:
 		case key < P:
@@ -106,7 +115,7 @@ func TestLayoutEqualsSeparateSequences(t *testing.T) {
 		groups := drawGroups(t)
 		d := toy
 		d.Window = rapid.IntRange(1, 50).Draw(t, "window")
-		b := newBatch(d, onnx.Float32, groups)
+		b := newBatchIn(d, onnx.Float32, groups, rapid.SampledFrom([]int{1, models.Blocks}).Draw(t, "blocks"))
 		ids, rows, targets, owner := int64s(b.Inputs["ids"]), int64s(b.Inputs["rows"]), b.Targets, b.Sequence
 		r := 0
 		for g, x := range groups {

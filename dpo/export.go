@@ -3,6 +3,7 @@ package dpo
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -82,15 +83,15 @@ func stage(s models.Stage, g *onnx.Graph) artifact.Stage {
 // memory allows.
 func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 	done := map[string]bool{}
-	for _, s := range a.Stages {
-		if done[s.Graph] || len(rungs) == 0 {
+	for graph, s := range stageGraphs(a) {
+		if done[graph] || len(rungs) == 0 {
 			continue
 		}
-		done[s.Graph] = true
+		done[graph] = true
 		params := slices.Sorted(maps.Keys(s.Params))
 		spec := autodiff.Spec{Outputs: []string{"y"}, Wrt: append(slices.Clone(params), "x"), Accumulate: params}
 		apply, first := rungs, []string{}
-		switch s.Graph {
+		switch graph {
 		case models.EmbedGraph:
 			apply, first, spec.Wrt = []artifact.Rung{artifact.Recompute}, nil, params
 		case models.FinalGraph:
@@ -100,19 +101,32 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 			spec.Outputs, spec.Accumulate = []string{"lse", "logit"}, append(params, "x")
 		}
 		for _, r := range apply {
-			if err := addPasses(a, s.Graph, r, spec); err != nil {
+			if err := addPasses(a, graph, r, spec); err != nil {
 				return err
 			}
 			if first != nil {
 				spec := spec
 				spec.Accumulate = first
-				if err := addFirst(a, s.Graph, r, spec); err != nil {
+				if err := addFirst(a, graph, r, spec); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// stageGraphs are the graphs that run stages, with one of their stages.
+func stageGraphs(a *artifact.Artifact) iter.Seq2[string, artifact.Stage] {
+	return func(yield func(string, artifact.Stage) bool) {
+		for _, s := range a.Stages {
+			for _, graph := range []string{s.Graph, models.Long(s.Graph)} {
+				if a.Graphs[graph] != nil && !yield(graph, s) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // addPasses adds the graphs of a rung, whose backward pass adds to the gradients of parameters.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -144,6 +145,27 @@ func TestThreadsGiveTheSameBits(t *testing.T) {
 					t.Fatalf("%d threads: element %d of the gradient of %s is %v, with one thread %v", threads, i, name, g[i], first[name][i])
 				}
 			}
+		}
+	}
+}
+
+// Queries in blocks give what whole rows do, with and without a window, on every rung.
+func TestBlocksOfQueriesEqualWholeRows(t *testing.T) {
+	for _, model := range []string{"tiny-llama", "tiny-qwen2"} {
+		for _, rung := range artifact.Rungs {
+			n := openTest(t, golden.Testdata(t, "models", model), onnx.Float32, engine.Options{Plan: engine.Uniform(rung, 99)})
+			groups, weights := mixedGroups(n.model.Vocab)
+			results := func(blocks int) ([]float64, map[string][]float64) {
+				grads, err := n.engine.NewGradients()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer grads.Close()
+				return accumulateBatch(t, n, grads, newBatchIn(n.model.Decoder, n.compute, groups, blocks), weights), values(t, n, grads)
+			}
+			logps, grads := results(1)
+			otherLogps, others := results(models.Blocks)
+			sameResults(t, logps, otherLogps, grads, others)
 		}
 	}
 }

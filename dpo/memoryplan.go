@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
@@ -167,7 +168,7 @@ func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
 	}
 	var need engine.Need
 	for _, s := range t.microShapes(plan.MicroTokens) {
-		n, err := t.policy.engine.Need(s.sizes(), plan.Passes, plan.Release)
+		n, err := t.policy.engine.Need(s.batch(), plan.Passes, plan.Release)
 		if err != nil {
 			return m, err
 		}
@@ -195,27 +196,38 @@ func (t *Trainer) planned() int { return min(t.total, 1+(1<<20)/t.Batch) }
 
 // microShape is what the memory of a micro-batch depends on: groups, completions a group, padded lengths, packed and
 // scored tokens.
-type microShape struct{ G, K, P, C, T, R int }
+type microShape struct{ G, K, P, C, T, R, blocks int }
 
-func (s microShape) sizes() map[string]int64 {
-	return map[string]int64{"G": int64(s.G), "K": int64(s.K), "P": int64(s.P), "C": int64(s.C), "N": int64(s.G * s.K), "T": int64(s.T), "R": int64(max(s.R, 1))}
+// batch is a micro-batch of this shape, without its numbers.
+func (s microShape) batch() *engine.Batch {
+	b := &engine.Batch{Sizes: map[string]int64{"G": int64(s.G), "K": int64(s.K), "P": int64(s.P), "C": int64(s.C), "N": int64(s.G * s.K),
+		"T": int64(s.T), "R": int64(max(s.R, 1))}}
+	if s.blocks > 1 {
+		b.Variant, b.Sizes["p"], b.Sizes["c"] = models.Long, int64(s.P/s.blocks), int64(s.C/s.blocks)
+	}
+	return b
 }
 
-// pairs is how many pairs of query and key attention computes.
-func (s microShape) pairs() int { return s.G * (s.P*s.P + s.K*s.C*(s.P+s.C)) }
+// pairs is how many pairs of query and key attention computes: those of a block of queries with the keys up to its end.
+func (s microShape) pairs() int {
+	causal := func(n int) int { return n * n * (s.blocks + 1) / (2 * s.blocks) }
+	return s.G * (causal(s.P) + s.K*(s.C*s.P+causal(s.C)))
+}
 
 // shapeOf is that of a micro-batch.
 func shapeOf(groups []datasets.Example) microShape {
 	s := microShape{G: len(groups), K: len(groups[0].Completions)}
 	for _, x := range groups {
 		_, p, c := extent(x)
-		s.P, s.C = max(s.P, roundUp(p)), max(s.C, roundUp(c))
+		s.P, s.C = max(s.P, p), max(s.C, c)
 		s.T += len(x.Prompt)
 		for k, completion := range x.Completions {
 			s.T += len(completion.IDs) - 1
 			s.R += scored(x, k)
 		}
 	}
+	s.blocks = blocksOf(s.P, s.C)
+	s.P, s.C = roundUp(s.P, s.blocks), roundUp(s.C, s.blocks)
 	return s
 }
 
@@ -228,7 +240,7 @@ func (t *Trainer) microShapes(tokens int) []microShape {
 	largest := map[microShape]microShape{} // by lengths: most tokens
 	add := func(examples []datasets.Example, rows []int) {
 		s := shapeOf(pick(examples, rows))
-		key := microShape{G: s.G, K: s.K, P: s.P, C: s.C}
+		key := microShape{G: s.G, K: s.K, P: s.P, C: s.C, blocks: s.blocks}
 		most := largest[key]
 		s.T, s.R = max(s.T, most.T), max(s.R, most.R)
 		largest[key] = s

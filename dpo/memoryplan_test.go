@@ -22,16 +22,19 @@ func TestNeedIsWhatPassesTake(t *testing.T) {
 	for name, plan := range map[string]engine.Plan{"stash": {}, "probs": engine.Uniform(artifact.Probs, 2), "recompute": engine.Uniform(artifact.Recompute, 2),
 		"mixed": {Recompute: 1, Probs: 1}, "head": {RecomputeHead: true, HeadColumns: 64}} {
 		t.Run(name, func(t *testing.T) {
-			n := openTest(t, golden.Testdata(t, "models", "tiny-llama"), onnx.Float32, engine.Options{Plan: plan})
-			batch := n.batch(randomGroups(12, n.model.Vocab, 160, 192))
-			ort.TrimScratch()
-			gradients(t, n, randomGroups(12, n.model.Vocab, 160, 192), slices.Repeat([]float64{1}, int(batch.Sizes["N"])))
-			need, err := n.engine.Need(batch.Sizes, plan, false)
-			if err != nil {
-				t.Fatal(err)
+			for _, prompt := range []int{160, longRows} {
+				n := openTest(t, golden.Testdata(t, "models", "tiny-llama"), onnx.Float32, engine.Options{Plan: plan})
+				groups := randomGroups(12, n.model.Vocab, prompt, 192)
+				batch := n.batch(groups)
+				ort.TrimScratch()
+				gradients(t, n, groups, slices.Repeat([]float64{1}, int(batch.Sizes["N"])))
+				need, err := n.engine.Need(batch, plan, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				within(t, "activations", n.engine.PoolBytes(), need.Kept)
+				within(t, "temporaries", int64(ort.ScratchPeak()), need.Scratch)
 			}
-			within(t, "activations", n.engine.PoolBytes(), need.Kept)
-			within(t, "temporaries", int64(ort.ScratchPeak()), need.Scratch)
 		})
 	}
 }
@@ -47,7 +50,7 @@ func within(t *testing.T, what string, taken, planned int64) {
 func TestShapesAreThoseOfBatches(t *testing.T) {
 	n := openTest(t, golden.Testdata(t, "models", "tiny-llama"), onnx.Float32, engine.Options{})
 	groups, _ := mixedGroups(n.model.Vocab)
-	want, got := n.batch(groups).Sizes, shapeOf(groups).sizes()
+	want, got := n.batch(groups).Sizes, shapeOf(groups).batch().Sizes
 	for symbol, size := range want {
 		if got[symbol] != size {
 			t.Errorf("%s is %d, planned with %d", symbol, size, got[symbol])

@@ -53,7 +53,12 @@ func gradients(t testing.TB, n *network, groups []datasets.Example, dlogps []flo
 // accumulate adds the gradient of Σ dlogps·logps to grads.
 func accumulate(t testing.TB, n *network, grads *engine.Gradients, groups []datasets.Example, dlogps []float64) []float64 {
 	t.Helper()
-	pass, err := n.engine.Forward(n.weights, n.batch(groups))
+	return accumulateBatch(t, n, grads, n.batch(groups), dlogps)
+}
+
+func accumulateBatch(t testing.TB, n *network, grads *engine.Gradients, b *engine.Batch, dlogps []float64) []float64 {
+	t.Helper()
+	pass, err := n.engine.Forward(n.weights, b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func microBatches(examples []datasets.Example, rows []int, limit, budget int) []
 		if last >= 0 {
 			if first, _, _ := extent(examples[out[last][0]]); first == k {
 				n := len(out[last]) + 1
-				if (limit == 0 || n <= limit) && n*(roundUp(max(P, p))+k*roundUp(max(C, c))) <= budget {
+				if (limit == 0 || n <= limit) && n*padded(k, max(P, p), max(C, c)) <= budget {
 					out[last] = append(out[last], row)
 					P, C = max(P, p), max(C, c)
 					continue
@@ -73,6 +73,12 @@ func microBatches(examples []datasets.Example, rows []int, limit, budget int) []
 		P, C = p, c
 	}
 	return out
+}
+
+// padded is how many slots a group of k completions takes in a micro-batch whose longest are these.
+func padded(k, prompt, completion int) int {
+	blocks := blocksOf(prompt, completion)
+	return roundUp(prompt, blocks) + k*roundUp(completion, blocks)
 }
 
 // extent is a group's number of completions, its prompt's length and its longest completion's.

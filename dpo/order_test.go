@@ -81,7 +81,7 @@ func TestMicroBatchesCutAStep(t *testing.T) {
 				}
 				K, P, C = k, max(P, p), max(C, c)
 			}
-			if padded := len(micro) * (roundUp(P) + K*roundUp(C)); len(micro) > 1 && padded > budget {
+			if padded := len(micro) * padded(K, P, C); len(micro) > 1 && padded > budget {
 				t.Fatalf("a micro-batch of %d padded tokens under a budget of %d", padded, budget)
 			}
 			if limit > 0 && len(micro) > limit {

@@ -9,13 +9,19 @@ type layout struct {
 	cos, sin                   *onnx.Value // [T,d/2]
 	promptRows, completionRows *onnx.Value // [G,P], [G,K,C]: the packed row of each slot
 	attentionRows              *onnx.Value // [T]: each token's slot among all prompt, then all completion slots
-	promptMask, completionMask *onnx.Value // [Q·P,P], [G,1,1,Q·C,P+C]: 0, or −1e9 where a query must not see a key
-	completions                *onnx.Value // [1,K,1,1,1]: how often a prompt's keys are repeated
-	heads, kvHeads, headDim    int64
+	// Of each block of queries, [Q·P,P] and [G,1,1,Q·C,P+C] where there is one: 0, or −1e9 where a query must not see a key.
+	promptMasks, completionMasks []*onnx.Value
+	completions                  *onnx.Value // [1,K,1,1,1]: how often a prompt's keys are repeated
+	heads, kvHeads, headDim      int64
 }
 
-func (n *net) layout(d Decoder, kind LayerKind) *layout {
+func (n *net) layout(d Decoder, kind LayerKind, blocks int) *layout {
 	T, G, K, P, C := onnx.Sym("T"), onnx.Sym("G"), onnx.Sym("K"), onnx.Sym("P"), onnx.Sym("C")
+	p, c := P, C // of a block of queries
+	if blocks > 1 {
+		p, c = onnx.Sym("p"), onnx.Sym("c")
+		P, C = p.Mul(onnx.Const(int64(blocks))), c.Mul(onnx.Const(int64(blocks)))
+	}
 	queries := onnx.Const(int64(d.Heads / d.KVHeads))
 	half := onnx.Const(int64(d.Rope.Dim / 2))
 	slots := G.Mul(P).Add(G.Mul(K).Mul(C))
@@ -26,12 +32,16 @@ func (n *net) layout(d Decoder, kind LayerKind) *layout {
 		promptRows:     n.Input("prompt_rows", onnx.Int64, G, P),
 		completionRows: n.Input("completion_rows", onnx.Int64, G, K, C),
 		attentionRows:  n.Input("attention_rows", onnx.Int64, T),
-		promptMask:     n.Input(kind.PromptMask, t, queries.Mul(P), P),
-		completionMask: n.Input(kind.CompletionMask, t, G, onnx.Const(1), onnx.Const(1), queries.Mul(C), P.Add(C)),
 		completions:    n.Input("completions", onnx.Int64, onnx.Const(5)),
 		heads:          int64(d.Heads), kvHeads: int64(d.KVHeads), headDim: int64(d.HeadDim),
 	}
 	one := onnx.Const(1)
+	for i, name := range Masks(kind.PromptMask, blocks) {
+		l.promptMasks = append(l.promptMasks, n.Input(name, t, queries.Mul(p), p.Mul(onnx.Const(int64(i+1)))))
+	}
+	for i, name := range Masks(kind.CompletionMask, blocks) {
+		l.completionMasks = append(l.completionMasks, n.Input(name, t, G, one, one, queries.Mul(c), P.Add(c.Mul(onnx.Const(int64(i+1))))))
+	}
 	l.completions.Elems = []onnx.Dim{one, K, one, one, one}
 	n.Input("prompt_slots", onnx.Int64, T)
 	n.Input("completion_slots", onnx.Int64, T)
@@ -80,16 +90,47 @@ func (n *net) rotaryWritten(x *onnx.Value, l *layout, heads int) *onnx.Value {
 func (n *net) attention(q, k, v *onnx.Value, l *layout) *onnx.Value {
 	prompt := func(x *onnx.Value) *onnx.Value { return n.gather(x, l.promptRows, "prompt_slots") }
 	completion := func(x *onnx.Value) *onnx.Value { return n.gather(x, l.completionRows, "completion_slots") }
-
-	promptKeys, promptValues := n.keys(prompt(k), l), n.keys(prompt(v), l)
-	joined := func(prompt, own *onnx.Value) *onnx.Value { // [G,KV,P,d], [G,K,KV,C,d] → [G,K,KV,P+C,d]
-		shared := n.Op("Expand", n.of(n.Op("Unsqueeze", n.of(prompt, n.Ints(1)), nil), l.completions), nil)
-		return n.Op("Concat", n.of(shared, own), onnx.Attrs{"axis": -2})
+	shared := func(x *onnx.Value) *onnx.Value { // [G,KV,P,d] → [G,K,KV,P,d]
+		return n.Op("Expand", n.of(n.Op("Unsqueeze", n.of(x, n.Ints(1)), nil), l.completions), nil)
 	}
-	ofPrompts := n.attend(prompt(q), promptKeys, promptValues, l.promptMask, l)
-	ofCompletions := n.attend(completion(q), joined(promptKeys, n.keys(completion(k), l)),
-		joined(promptValues, n.keys(completion(v), l)), l.completionMask, l)
+	promptKeys, promptValues := n.keys(prompt(k), l), n.keys(prompt(v), l)
+	ofPrompts := n.blocks(prompt(q), nil, promptKeys, nil, promptValues, l.promptMasks, l)
+	ofCompletions := n.blocks(completion(q), shared(promptKeys), n.keys(completion(k), l),
+		shared(promptValues), n.keys(completion(v), l), l.completionMasks, l)
 	return n.gather(n.Op("Concat", n.of(ofPrompts, ofCompletions), onnx.Attrs{"axis": 0}), l.attentionRows, "attention_slots")
+}
+
+// blocks attends block by block of queries, one a mask: each sees the keys and values before, if any, and of its own
+// sequence's those up to its last query: [G,(K,)L,H·d] → [slots,H·d].
+func (n *net) blocks(q, before, k, beforeValues, v *onnx.Value, masks []*onnx.Value, l *layout) *onnx.Value {
+	queries, keys, values := n.split(q, len(masks)), n.split(k, len(masks)), n.split(v, len(masks))
+	upTo := func(i int, before *onnx.Value, own []*onnx.Value) *onnx.Value {
+		parts := own[:i+1]
+		if before != nil {
+			parts = append(n.of(before), parts...)
+		}
+		if len(parts) == 1 {
+			return parts[0]
+		}
+		return n.Op("Concat", parts, onnx.Attrs{"axis": -2})
+	}
+	var out []*onnx.Value
+	for i, mask := range masks {
+		out = append(out, n.attend(queries[i], upTo(i, before, keys), upTo(i, beforeValues, values), mask, l))
+	}
+	o := out[0]
+	if len(out) > 1 {
+		o = n.Op("Concat", out, onnx.Attrs{"axis": -2})
+	}
+	return n.reshape(o, -1, l.heads*l.headDim)
+}
+
+// split cuts x along its last but one dimension into parts of one size.
+func (n *net) split(x *onnx.Value, parts int) []*onnx.Value {
+	if parts == 1 {
+		return n.of(x)
+	}
+	return n.Node(&onnx.Node{Op: "Split", Inputs: n.of(x), Attrs: onnx.Attrs{"axis": -2, "num_outputs": parts}}, parts)
 }
 
 // keys splits heads and puts them before the sequence: [G,P,KV·d] → [G,KV,P,d], [G,K,C,KV·d] → [G,K,KV,C,d].
@@ -101,7 +142,7 @@ func (n *net) keys(x *onnx.Value, l *layout) *onnx.Value {
 }
 
 // attend is softmax(q·kᵀ/√d + mask)·v with the queries of a key head folded into rows, so that keys are never
-// repeated: [G,(K,)L,H·d] → [slots,H·d].
+// repeated: [G,(K,)L,H·d] → [G,(K,)L,H·d].
 func (n *net) attend(q, k, v, mask *onnx.Value, l *layout) *onnx.Value {
 	group := l.heads / l.kvHeads
 	if len(q.Shape) == 3 {
@@ -114,9 +155,7 @@ func (n *net) attend(q, k, v, mask *onnx.Value, l *layout) *onnx.Value {
 	probs := n.Op("Softmax", n.of(n.add(n.product(q, k, true, scale(int(l.headDim))), mask)), onnx.Attrs{"axis": -1})
 	o := n.product(probs, v, false, 1)
 	if len(o.Shape) == 4 {
-		o = n.transpose(n.reshape(o, 0, 0, group, -1, l.headDim), 0, 3, 1, 2, 4)
-	} else {
-		o = n.transpose(n.reshape(o, 0, 0, 0, group, -1, l.headDim), 0, 1, 4, 2, 3, 5)
+		return n.reshape(n.transpose(n.reshape(o, 0, 0, group, -1, l.headDim), 0, 3, 1, 2, 4), 0, 0, l.heads*l.headDim)
 	}
-	return n.reshape(o, -1, l.heads*l.headDim)
+	return n.reshape(n.transpose(n.reshape(o, 0, 0, 0, group, -1, l.headDim), 0, 1, 4, 2, 3, 5), 0, 0, 0, l.heads*l.headDim)
 }

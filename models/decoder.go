@@ -9,7 +9,8 @@ import (
 
 // Decoder says how an architecture differs from the others; the graphs are written once, here. Letters in shapes:
 // T packed tokens, D hidden, H query heads, KV key heads, Q = H/KV, d entries a head, G groups, K completions a group,
-// P and C padded prompt and completion lengths, R scored rows, V vocabulary.
+// P and C padded prompt and completion lengths (where queries are cut into blocks, p and c of a block), R scored rows,
+// V vocabulary.
 type Decoder struct {
 	Vocab, Hidden, Intermediate, Layers int
 	Heads, KVHeads, HeadDim             int
@@ -131,7 +132,8 @@ func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
 	graphs := map[string]*onnx.Graph{}
 	builders := map[string]func(*net){EmbedGraph: d.embed, FinalGraph: d.final, HeadGraph: d.head}
 	for _, kind := range d.Kinds() {
-		builders[kind.Graph] = func(n *net) { d.block(n, kind) }
+		builders[kind.Graph] = func(n *net) { d.block(n, kind, 1) }
+		builders[Long(kind.Graph)] = func(n *net) { d.block(n, kind, Blocks) }
 	}
 	for name, build := range builders {
 		g, err := onnx.Build(name, func(b *onnx.Builder) { build(&net{b, t}) })
@@ -148,8 +150,8 @@ func (d Decoder) embed(n *net) {
 	n.Output("y", n.Op("Gather", n.of(n.param("embed", int64(d.Vocab), int64(d.Hidden)), ids), nil))
 }
 
-// block is pre-norm attention and MLP, each added to the residual stream.
-func (d Decoder) block(n *net, kind LayerKind) {
+// block is pre-norm attention and MLP, each added to the residual stream. Attention takes queries in blocks.
+func (d Decoder) block(n *net, kind LayerKind, blocks int) {
 	shapes := map[string][]int64{}
 	for _, p := range d.blockParams() {
 		shapes[p.input] = p.shape
@@ -163,7 +165,7 @@ func (d Decoder) block(n *net, kind LayerKind) {
 		return n.linear(x, weight(name), bias)
 	}
 	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
-	layout := n.layout(d, kind)
+	layout := n.layout(d, kind, blocks)
 	y := n.rmsNorm(x, weight("input_norm"), d.NormEps)
 	turned := func(name string, heads int) *onnx.Value {
 		x := linear(y, name)

@@ -8,7 +8,7 @@ import (
 
 // Every value of a decoder's graphs has a known type and rank, and sizes that the batch determines.
 func TestGraphsHaveKnownShapes(t *testing.T) {
-	sizes := map[string]int64{"T": 11, "G": 2, "K": 2, "P": 16, "C": 32, "R": 7, "B": 64}
+	sizes := map[string]int64{"T": 11, "G": 2, "K": 2, "P": 16, "C": 32, "R": 7, "B": 64, "p": 4, "c": 8}
 	for name, change := range map[string]map[string]any{
 		"biases":       {"attention_bias": true, "mlp_bias": true},
 		"windows":      as("MistralForCausalLM", map[string]any{"sliding_window": 4}),

@@ -1,6 +1,28 @@
 package models
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
+
+// Blocks is how many blocks of queries attention over long rows is cut into. Each block computes its scores against the
+// keys up to its own last one, so that three eighths of a causal square are left out, and what is left fits the cache.
+const Blocks = 4
+
+// Long names the graph that does what a block's graph does, cut into Blocks.
+func Long(graph string) string { return graph + ".long" }
+
+// Masks names the mask of each block of queries; one block has the plain name.
+func Masks(name string, blocks int) []string {
+	if blocks == 1 {
+		return []string{name}
+	}
+	var names []string
+	for i := range blocks {
+		names = append(names, fmt.Sprintf("%s.%d", name, i))
+	}
+	return names
+}
 
 // LayerKind is what layers have in common that run one graph: its name, those of the inputs that hide keys, and how far
 // back a query sees.

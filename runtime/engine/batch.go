@@ -45,6 +45,9 @@ type Batch struct {
 	Targets  []int64   // [R]: the scored tokens
 	Sequence []int64   // [R]: whose they are, from 0 to N−1
 	Weight   []float64 // [R]: of each in its sequence's sum; nil for 1
+
+	// Variant names, for a stage's graph, the one that runs instead where the artifact has it; nil for none.
+	Variant func(graph string) string
 }
 
 // weight of a scored token.

@@ -124,6 +124,15 @@ func (e *Engine) Artifact() *artifact.Artifact { return e.art }
 // PoolBytes is the memory that activations and residuals have taken so far.
 func (e *Engine) PoolBytes() int64 { return e.pool.total }
 
+// variant is the graph that runs a stage, where b asks for another than its own.
+func (e *Engine) variant(stage int, variant func(string) string) string {
+	graph := e.art.Stages[stage].Graph
+	if variant != nil && e.has(variant(graph)) {
+		return variant(graph)
+	}
+	return graph
+}
+
 // rung is what a stage keeps by a plan, or nothing where the artifact has no such graph, since there is nothing to keep.
 func (e *Engine) rung(stage int, p Plan) artifact.Rung {
 	if l := e.layer[stage]; l >= 0 {

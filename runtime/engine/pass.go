@@ -70,7 +70,7 @@ func (e *Engine) forward(w *Weights, b *Batch, why purpose) (_ *Pass, err error)
 		return nil, err
 	}
 	for i, s := range e.art.Stages[:len(e.art.Stages)-1] {
-		graph := s.Graph
+		graph := e.variant(i, b.Variant)
 		if why != scoring {
 			graph = e.rung(i, p.plan).Forward(graph)
 		}
@@ -123,7 +123,7 @@ func (p *Pass) Backward(grads *Gradients, dlogps []float64) error {
 	defer func() { e.pool.release(dy) }()
 	for i, l := range slices.Backward(p.layers) {
 		s := e.art.Stages[i]
-		graph, acc, into, err := grads.accumulation(e, s, e.rung(i, p.plan).Backward(s.Graph))
+		graph, acc, into, err := grads.accumulation(e, s, e.rung(i, p.plan).Backward(e.variant(i, p.batch.Variant)))
 		if err != nil {
 			return fmt.Errorf("stage %s: %w", s.Name, err)
 		}

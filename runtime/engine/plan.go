@@ -88,10 +88,11 @@ func (e *Engine) Limit(n Need) {
 	ort.LimitScratch(int(n.Scratch))
 }
 
-// Need computes, from shapes alone, what a micro-batch of these sizes takes by a plan, and with released gradients. It
+// Need computes, from shapes alone, what a micro-batch takes by a plan, and with released gradients. It
 // follows a pass forward and backward, stage by stage.
-func (e *Engine) Need(sizes map[string]int64, p Plan, released bool) (Need, error) {
-	c := &count{engine: e, plan: p, sizes: sizes, lives: map[string]int64{}}
+// Of the batch only sizes and variant count.
+func (e *Engine) Need(b *Batch, p Plan, released bool) (Need, error) {
+	c := &count{engine: e, plan: p, sizes: b.Sizes, variant: b.Variant, lives: map[string]int64{}}
 	c.inputs()
 	c.forward()
 	if released {
@@ -110,6 +111,7 @@ type count struct {
 	engine              *Engine
 	plan                Plan
 	sizes               map[string]int64
+	variant             func(string) string
 	live, peak, scratch int64
 	lives               map[string]int64 // what each stage keeps, by its name
 	grads               map[string]int64 // released gradients that are not yet whole, by tensor; nil for none
@@ -143,10 +145,10 @@ func (c *count) run(graph string, sizes map[string]int64) {
 // inputs are the batch's own tensors.
 func (c *count) inputs() {
 	seen := map[string]bool{}
-	for _, s := range c.stages() {
-		for _, name := range s.Inputs {
-			if v := c.engine.art.Graphs[s.Graph].Input(name); name != "x" && !seen[name] {
-				seen[name] = true
+	for i, s := range c.stages() {
+		for _, v := range c.engine.art.Graphs[c.engine.variant(i, c.variant)].Inputs {
+			if _, parameter := s.Params[v.Name]; v.Name != "x" && !parameter && !seen[v.Name] {
+				seen[v.Name] = true
 				c.take(c.bytes(v, c.sizes))
 			}
 		}
@@ -160,7 +162,7 @@ func (c *count) stages() []artifact.Stage {
 
 func (c *count) forward() {
 	for i, s := range c.stages() {
-		graph := c.engine.rung(i, c.plan).Forward(s.Graph)
+		graph := c.engine.rung(i, c.plan).Forward(c.engine.variant(i, c.variant))
 		c.run(graph, c.sizes)
 		for _, out := range c.engine.art.Graphs[graph].Outputs {
 			c.lives[s.Name] += c.take(c.bytes(out, c.sizes))
@@ -216,7 +218,7 @@ func (c *count) release(stage int) {
 // backward counts stages in reverse.
 func (c *count) backward() {
 	for i, s := range slices.Backward(c.stages()) {
-		graph := c.engine.rung(i, c.plan).Backward(s.Graph)
+		graph := c.engine.rung(i, c.plan).Backward(c.engine.variant(i, c.variant))
 		c.run(graph, c.sizes)
 		c.hold(s)
 		dx := int64(0)
