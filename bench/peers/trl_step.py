@@ -1,10 +1,10 @@
-"""Times steps of TRL's DPOTrainer in float32 and prints them as JSON: seconds of each step, and peak memory in bytes.
+"""Times steps of TRL's DPOTrainer and prints them as JSON: {"step_seconds": […]}.
 
-    python bench/trl_step.py --model DIR --pairs FILE --max-length 256 --steps 7
+    python bench/peers/trl_step.py --model DIR --pairs FILE --max-length 256 --steps 7 [--precision bf16]
 
-Four pairs a step, AdamW, the reference's log-probs computed before, no checkpointing, as many threads as cores.
+AdamW, the reference's log-probs computed before, no checkpointing, as many threads as cores, the pairs in the order of the file.
 """
-import argparse, json, os, resource, tempfile, time
+import argparse, json, os, tempfile, time
 
 import torch
 from datasets import load_dataset
@@ -26,20 +26,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--pairs", required=True)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--max-length", type=int, required=True)
     parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
     args = parser.parse_args()
-    torch.set_num_threads(os.cpu_count())
-    rows = load_dataset("json", data_files=args.pairs, split="train").select(range(4 * args.steps))
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     with tempfile.TemporaryDirectory() as out:
-        config = DPOConfig(output_dir=out, per_device_train_batch_size=4, max_steps=args.steps, max_length=args.max_length, learning_rate=1e-6,
-                           bf16=False, gradient_checkpointing=False, precompute_ref_log_probs=True, optim="adamw_torch", report_to=[],
-                           save_strategy="no", logging_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True)
+        rows = load_dataset("json", data_files=args.pairs, split="train", cache_dir=out)
+        config = DPOConfig(output_dir=out, per_device_train_batch_size=args.batch, max_steps=args.steps, max_length=args.max_length, learning_rate=1e-6,
+                           bf16=args.precision == "bf16", gradient_checkpointing=False, precompute_ref_log_probs=True, optim="adamw_torch_fused",
+                           train_sampling_strategy="sequential", report_to=[], save_strategy="no", logging_strategy="no", use_cpu=True,
+                           dataloader_pin_memory=False, disable_tqdm=True)
         clock = Clock()
         DPOTrainer(model=AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32), args=config, train_dataset=rows,
                    processing_class=AutoTokenizer.from_pretrained(args.model), callbacks=[clock]).train()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"step_seconds": clock.seconds, "peak_memory_bytes": peak}))
+    print(json.dumps({"step_seconds": clock.seconds}))
 
 
 if __name__ == "__main__":
