@@ -32,6 +32,10 @@ class Bench:
             self.said[key] = run()
         return self.said[key]
 
+    def some(self, things):
+        """All of them; with quick the first."""
+        return list(things)[: 1 if self.quick else None]
+
     def say(self, text):
         print(f"  {text}", flush=True)
 

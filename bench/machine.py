@@ -29,8 +29,9 @@ def describe():
 def versions(root, program, peers):
     """Ours, and the peers' where there are any."""
     said = lambda *command: subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=True).stdout
-    dirty = "" if not said("git", "status", "--porcelain", "--untracked-files=no") else " and changes"
-    parts = [f"commit {said('git', 'rev-parse', '--short', 'HEAD').strip()}{dirty}", said("go", "env", "GOVERSION").strip()]
+    changed = said("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/RESULTS.md", ":!bench/kept.json")
+    commit = said("git", "rev-parse", "--short", "HEAD").strip()
+    parts = [f"commit {commit}{' and changes' if changed else ''}", said("go", "env", "GOVERSION").strip()]
     parts += [" ".join(line.split()) for line in said(program, "--version").splitlines() if line.startswith("onnxruntime")]
     if peers:
         code = "import importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in ('trl', 'torch', 'transformers', 'tokenizers')), sep=', ')"

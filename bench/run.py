@@ -87,6 +87,8 @@ def record(found, known, python, keep):
     if keep:
         compare.write_kept(HERE / "kept.json", kept, machine.processor(), found)
         return []
+    if unkept := sum(s.ratio is not None and s.row.label not in kept["ratios"].get(name, {}) for name, summaries in found.items() for s in summaries):
+        print(f"bench: {unkept} ratios have none kept to be held against; --keep keeps them", flush=True)
     other = f" (kept on {kept['machine']})" if kept["machine"] not in ("", machine.processor()) else ""
     return [line + other for line in compare.failures(kept, found)]
 

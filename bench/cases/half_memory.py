@@ -13,7 +13,7 @@ def half_memory(bench):
         raise Skip("train has no --memory")
     if not bench.python:
         raise Skip("needs TRL's peak: make bench-peers installs it")
-    for (prompt, completion, part), bar in BARS.items():
+    for (prompt, completion, part), bar in bench.some(BARS.items()):
         theirs = steps.trl(bench, prompt, completion, "float32")
         budget = theirs.peak // part
         ours = steps.ours(bench, prompt, completion, "--memory", f"{budget / 1e9:.2f}GB")
