@@ -17,8 +17,9 @@ class Skip(Exception):
 class Bench:
     """One run of the bench. python is the peers' interpreter, None where there is none; with quick everything is as short as shows that it works."""
 
-    def __init__(self, work, python=None, quick=False, kills=0, seed=0):
-        self.work, self.python, self.quick, self.kills, self.seed = pathlib.Path(work), python, quick, kills, seed
+    def __init__(self, work, python=None, quick=False, without=(), kills=0, seed=0):
+        self.work, self.python, self.quick = pathlib.Path(work), python, quick
+        self.without, self.kills, self.seed = without, kills, seed
         self.round = 0
         self.said = {}  # what ran once this round, by what it was
         self.help = None
@@ -35,6 +36,10 @@ class Bench:
     def some(self, things):
         """All of them; with quick the first."""
         return list(things)[: 1 if self.quick else None]
+
+    def wants(self, label):
+        """Whether a row is to be measured."""
+        return not any(part in label for part in self.without)
 
     def say(self, text):
         print(f"  {text}", flush=True)

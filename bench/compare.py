@@ -87,9 +87,9 @@ def read_kept(path):
 
 
 def write_kept(path, kept, machine, results):
-    """Keeps the ratios of the cases that ran; those of others stay."""
+    """Keeps the ratios that were measured; others stay."""
     for case, summaries in results.items():
-        kept["ratios"][case] = {s.row.label: round(s.ratio, 4) for s in summaries if s.ratio is not None}
+        kept["ratios"].setdefault(case, {}).update({s.row.label: round(s.ratio, 4) for s in summaries if s.ratio is not None})
     kept["machine"] = machine
     path.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 

@@ -1,5 +1,6 @@
 """Tests of what the bench concludes; of its numbers none. Run by go test ./bench, or python3 -m unittest in this folder."""
-import pathlib, tempfile, unittest
+import pathlib, tempfile, time, unittest
+from unittest import mock
 
 import cases, compare, make_model, make_rows, process, results
 from cases.flops import step_flops
@@ -119,6 +120,12 @@ class Processes(unittest.TestCase):
         run = process.run(["sh", "-c", "echo out; echo a >&2; echo b >&2"], on_line=lambda line, pid: heard.append(line))
         self.assertEqual((run.stdout, heard, [line for _, line in run.lines]), ("out\n", ["a\n", "b\n"], ["a\n", "b\n"]))
         self.assertGreater(run.peak, 0)
+
+    def test_ends_with_the_bench(self):
+        start = time.monotonic()
+        with mock.patch("process.status", side_effect=KeyboardInterrupt), self.assertRaises(KeyboardInterrupt):
+            process.run(["sleep", "30"])
+        self.assertLess(time.monotonic() - start, 10)
 
     def test_killed_is_no_failure(self):
         self.assertLess(process.run(["sleep", "30"], kill_after=0.1).seconds, 10)

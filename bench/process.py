@@ -34,32 +34,41 @@ def status(pid):
 def run(command, on_line=None, environment=None, kill_after=None):
     """Runs a command. on_line gets each line of stderr as it comes, with the process's id. After kill_after seconds the process is
     killed, and that is no failure."""
-    start = time.monotonic()
+    start, lines = time.monotonic(), []
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=subprocess.PIPE, text=True, errors="replace",
                                    env=environment and os.environ | environment)
-        lines = []
         reader = threading.Thread(target=listen, args=(process, start, lines, on_line))
         reader.start()
-        most = {"RssAnon": 0, "RssFile": 0, "VmSwap": 0}
-        killed = False
-        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            now = status(process.pid)
-            most = {name: max(n, now.get(name, 0)) for name, n in most.items()}
-            if kill_after is not None and not killed and time.monotonic() - start > kill_after:
-                process.kill()
-                killed = True
-            time.sleep(EVERY)
+        try:
+            code, peak, most, killed = follow(process, start, kill_after)
+        except BaseException:  # the bench was stopped: nothing of it runs on
+            process.kill()
+            process.wait()
+            raise
         seconds = time.monotonic() - start
-        process.returncode = os.waitstatus_to_exitcode(ended[1])
         reader.join()
         process.stderr.close()
         out.seek(0)
         stdout = out.read().decode(errors="replace")
-    if process.returncode and not killed:
+    if code and not killed:
         said = "".join(line for _, line in lines[-12:]) or stdout[-2000:]
-        raise Failed(f"{' '.join(str(word) for word in command)} ended with {process.returncode}:\n{said.rstrip()}")
-    return Run(seconds, stdout, lines, ended[2].ru_maxrss * 1024, most["RssAnon"], most["RssFile"], most["VmSwap"])
+        raise Failed(f"{' '.join(str(word) for word in command)} ended with {code}:\n{said.rstrip()}")
+    return Run(seconds, stdout, lines, peak, most["RssAnon"], most["RssFile"], most["VmSwap"])
+
+
+def follow(process, start, kill_after):
+    """Looks at a process's memory until it ends: (exit code, peak, the most of each kind, whether it was killed)."""
+    most, killed = {"RssAnon": 0, "RssFile": 0, "VmSwap": 0}, False
+    while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+        now = status(process.pid)
+        most = {name: max(n, now.get(name, 0)) for name, n in most.items()}
+        if kill_after is not None and not killed and time.monotonic() - start > kill_after:
+            process.kill()
+            killed = True
+        time.sleep(EVERY)
+    process.returncode = os.waitstatus_to_exitcode(ended[1])
+    return process.returncode, ended[2].ru_maxrss * 1024, most, killed
 
 
 def listen(process, start, lines, on_line):

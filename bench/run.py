@@ -6,7 +6,7 @@ Each round runs each case once; ours and the peer's alternate. Results go to std
 stay. With --keep the ratios go to bench/kept.json too. Exit code 1: a ratio's upper 95 % limit is under 0.95 of the kept one, or a case
 failed. --quick is as short as shows that everything works: one round, nothing written or compared.
 """
-import argparse, datetime, os, pathlib, shutil, subprocess, sys, tempfile
+import argparse, datetime, os, pathlib, shutil, signal, subprocess, sys, tempfile
 
 import cases, compare, machine, results
 from bench import HERE, PROGRAM, ROOT, Bench, Failed, Skip
@@ -17,6 +17,10 @@ def peers():
     if named := os.environ.get("DPO_ORT_BENCH_PYTHON"):
         return named if shutil.which(named) else sys.exit(f"bench: $DPO_ORT_BENCH_PYTHON is {named}, which is no program")
     return subprocess.run([ROOT / "scripts" / "bench-peers", "--present"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip() or None
+
+
+def split(words):
+    return [word for word in words.split(",") if word]
 
 
 def choose(wanted, known):
@@ -48,9 +52,11 @@ def measure(bench, names, known, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what runs, too
     known = cases.load()
     parser.add_argument("--cases", default="", help=f"some of {','.join(known)}; all if not given")
     parser.add_argument("--rounds", type=int, help="3; 1 with --quick")
+    parser.add_argument("--without", default="", help="leave out rows whose name has one of these: bf16,512")
     parser.add_argument("--quick", action="store_true", help="as short as shows that everything works")
     parser.add_argument("--keep", action="store_true", help="keep the ratios in bench/kept.json")
     parser.add_argument("--kills", type=int, default=0, help="growth: kill the largest job so many times, restart it, and compare its output")
@@ -61,12 +67,12 @@ def main():
         parser.error("--keep keeps what a whole run measured: leave --quick out")
     if not PROGRAM.exists():
         parser.error("bin/dpo-ort is not there: make build")
-    names = choose([name for name in args.cases.split(",") if name], known)
+    names = choose(split(args.cases), known)
     python = peers()
     if not python:
         print("bench: no peers (make bench-peers installs them): ours alone", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
-        bench = Bench(pathlib.Path(args.work or temporary).resolve(), python, args.quick, args.kills, args.seed)
+        bench = Bench(pathlib.Path(args.work or temporary).resolve(), python, args.quick, split(args.without), args.kills, args.seed)
         found, lines = measure(bench, names, known, args.rounds or (1 if args.quick else 3))
     for name, summaries in found.items():
         print("\n" + results.section(name, known[name][0], summaries, ""), end="", flush=True)
