@@ -54,6 +54,7 @@ class Kept(unittest.TestCase):
         self.assertIsNone(compare.falls_short("ranked", small, 0.48))  # 0.48 / 0.95 = 0.505
         self.assertIsNotNone(compare.falls_short("ranked", small, 0.46))  # 0.484
         self.assertIsNone(compare.falls_short("ranked", small, 0.9))
+        self.assertIsNone(compare.falls_short("ranked", rounds(0.3, 0.4, 0.6, less=True), 0.38))  # noise
 
     def test_kept_of_other_cases_stay(self):
         with tempfile.TemporaryDirectory() as folder:
