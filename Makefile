@@ -1,5 +1,5 @@
 # Every line here can be run by hand.
-.PHONY: help demo quickstart deps build test lint golden bench fuzz onnx-backend interop dist clean
+.PHONY: help demo quickstart deps build test lint golden bench bench-peers fuzz onnx-backend interop dist clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -40,8 +40,11 @@ interop: deps ## what pyarrow, DuckDB and Polars make of the Parquet files that 
 golden: ## make the reference numbers in testdata anew (Python with PyTorch, transformers and TRL)
 	scripts/golden/make.sh
 
-bench: build ## a whole training step against the peers, on this machine
-	$(PYTHON) bench/run.py
+bench: build ## speed and memory beside the peers', where they are installed; fails where a ratio is worse than the one kept (BENCH='--cases step')
+	$(PYTHON) bench/run.py $(BENCH)
+
+bench-peers: ## install PyTorch, transformers and TRL, pinned, for make bench
+	scripts/bench-peers
 
 fuzz: ## each fuzz test for half a minute
 	scripts/fuzz 30s

@@ -2,6 +2,7 @@
 #
 #   root     the module's folder
 #   cache    a folder outside the tree that survives `make clean`; $DPO_ORT_CACHE overrides it
+#   python_* a Python interpreter with pinned packages, in the cache
 #   platform linux-x86_64, linux-aarch64, darwin-arm64, …
 
 here=${0%/*}
@@ -36,4 +37,34 @@ fetch_wheel() {
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
         --platform "$3" --python-version 3.12 --implementation cp \
         --require-hashes --requirement "$4/requirements.txt" --dest "$4"
+}
+
+# python_pins PACKAGE... prints the packages with the versions that scripts/golden pins.
+python_pins() {
+    grep -E "^($(echo "$*" | tr ' ' '|'))==" "$root/scripts/golden/requirements.txt" | tr '\n' ' '
+}
+
+# python_path NAME PACKAGE... prints where the interpreter with these packages lies, or would lie.
+python_path() {
+    name=$1
+    shift
+    echo "$cache/$name-$(python_pins "$@" | tr -cd 'a-z0-9.')/bin/python"
+}
+
+# python_make NAME PACKAGE... makes that interpreter where it is not there, and prints it.
+python_make() {
+    python=$(python_path "$@")
+    shift
+    kept=${python%/bin/python}
+    if [ ! -x "$python" ]; then
+        pins=$(python_pins "$@")
+        echo "installing $pins" >&2
+        mkdir -p "$cache"
+        rm -rf "$kept.part"
+        # shellcheck disable=SC2086 # pins are words
+        { python3 -m venv "$kept.part" && "$kept.part/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: $pins >&2; } ||
+            fail "$* could not be installed: see pip's message above"
+        mv "$kept.part" "$kept"
+    fi
+    echo "$python"
 }
