@@ -28,7 +28,7 @@ var (
 // log-probabilities: the prompt computed once, and beside it the same as four separate sequences.
 func BenchmarkSharedPrompt(b *testing.B) {
 	n := randomNetwork(b)
-	grads, err := n.engine.NewWeights()
+	grads, err := n.engine.NewGradients()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -41,6 +41,7 @@ func BenchmarkSharedPrompt(b *testing.B) {
 	}
 	pass := func(groups []datasets.Example) time.Duration {
 		batch, start := n.batch(groups), time.Now()
+		grads.Clear()
 		p, err := n.engine.Forward(n.weights, batch)
 		if err == nil {
 			err = p.Backward(grads, []float64{0.5, -0.25, -0.125, -0.125})
@@ -89,7 +90,7 @@ func randomNetwork(b *testing.B) *network {
 		b.Fatal(err)
 	}
 	n := &network{model: &models.Model{Architecture: class, Decoder: decoder}, compute: onnx.Float32}
-	if n.engine, err = engine.New(a, engine.Options{Rung: artifact.Stash}); err != nil {
+	if n.engine, err = engine.New(a, engine.Options{}); err != nil {
 		b.Fatal(err)
 	}
 	if n.weights, err = n.engine.Load(randomWeights{decoder, rand.New(rand.NewPCG(1, 2))}); err != nil {
