@@ -7,11 +7,7 @@ import (
 
 // evalBatches lists the rows of the held-out data by micro-batch.
 func (t *Trainer) evalBatches() [][]int {
-	all := make([]int, len(t.eval.Examples))
-	for i := range all {
-		all[i] = i
-	}
-	return microBatches(t.eval.Examples, all, t.MicroBatch, MicroTokens)
+	return microBatches(t.eval.Examples, sequence(0, len(t.eval.Examples)), t.MicroBatch, MicroTokens)
 }
 
 // evaluate measures the policy on the held-out data, if there is any, once a step.

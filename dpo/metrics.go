@@ -25,7 +25,7 @@ type Metrics struct {
 	PeakMemoryBytes  int64   `json:"peak_memory_bytes"`
 	RowsDropped      int     `json:"rows_dropped"`
 	RowsTruncated    int     `json:"rows_truncated"`
-	ReferenceSeconds float64 `json:"reference_seconds,omitempty"` // with the first step
+	ReferenceSeconds float64 `json:"reference_seconds,omitempty"` // with the first step, or where rows stream with each that met new ones
 }
 
 // Preferences sum up how a model's implicit rewards r̂ order groups: means over groups. In a ranked group "chosen" is

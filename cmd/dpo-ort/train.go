@@ -128,6 +128,9 @@ func cacheFolder(flag string) string {
 func planText(p dpo.Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "data      %d groups, %d tokens", p.Groups, p.Tokens)
+	if p.Streamed {
+		fmt.Fprint(&b, " for the first steps; the rest, as far as steps need it, is read while they are taken")
+	}
 	if p.Dropped > 0 {
 		fmt.Fprintf(&b, ", %d rows dropped", p.Dropped)
 	}
@@ -143,7 +146,11 @@ func planText(p dpo.Plan) string {
 	if p.Known > 0 {
 		fmt.Fprintf(&b, "\nreference of %d groups from ref_ columns", p.Known)
 	}
-	fmt.Fprintf(&b, "\nsteps     %d (%d an epoch, %d micro-batches in the first)\n", p.Steps, p.StepsPerEpoch, p.MicroBatches)
+	fmt.Fprintf(&b, "\nsteps     %d (", p.Steps)
+	if !p.Streamed {
+		fmt.Fprintf(&b, "%d an epoch, ", p.StepsPerEpoch)
+	}
+	fmt.Fprintf(&b, "%d micro-batches in the first)\n", p.MicroBatches)
 	m := p.Memory
 	fmt.Fprintf(&b, "memory    about %s: %d parameters %s, gradients %s, states %s, activations %s, head %s\n", size(m.Total()),
 		p.Parameters, size(m.Weights), size(m.Weights), size(m.Weights*int64(m.States)), size(m.Residuals), size(m.Head))
