@@ -57,11 +57,14 @@ func tokenize(files []string, enc *datasets.Encoder, vocabulary int) (*Rows, err
 	return rows, nil
 }
 
+// rowsAhead is how many rows wait, or are tokenized and not taken yet, for each core.
+const rowsAhead = 16
+
 // encodeRows yields what becomes of each group of the files, in their order; an error is the last.
 func encodeRows(files []string, enc *datasets.Encoder, vocabulary int) iter.Seq2[encoded, error] {
 	return func(yield func(encoded, error) bool) {
 		encode := func(group datasets.Group) encoded { return encodeGroup(group, enc, vocabulary) }
-		for r, err := range inOrder(datasets.Read(files, datasets.Options{}), runtime.GOMAXPROCS(0), encode) {
+		for r, err := range inOrder(datasets.Read(files, datasets.Options{}), runtime.GOMAXPROCS(0), rowsAhead, encode) {
 			if err != nil {
 				err = fmt.Errorf("read preferences: %w", err)
 			} else {
