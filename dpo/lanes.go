@@ -14,12 +14,12 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
-// The operators of a small model are too short to be shared out among threads, which then wait for each other most of the time.
-// So its micro-batches are computed side by side instead, each in a lane of its own: engines of one thread, over weights that all
-// map from the same files. Which rows make a micro-batch depends on the model, never on the number of lanes, and so do the bits.
+// Threads that share an operator wait for each other at its end, the longer the shorter it is. So micro-batches of all but large
+// models are computed side by side, each in a lane of its own: engines of one thread, over weights that all map from the same
+// files. Which rows make a micro-batch depends on the model, never on the number of lanes, and so do the bits.
 const (
-	smallModel = 1 << 24 // parameters
-	smallBatch = 1024    // padded tokens of its micro-batches: what is then held does not grow with the lanes, up to four
+	laneModel  = 1 << 28 // parameters at most
+	laneTokens = 1024    // padded tokens of a micro-batch, so that what is held does not grow with the lanes, up to four
 	mostLanes  = 8
 )
 
@@ -34,16 +34,16 @@ func (s *Scorer) openLanes(device ort.Device) error {
 	if err != nil {
 		return err
 	}
-	small := m.Parameters() <= smallModel && device.Kind == ort.CPU
+	several := m.Parameters() <= laneModel && device.Kind == ort.CPU
 	if err := m.Close(); err != nil {
 		return err
 	}
 	n := 1
 	s.options = engine.Options{Device: device, Threads: s.Threads, Rung: artifact.Recompute}
 	s.microTokens = MicroTokens
-	if small {
+	if several {
 		threads := cmp.Or(s.Threads, runtime.GOMAXPROCS(0))
-		n, s.microTokens = min(threads, mostLanes), smallBatch
+		n, s.microTokens = min(threads, mostLanes), laneTokens
 		s.options.Threads = threads / n
 	}
 	for range n {

@@ -12,7 +12,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 )
 
-// However many lanes a small model has, the file is the same, to the last byte.
+// However many lanes there are, the file is the same, to the last byte.
 func TestLanesChangeNoByte(t *testing.T) {
 	data := []string{writePairs(t, 90)}
 	var want []byte
@@ -29,7 +29,7 @@ func TestLanesChangeNoByte(t *testing.T) {
 	}
 }
 
-// A small model has a lane for each thread, up to eight.
+// A model that is not large has a lane for each thread, up to eight.
 func TestLanes(t *testing.T) {
 	dir := golden.Testdata(t, "models", "tiny-llama")
 	for threads, want := range map[int][2]int{1: {1, 1}, 3: {3, 1}, 8: {8, 1}, 20: {8, 2}} {
@@ -43,8 +43,8 @@ func TestLanes(t *testing.T) {
 		if got := [2]int{len(s.lanes), s.options.Threads}; got != want {
 			t.Errorf("%d threads: %d lanes of %d, want %v", threads, got[0], got[1], want)
 		}
-		if s.microTokens != smallBatch {
-			t.Errorf("%d threads: micro-batches of %d tokens, want %d whatever the lanes", threads, s.microTokens, smallBatch)
+		if s.microTokens != laneTokens {
+			t.Errorf("%d threads: micro-batches of %d tokens, want %d whatever the lanes", threads, s.microTokens, laneTokens)
 		}
 	}
 }
