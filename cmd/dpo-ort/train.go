@@ -39,6 +39,8 @@ Defaults are the DPO paper's (--preset paper); --preset trl has TRL's. --config 
 flags' names; flags override it.
 
 Token ids are kept for the next run with the same data, tokenizer and limits (--cache); those not used for 30 days are removed.
+With --steps and --no-shuffle rows are not read before the first step but while steps are taken, as far as these need them; none
+are kept. A bad row then ends the run where a step needs it, with the state saved.
 
 ` + lossesText(),
 		Example: `  dpo-ort train --model models/llama --data pairs.parquet --out aligned
