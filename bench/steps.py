@@ -31,7 +31,7 @@ def ours(bench, prompt, completion, *flags):
 
     def run():
         run, metrics = bench.train(
-            bench.model(SHAPE), rows(bench, prompt, completion), "--no-shuffle", "--eos", "keep", "--batch", PAIRS, "--steps", steps, "--optimizer", "adamw",
+            bench.model(SHAPE), rows(bench, prompt, completion), "--eos", "keep", "--batch", PAIRS, "--steps", steps, "--optimizer", "adamw",
             "--max-grad-norm", "1", "--max-length", prompt + completion, "--max-prompt-length", prompt, *flags)
         return Steps(middle([m["step_seconds"] for m in metrics], warm_up), run.peak, run.anonymous, run.mapped)
 

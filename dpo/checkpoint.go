@@ -49,10 +49,13 @@ func (t *Trainer) save() (path string, err error) {
 	if t.state.MetricsBytes, t.state.EventsBytes, err = t.metrics.lengths(); err != nil {
 		return "", fmt.Errorf("save checkpoint: %w", err)
 	}
-	t.state.Model, t.state.Data = t.digests.model, t.digests.data
+	t.state.Model, t.state.Data = t.digests.model, t.dataDigest()
 	path = t.path(checkpointFolder, checkpointName(t.state.Step))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
+	}
+	if err := t.saveStream(); err != nil {
+		return "", fmt.Errorf("save checkpoint %s: %w", path, err)
 	}
 	tmp := path + ".tmp"
 	err = t.writeCheckpoint(tmp)
@@ -172,10 +175,15 @@ func (t *Trainer) restore() error {
 	if err := d.Decode(&t.state); err != nil {
 		return fmt.Errorf("resume from %s: %s: %w (remove the folder to go on from the checkpoint before it)", dir, stateFile, err)
 	}
+	if t.stream != nil {
+		if err := t.fill(t.state.Step - 1); err != nil {
+			return err
+		}
+	}
 	switch {
 	case t.state.Model != t.digests.model:
 		return fmt.Errorf("resume from %s: the weights of %s are not those that the run began with: put those back, or begin anew with another --out", dir, t.Model)
-	case t.state.Data != t.digests.data:
+	case t.state.Data != t.dataDigest():
 		return fmt.Errorf("resume from %s: the data, or how it is tokenized, is not what the run began with: put back what it was, or begin anew with another --out: %v", dir, append(t.Data, t.EvalData...))
 	}
 	if err := t.restoreWeights(dir); err != nil {

@@ -7,16 +7,7 @@ import (
 
 // evalBatches lists the rows of the held-out data by micro-batch.
 func (t *Trainer) evalBatches() [][]int {
-	return microBatches(t.eval.Examples, t.evalRows(), t.MicroBatch, t.memoryPlan.MicroTokens)
-}
-
-// evalRows are all rows of the held-out data.
-func (t *Trainer) evalRows() []int {
-	all := make([]int, len(t.eval.Examples))
-	for i := range all {
-		all[i] = i
-	}
-	return all
+	return microBatches(t.eval.Examples, sequence(0, len(t.eval.Examples)), t.MicroBatch, t.memoryPlan.MicroTokens)
 }
 
 // evaluate measures the policy on the held-out data, if there is any, once a step.

@@ -5,16 +5,13 @@ import (
 	"sync"
 )
 
-// windowPerWorker is how many items wait, or are done and not taken yet, for each worker.
-const windowPerWorker = 16
-
-// inOrder yields what work makes of each item, in their order, with n workers. At most (windowPerWorker + 1)·n + 2 items are
-// in flight, however long one of them takes. An error of the items is yielded in its place. Once the loop is left no worker
-// runs any more.
-func inOrder[A, B any](items iter.Seq2[A, error], n int, work func(A) B) iter.Seq2[B, error] {
+// inOrder yields what work makes of each item, in their order, with n workers; ahead is how many items wait, or are done and
+// not taken yet, for each of them. At most (ahead + 1)·n + 2 items are in flight, however long one of them takes. An error of
+// the items is yielded in its place. Once the loop is left no worker runs any more.
+func inOrder[A, B any](items iter.Seq2[A, error], n, ahead int, work func(A) B) iter.Seq2[B, error] {
 	return func(yield func(B, error) bool) {
 		p := &pipeline[A, B]{
-			queue: make(chan *turn[A, B], (windowPerWorker+1)*n), todo: make(chan *turn[A, B], windowPerWorker*n), stop: make(chan struct{}),
+			queue: make(chan *turn[A, B], (ahead+1)*n), todo: make(chan *turn[A, B], ahead*n), stop: make(chan struct{}),
 		}
 		p.running.Go(func() { p.feed(items) })
 		for range n {

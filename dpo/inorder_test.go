@@ -30,11 +30,12 @@ func delayed(i int) int {
 // However long each item takes, results and errors come in the order of the items.
 func TestInOrder(t *testing.T) {
 	bad := errors.New("bad")
+	const ahead = 16
 	for _, workers := range []int{1, 2, 8} {
 		var fed atomic.Int64
 		var got []int
 		next := 0
-		for v, err := range inOrder(numbers(1000, map[int]error{3: bad, 500: bad}, &fed), workers, delayed) {
+		for v, err := range inOrder(numbers(1000, map[int]error{3: bad, 500: bad}, &fed), workers, ahead, delayed) {
 			if (next == 3 || next == 500) != errors.Is(err, bad) {
 				t.Fatalf("%d workers: item %d has error %v", workers, next, err)
 			}
@@ -51,19 +52,19 @@ func TestInOrder(t *testing.T) {
 
 // While the loop dwells on the first result no more is read than the window holds; once it is left nothing runs.
 func TestInOrderIsBoundedAndStops(t *testing.T) {
-	const workers = 2
+	const workers, ahead = 2, 16
 	var fed, running atomic.Int64
 	work := func(i int) int {
 		running.Add(1)
 		defer running.Add(-1)
 		return delayed(i)
 	}
-	for range inOrder(numbers(1<<20, nil, &fed), workers, work) {
+	for range inOrder(numbers(1<<20, nil, &fed), workers, ahead, work) {
 		time.Sleep(50 * time.Millisecond)
 		break
 	}
-	if n := fed.Load(); n < workers || n > (windowPerWorker+1)*workers+2 {
-		t.Errorf("%d items read ahead; at most %d may be", n, (windowPerWorker+1)*workers+2)
+	if n := fed.Load(); n < workers || n > (ahead+1)*workers+2 {
+		t.Errorf("%d items read ahead; at most %d may be", n, (ahead+1)*workers+2)
 	}
 	if n := running.Load(); n != 0 {
 		t.Errorf("%d workers run after the loop", n)

@@ -181,8 +181,11 @@ func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
 	return m, nil
 }
 
-// oneMicroBatch reports whether every step is a single micro-batch.
+// oneMicroBatch reports whether every step is sure to be a single micro-batch.
 func (t *Trainer) oneMicroBatch(tokens int) bool {
+	if t.stepsRead() < t.total {
+		return t.Batch == 1
+	}
 	for step := range t.planned() {
 		if len(microBatches(t.rows.Examples, t.order.step(step), t.MicroBatch, tokens)) > 1 {
 			return false
@@ -191,8 +194,8 @@ func (t *Trainer) oneMicroBatch(tokens int) bool {
 	return true
 }
 
-// planned is how many steps the plan looks at: all, but of very long runs the first million groups.
-func (t *Trainer) planned() int { return min(t.total, 1+(1<<20)/t.Batch) }
+// planned is how many steps the plan looks at: all whose rows are there, but of very long runs the first million groups.
+func (t *Trainer) planned() int { return min(t.stepsRead(), 1+(1<<20)/t.Batch) }
 
 // microShape is what the memory of a micro-batch depends on: groups, completions a group, padded lengths, packed and
 // scored tokens.
@@ -250,10 +253,13 @@ func (t *Trainer) microShapes(tokens int) []microShape {
 			add(t.rows.Examples, rows)
 		}
 	}
-	for _, rows := range microBatches(t.eval.Examples, t.evalRows(), t.MicroBatch, tokens) {
+	for _, rows := range microBatches(t.eval.Examples, sequence(0, len(t.eval.Examples)), t.MicroBatch, tokens) {
 		add(t.eval.Examples, rows)
 	}
 	var shapes []microShape
+	if t.stepsRead() < t.total {
+		shapes = t.boundShapes(tokens)
+	}
 	for _, s := range largest {
 		shapes = append(shapes, s)
 	}
@@ -274,6 +280,24 @@ func (t *Trainer) microShapes(tokens int) []microShape {
 	}
 	t.shapes[tokens] = slices.Collect(maps.Keys(chosen))
 	return t.shapes[tokens]
+}
+
+// boundShapes are the largest micro-batches that rows which are still to be read can make: short prompts with long answers
+// have most tokens, long prompts most pairs.
+func (t *Trainer) boundShapes(tokens int) (shapes []microShape) {
+	K, _, _ := extent(t.rows.Examples[0])
+	for _, prompt := range []int{bucket, t.MaxLength / 2, t.MaxLength - bucket} {
+		p := max(prompt, 1)
+		c := max(t.MaxLength-p, 1)
+		groups := min(t.Batch, max(1, tokens/padded(K, p, c)))
+		if t.MicroBatch > 0 {
+			groups = min(groups, t.MicroBatch)
+		}
+		s := microShape{G: groups, K: K, T: groups * (p + K*c), R: groups * K * c, blocks: blocksOf(p, c)}
+		s.P, s.C = roundUp(p, s.blocks), roundUp(c, s.blocks)
+		shapes = append(shapes, s)
+	}
+	return shapes
 }
 
 func (s microShape) list() []int { return []int{s.G, s.K, s.P, s.C, s.T, s.R} }

@@ -27,7 +27,7 @@ type Metrics struct {
 	PeakMemoryBytes  int64   `json:"peak_memory_bytes"`
 	RowsDropped      int     `json:"rows_dropped"`
 	RowsTruncated    int     `json:"rows_truncated"`
-	ReferenceSeconds float64 `json:"reference_seconds,omitempty"` // with the first step
+	ReferenceSeconds float64 `json:"reference_seconds,omitempty"` // with the first step, or where rows stream with each that met new ones
 }
 
 // Work says how much of a step's computing served nothing, and how much was spared.

@@ -13,7 +13,7 @@ type order struct {
 	seed        int64
 	shuffle     bool
 	epoch       int   // of perm
-	perm        []int // the rows of an epoch in their order
+	perm        []int // the rows of an epoch in their order, where they are shuffled
 }
 
 // stepsPerEpoch counts the last, shorter batch.
@@ -21,22 +21,24 @@ func (o *order) stepsPerEpoch() int { return (o.rows + o.batch - 1) / o.batch }
 
 // step lists the rows of a step, from 0.
 func (o *order) step(i int) []int {
-	epoch, at := i/o.stepsPerEpoch(), i%o.stepsPerEpoch()*o.batch
-	if o.perm == nil || o.epoch != epoch {
-		o.epoch, o.perm = epoch, o.permutation(epoch)
+	epoch, first := i/o.stepsPerEpoch(), i%o.stepsPerEpoch()*o.batch
+	last := min(first+o.batch, o.rows)
+	if !o.shuffle {
+		return sequence(first, last)
 	}
-	return o.perm[at:min(at+o.batch, o.rows)]
+	if o.perm == nil || o.epoch != epoch {
+		o.epoch, o.perm = epoch, rand.New(rand.NewPCG(uint64(o.seed), uint64(epoch))).Perm(o.rows)
+	}
+	return o.perm[first:last]
 }
 
-func (o *order) permutation(epoch int) []int {
-	if o.shuffle {
-		return rand.New(rand.NewPCG(uint64(o.seed), uint64(epoch))).Perm(o.rows)
+// sequence counts from first to last−1.
+func sequence(first, last int) []int {
+	out := make([]int, last-first)
+	for i := range out {
+		out[i] = first + i
 	}
-	perm := make([]int, o.rows)
-	for i := range perm {
-		perm[i] = i
-	}
-	return perm
+	return out
 }
 
 // microBatches cuts the rows of a step into groups of one K and near lengths, at most limit of them (0: any number),

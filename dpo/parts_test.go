@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -124,20 +125,32 @@ func TestPartsAreWrittenAsTheyCome(t *testing.T) {
 	}
 }
 
+// A job that is interrupted finishes the window that it has begun, keeps what it has, and begins no other.
 func TestScoreInterrupted(t *testing.T) {
-	f := ScoreFiles{Data: []string{writePairs(t, 40)}, Out: outFile(t)}
 	c := scoreConfig(golden.Testdata(t, "models", "tiny-llama"), "")
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	var last error
-	for _, err := range Score(ctx, c, loadTokenizer(t, c.Model), f) {
-		last = err
-	}
-	if !errors.Is(last, ErrInterrupted) || !strings.HasSuffix(last.Error(), "after 16 of 40 rows, kept in "+f.Out+".parts; the same command goes on from there") {
-		t.Errorf("error %v", last)
-	}
-	if _, err := os.Stat(f.Out); err == nil {
-		t.Error("an interrupted job wrote its output")
+	for _, early := range []bool{true, false} {
+		f := ScoreFiles{Data: []string{writePairs(t, 200)}, Out: outFile(t)}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		if early {
+			cancel()
+		}
+		var last error
+		rows := int64(0)
+		for e, err := range Score(ctx, c, loadTokenizer(t, c.Model), f) {
+			cancel()
+			rows, last = max(rows, e.Rows), err
+		}
+		want := fmt.Sprintf("after %d of 200 rows, kept in %s.parts; the same command goes on from there", rows, f.Out)
+		if early {
+			want = "before the first row"
+		}
+		if !errors.Is(last, ErrInterrupted) || !strings.HasSuffix(last.Error(), want) || rows > 64 {
+			t.Errorf("error %v after %d rows", last, rows)
+		}
+		if _, err := os.Stat(f.Out); err == nil {
+			t.Error("an interrupted job wrote its output")
+		}
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 
 // Plan is what a run will do, before it does anything.
 type Plan struct {
-	Groups, Dropped, Truncated int // of the training data
+	Streamed                   bool // rows are read while steps are taken: what is counted are those of the first steps
+	Groups, Dropped, Truncated int  // of the training data
 	EvalGroups                 int
 	Known                      int   // groups, of both, whose reference the data holds
 	BorderTokens               int   // tokens that span the border of a prompt and a completion
@@ -26,7 +27,12 @@ type Plan struct {
 
 // Plan counts rows, tokens and memory; with measure it also runs a micro-batch to tell how long the run will take.
 func (t *Trainer) Plan(measure bool) (Plan, error) {
-	p := Plan{Groups: len(t.rows.Examples), Dropped: len(t.rows.Dropped), Truncated: t.rows.Truncated, EvalGroups: len(t.eval.Examples),
+	if measure && t.stream != nil {
+		if err := t.fill(t.total - 1); err != nil {
+			return Plan{}, err
+		}
+	}
+	p := Plan{Streamed: t.stepsRead() < t.total, Groups: len(t.rows.Examples), Dropped: len(t.rows.Dropped), Truncated: t.rows.Truncated, EvalGroups: len(t.eval.Examples),
 		BorderTokens: t.rows.Border, Parameters: t.policy.model.Parameters(), Steps: t.total, StepsPerEpoch: t.order.stepsPerEpoch(), MicroBatches: len(t.microBatches(0))}
 	for _, x := range t.rows.Examples {
 		p.Tokens += tokens(x)
@@ -61,7 +67,7 @@ func filled(rows [][]float64) (n int) {
 
 // largest is the micro-batch of the first steps with most tokens.
 func (t *Trainer) largest() (rows []int, size int64) {
-	for step := range min(t.total, 8) {
+	for step := range min(t.stepsRead(), 8) {
 		for _, micro := range t.microBatches(step) {
 			n := int64(0)
 			for _, x := range pick(t.rows.Examples, micro) {

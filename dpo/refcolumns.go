@@ -12,34 +12,42 @@ import (
 // them with the reference and the encoding of this run; nil for all other rows. Columns that score computed otherwise are
 // stale, and refused. Those of unknown origin are left alone.
 func (t *Trainer) referenceColumns() (*references, error) {
-	refs := &references{Digest: t.digests.reference, Train: make([][]float64, len(t.rows.Examples)), Eval: make([][]float64, len(t.eval.Examples))}
-	if t.RefColumns == "ignore" {
-		return refs, nil
-	}
-	fresh := map[string]bool{} // by file
+	refs := &references{Digest: t.identity.Ref + t.dataDigest()}
+	held := &references{}
+	err := errors.Join(t.recall(refs, t.rows.Examples), t.recall(held, t.eval.Examples))
+	refs.Eval = held.Train
+	return refs, err
+}
+
+// recall extends references to those of the examples, in their order, that they lack.
+func (t *Trainer) recall(refs *references, examples []datasets.Example) error {
 	var wrong []error
-	take := func(examples []datasets.Example, into [][]float64) {
-		for i, x := range examples {
-			if _, seen := fresh[x.File]; !seen && x.Ref != nil {
-				ok, err := t.fresh(x.File)
-				if fresh[x.File] = ok; err != nil {
-					wrong = append(wrong, err)
-				}
-			}
-			if fresh[x.File] {
-				into[i] = x.Ref
-			}
+	first := len(refs.Train)
+	for _, x := range examples[first:] {
+		ref, err := t.column(x)
+		if err != nil {
+			wrong = append(wrong, err)
 		}
+		refs.Train = append(refs.Train, ref)
 	}
-	take(t.rows.Examples, refs.Train)
-	take(t.eval.Examples, refs.Eval)
-	if wrong != nil {
-		return nil, errors.Join(wrong...)
+	if wrong == nil && t.RefColumns == "require" {
+		return lacking(examples[first:], refs.Train[first:])
 	}
-	if t.RefColumns == "require" {
-		return refs, errors.Join(lacking(t.rows.Examples, refs.Train), lacking(t.eval.Examples, refs.Eval))
+	return errors.Join(wrong...)
+}
+
+// column gives what the data says of an example's reference, if it can be used. A file whose columns are stale is an error once.
+func (t *Trainer) column(x datasets.Example) (ref []float64, err error) {
+	if t.RefColumns == "ignore" {
+		return nil, nil
 	}
-	return refs, nil
+	if _, seen := t.columns[x.File]; !seen && x.Ref != nil {
+		t.columns[x.File], err = t.fresh(x.File)
+	}
+	if t.columns[x.File] {
+		return x.Ref, nil
+	}
+	return nil, err
 }
 
 // fresh tells whether the ref_ columns of a file are score's; an error says in what they differ from what this run needs.

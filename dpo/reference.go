@@ -12,6 +12,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
 
 // references are the reference's log-probabilities: one slice a row, of one a completion; nil where not needed.
@@ -70,7 +71,9 @@ func (t *Trainer) reference() iter.Seq2[Event, error] {
 				return
 			}
 		}
-		err = errors.Join(done(), t.known.store(t.path(referenceFile)))
+		if err = done(); t.stream == nil {
+			err = errors.Join(err, t.known.store(t.path(referenceFile)))
+		}
 		t.refs = t.known
 		if err != nil {
 			yield(Event{}, err)
@@ -85,24 +88,28 @@ type referenceBatch struct {
 	eval     bool
 }
 
+// referenceBatches lists what is scored before the first step. An epoch has each row once.
 func (t *Trainer) referenceBatches() []referenceBatch {
 	var out []referenceBatch
-	seen := make([]bool, len(t.rows.Examples))
-	for step := range min(t.total, t.order.stepsPerEpoch()) {
-		for _, rows := range t.microBatches(step) {
-			fresh := false
-			for _, row := range rows {
-				fresh = fresh || !seen[row] && t.known.Train[row] == nil
-				seen[row] = true
-			}
-			if fresh {
-				out = append(out, referenceBatch{t.rows.Examples, rows, false})
-			}
+	if t.stream == nil {
+		for step := range min(t.total, t.order.stepsPerEpoch()) {
+			out = append(out, t.unknown(step, t.known)...)
 		}
 	}
 	for _, rows := range t.evalBatches() {
 		if slices.ContainsFunc(rows, func(row int) bool { return t.known.Eval[row] == nil }) {
 			out = append(out, referenceBatch{t.eval.Examples, rows, true})
+		}
+	}
+	return out
+}
+
+// unknown lists the micro-batches of a step that hold rows whose reference is not known.
+func (t *Trainer) unknown(step int, refs *references) []referenceBatch {
+	var out []referenceBatch
+	for _, rows := range t.microBatches(step) {
+		if slices.ContainsFunc(rows, func(row int) bool { return refs.Train[row] == nil }) {
+			out = append(out, referenceBatch{t.rows.Examples, rows, false})
 		}
 	}
 	return out
@@ -123,7 +130,11 @@ func (t *Trainer) referenceScorer(batches int) (score func([]datasets.Example) (
 
 // policyLogps scores groups with the graphs that training runs, so that equal weights give equal bits.
 func (t *Trainer) policyLogps(groups []datasets.Example) ([]float64, error) {
-	pass, err := t.policy.engine.Rehearse(t.policy.weights, t.policy.batch(groups))
+	return t.logps(t.policy.weights, groups)
+}
+
+func (t *Trainer) logps(weights *engine.Weights, groups []datasets.Example) ([]float64, error) {
+	pass, err := t.policy.engine.Rehearse(weights, t.policy.batch(groups))
 	if err != nil {
 		return nil, err
 	}

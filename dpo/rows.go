@@ -3,6 +3,7 @@ package dpo
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -44,27 +45,46 @@ func ReadRows(patterns []string, enc *datasets.Encoder, vocabulary int, cache st
 
 func tokenize(files []string, enc *datasets.Encoder, vocabulary int) (*Rows, error) {
 	rows := &Rows{}
-	encode := func(group datasets.Group) encoded { return encodeGroup(group, enc, vocabulary) }
-	for r, err := range inOrder(datasets.Read(files, datasets.Options{}), runtime.GOMAXPROCS(0), encode) {
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("read preferences: %w", err)
-		case r.err != nil:
-			return nil, r.err
+	for r, err := range encodeRows(files, enc, vocabulary) {
+		if err != nil {
+			return nil, err
 		}
 		rows.add(r)
 	}
 	if len(rows.Examples) == 0 {
-		return nil, fmt.Errorf("read preferences: no usable row in %v (%d dropped)%s", files, len(rows.Dropped), firstReason(rows.Dropped))
+		return nil, rows.none(files)
 	}
 	return rows, nil
 }
 
-func firstReason(dropped []Drop) string {
-	if len(dropped) == 0 {
-		return ": there is no row"
+// rowsAhead is how many rows wait, or are tokenized and not taken yet, for each core.
+const rowsAhead = 16
+
+// encodeRows yields what becomes of each group of the files, in their order; an error is the last.
+func encodeRows(files []string, enc *datasets.Encoder, vocabulary int) iter.Seq2[encoded, error] {
+	return func(yield func(encoded, error) bool) {
+		encode := func(group datasets.Group) encoded { return encodeGroup(group, enc, vocabulary) }
+		for r, err := range inOrder(datasets.Read(files, datasets.Options{}), runtime.GOMAXPROCS(0), rowsAhead, encode) {
+			if err != nil {
+				err = fmt.Errorf("read preferences: %w", err)
+			} else {
+				err = r.err
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
 	}
-	return fmt.Sprintf("; row %d of %s: %s (dpo-ort data validate names them all)", dropped[0].Row, dropped[0].File, dropped[0].Reason)
+}
+
+// none is the error of data without a usable row.
+func (r *Rows) none(files []string) error {
+	first := ": there is no row"
+	if len(r.Dropped) > 0 {
+		d := r.Dropped[0]
+		first = fmt.Sprintf("; row %d of %s: %s (dpo-ort data validate names them all)", d.Row, d.File, d.Reason)
+	}
+	return fmt.Errorf("read preferences: no usable row in %v (%d dropped)%s", files, len(r.Dropped), first)
 }
 
 // encoded is what became of a group: an example, a drop, or an error that ends the reading.

@@ -102,27 +102,45 @@ func (j *scoring) compute(ctx context.Context, tok datasets.Tokenizer, yield fun
 		return errStopped
 	}
 	defer func() { err = errors.Join(err, j.parts.commit()) }()
-	for rows, err := range j.windows(j.parts.next) {
-		if err != nil {
-			return err
-		}
-		scores, err := scorer.rows(rows)
+	for w, err := range j.computed(ctx, scorer) {
 		if err == nil {
-			err = j.count(j.parts.next, scores)
+			err = w.err
 		}
 		if err == nil {
-			err = j.parts.add(scores)
+			err = j.count(j.parts.next, w.scores)
+		}
+		if err == nil {
+			err = j.parts.add(w.scores)
 		}
 		switch {
+		case errors.Is(err, ErrInterrupted):
+			return j.interrupted()
 		case err != nil:
 			return err
 		case !yield():
 			return errStopped
-		case ctx.Err() != nil:
-			return j.interrupted()
 		}
 	}
 	return nil
+}
+
+// computed is a window's results, or why there are none.
+type computed struct {
+	scores []Scores
+	err    error
+}
+
+// computed yields the windows that are not in the parts. While one is computed the next is read and tokenized, and what has
+// become of the one before can be written. A window that was begun is finished.
+func (j *scoring) computed(ctx context.Context, s *Scorer) iter.Seq2[computed, error] {
+	const workers, ahead = 1, 0
+	return inOrder(inOrder(j.windows(j.parts.next), workers, ahead, s.encode), workers, ahead, func(w together) computed {
+		if ctx.Err() != nil {
+			return computed{err: ErrInterrupted}
+		}
+		scores, err := s.compute(w)
+		return computed{scores, err}
+	})
 }
 
 // resume finds the parts of a job that was stopped.
@@ -174,6 +192,9 @@ func (j *scoring) count(first int64, scores []Scores) error {
 }
 
 func (j *scoring) interrupted() error {
+	if j.event.Rows == 0 {
+		return fmt.Errorf("%w before the first row", ErrInterrupted)
+	}
 	return fmt.Errorf("%w after %d of %d rows, kept in %s; the same command goes on from there", ErrInterrupted, j.event.Rows, j.event.Total, j.parts.dir)
 }
 
@@ -218,27 +239,4 @@ func (j *scoring) merge(ctx context.Context, w *datasets.TableWriter) error {
 		return fmt.Errorf("write %s: the data ends at row %d of %d: was it changed meanwhile?", j.Out, results.at, j.last)
 	}
 	return nil
-}
-
-// rows scores rows of a table together.
-func (s *Scorer) rows(rows []datasets.Row) ([]Scores, error) {
-	var groups []datasets.Group
-	for _, row := range rows {
-		if row.Err == nil {
-			groups = append(groups, row.Group)
-		}
-	}
-	scores, err := s.Score(groups)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Scores, len(rows))
-	for i, row := range rows {
-		if row.Err != nil {
-			out[i].Err = reason(row.Err)
-			continue
-		}
-		out[i], scores = scores[0], scores[1:]
-	}
-	return out, nil
 }

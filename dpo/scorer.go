@@ -41,8 +41,11 @@ func (s Scores) GradientWeight() float64 { return 1 / (1 + math.Exp(s.Rewards[0]
 // Scorer computes log-probabilities and implicit rewards of groups of text.
 type Scorer struct {
 	ScoreConfig
-	policy, ref *network
 	encoder     *datasets.Encoder
+	options     engine.Options
+	lanes       []*lane
+	microTokens int
+	digests     struct{ model, ref string } // "" where not computed yet
 }
 
 // settings are those that say how text becomes token ids.
@@ -63,49 +66,61 @@ func NewScorer(c ScoreConfig, tok datasets.Tokenizer) (s *Scorer, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	o := engine.Options{Device: device, Threads: c.Threads}
-	if s.policy, err = openFrozen(c.Model, o); err != nil {
+	if err := s.openLanes(device); err != nil {
 		return s, err
 	}
 	if c.Ref != "" {
-		if s.ref, err = openFrozen(c.Ref, o); err != nil {
-			return s, fmt.Errorf("reference: %w", err)
-		}
-		if s.ref.model.Vocab != s.policy.model.Vocab {
-			return s, fmt.Errorf("reference %s has a vocabulary of %d, the model %s one of %d: they do not belong together",
-				c.Ref, s.ref.model.Vocab, c.Model, s.policy.model.Vocab)
+		if err := s.openReference(); err != nil {
+			return s, err
 		}
 	}
-	if tok.VocabSize() > s.policy.model.Vocab {
+	if tok.VocabSize() > s.model().Vocab {
 		return s, fmt.Errorf("the tokenizer of %s knows %d tokens, its model has embeddings for %d: they do not belong together",
-			c.Model, tok.VocabSize(), s.policy.model.Vocab)
+			c.Model, tok.VocabSize(), s.model().Vocab)
 	}
 	return s, nil
 }
 
 // Score scores groups together. What is wrong with one group is in its Scores; an error concerns all.
 func (s *Scorer) Score(groups []datasets.Group) ([]Scores, error) {
-	out := make([]Scores, len(groups))
-	examples := make([]datasets.Example, len(groups))
-	var rows []int
+	rows := make([]datasets.Row, len(groups))
 	for i, g := range groups {
-		x, err := s.encoder.Encode(g)
+		rows[i].Group = g
+	}
+	return s.compute(s.encode(rows))
+}
+
+// together are rows to be scored together, as token ids.
+type together struct {
+	examples []datasets.Example
+	usable   []int    // of the examples
+	scores   []Scores // of all rows; those that are not usable have their error
+}
+
+func (s *Scorer) encode(rows []datasets.Row) together {
+	w := together{examples: make([]datasets.Example, len(rows)), scores: make([]Scores, len(rows))}
+	for i, row := range rows {
+		err := row.Err
 		if err == nil {
-			err = checkIDs(x, s.policy.model.Vocab)
+			w.examples[i], err = s.encoder.Encode(row.Group)
+		}
+		if err == nil {
+			err = checkIDs(w.examples[i], s.model().Vocab)
 		}
 		if err != nil {
-			out[i].Err = reason(err)
+			w.scores[i].Err = reason(err)
 			continue
 		}
-		examples[i] = x
-		rows = append(rows, i)
+		w.usable = append(w.usable, i)
 	}
-	for _, micro := range microBatches(examples, rows, s.MicroBatch, MicroTokens) {
-		if err := s.score(examples, micro, out); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return w
+}
+
+// compute scores what can be used.
+func (s *Scorer) compute(w together) ([]Scores, error) {
+	micros := microBatches(w.examples, w.usable, s.MicroBatch, s.microTokens)
+	err := s.each(micros, func(l *lane, rows []int) error { return s.score(l, w, rows) })
+	return w.scores, err
 }
 
 // reason leaves out the file and row of an error about one, since it goes into that row.
@@ -122,17 +137,20 @@ func reason(err error) error {
 }
 
 // score scores one micro-batch.
-func (s *Scorer) score(examples []datasets.Example, rows []int, out []Scores) error {
-	groups := pick(examples, rows)
-	policy, err := s.policy.logps(groups)
+func (s *Scorer) score(l *lane, w together, rows []int) error {
+	groups := pick(w.examples, rows)
+	policy, err := l.policy.logps(groups)
 	if err != nil {
 		return err
 	}
 	var ref []float64
-	if s.ref != nil {
-		if ref, err = s.ref.logps(groups); err != nil {
+	switch {
+	case l.ref != nil:
+		if ref, err = l.ref.logps(groups); err != nil {
 			return fmt.Errorf("reference: %w", err)
 		}
+	case s.Ref != "":
+		ref = policy
 	}
 	K := len(groups[0].Completions)
 	for i, row := range rows {
@@ -140,7 +158,7 @@ func (s *Scorer) score(examples []datasets.Example, rows []int, out []Scores) er
 		if ref != nil {
 			of = ref[i*K : (i+1)*K]
 		}
-		out[row] = s.scores(groups[i], policy[i*K:(i+1)*K], of)
+		w.scores[row] = s.scores(groups[i], policy[i*K:(i+1)*K], of)
 	}
 	return nil
 }
@@ -181,21 +199,19 @@ func rewards(beta float64, policy, reference []float64) (out []float64) {
 func (s *Scorer) identity() (id identity, err error) {
 	id = s.settings().encoding(s.encoder.Tokenizer)
 	id.Beta = s.Beta
-	if id.Model, err = weightsDigest(s.policy.model); err != nil || s.ref == nil {
-		return id, err
+	if s.digests.model == "" {
+		s.digests.model, err = weightsDigest(s.model())
 	}
-	id.Ref, err = weightsDigest(s.ref.model)
+	id.Model, id.Ref = s.digests.model, s.digests.ref
 	return id, err
 }
 
 // Close releases the models.
 func (s *Scorer) Close() error {
 	var errs []error
-	for _, n := range []*network{s.policy, s.ref} {
-		if n != nil {
-			errs = append(errs, n.close())
-		}
+	for _, l := range s.lanes {
+		errs = append(errs, l.close())
 	}
-	s.policy, s.ref = nil, nil
+	s.lanes = nil
 	return errors.Join(errs...)
 }

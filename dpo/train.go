@@ -7,7 +7,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -46,7 +45,9 @@ type Trainer struct {
 	method     *method
 	schedule   optim.Schedule
 	rows, eval *Rows
-	known      *references // before the first step: what ref_ columns hold
+	stream     *stream         // what rows grow by; nil where all were read first
+	columns    map[string]bool // whether a file's ref_ columns can be used
+	known      *references     // before the first step: what ref_ columns hold
 	refs       *references
 	order      order
 	total      int // steps
@@ -63,7 +64,7 @@ type Trainer struct {
 }
 
 // digests tell whether a run goes on with the model and the data that it began with.
-type digests struct{ model, data, reference string }
+type digests struct{ model, data string }
 
 // Event is progress of a run: of its phase "reference", "train" or "eval", Done of Total units.
 type Event struct {
@@ -80,7 +81,7 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	t = &Trainer{Config: c, state: state{Evaluated: -1}}
+	t = &Trainer{Config: c, state: state{Evaluated: -1}, columns: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.Close())
@@ -159,7 +160,8 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 		return fmt.Errorf("the tokenizer of %s knows %d tokens, its model has embeddings for %d: they do not belong together",
 			t.Model, tok.VocabSize(), vocabulary)
 	}
-	if t.rows, err = ReadRows(t.Data, enc, vocabulary, t.Cache); err != nil {
+	t.order = order{batch: t.Batch, seed: t.Seed, shuffle: !t.NoShuffle}
+	if err := t.readTraining(enc, vocabulary); err != nil {
 		return err
 	}
 	t.eval = &Rows{}
@@ -168,25 +170,41 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 			return fmt.Errorf("eval-data: %w", err)
 		}
 	}
-	if err := t.checkLoss(); err != nil {
+	if err := t.checkLoss(t.eval.Examples); err != nil {
 		return err
 	}
-	t.order = order{rows: len(t.rows.Examples), batch: t.Batch, seed: t.Seed, shuffle: !t.NoShuffle}
-	t.total = t.Steps
-	if t.total == 0 {
+	if t.total = t.Steps; t.total == 0 {
 		t.total = t.Epochs * t.order.stepsPerEpoch()
 	}
 	t.schedule, err = optim.NewSchedule(t.Schedule, t.LR, t.warmup(), t.total, t.WarmupRule)
 	return err
 }
 
-// checkLoss names the first row whose completions the loss is not defined for.
-func (t *Trainer) checkLoss() error {
+// readTraining reads all rows, or where they stream those of the first step.
+func (t *Trainer) readTraining(enc *datasets.Encoder, vocabulary int) error {
+	if t.streams() {
+		files, err := datasets.Expand(t.Data)
+		if err != nil {
+			return err
+		}
+		t.rows, t.stream, t.order.rows = &Rows{}, newStream(files, enc, vocabulary), t.Steps*t.Batch
+		return t.fill(0)
+	}
+	rows, err := ReadRows(t.Data, enc, vocabulary, t.Cache)
+	if err != nil {
+		return err
+	}
+	t.rows, t.order.rows = rows, len(rows.Examples)
+	return t.checkLoss(rows.Examples)
+}
+
+// checkLoss names the first example whose completions the loss is not defined for.
+func (t *Trainer) checkLoss(examples []datasets.Example) error {
 	l, err := loss.Lookup(t.Loss)
 	if err != nil {
 		return err
 	}
-	for _, x := range slices.Concat(t.rows.Examples, t.eval.Examples) {
+	for _, x := range examples {
 		if err := l.Check(len(x.Completions)); err != nil {
 			return fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
 		}
@@ -256,7 +274,9 @@ func (t *Trainer) identify(resume bool) (err error) {
 	if t.digests.model, err = weightsDigest(t.policy.model); err != nil {
 		return err
 	}
-	t.digests.data = t.rows.digest() + t.eval.digest()
+	if t.stream == nil {
+		t.digests.data = t.rows.digest() + t.eval.digest()
+	}
 	t.identity.Ref = t.digests.model
 	if t.Ref != "" {
 		m, err := models.Open(t.Ref)
@@ -272,21 +292,18 @@ func (t *Trainer) identify(resume bool) (err error) {
 			return err
 		}
 	}
-	t.digests.reference = t.identity.Ref + t.digests.data
 	if resume {
-		if t.refs, err = loadReferences(t.path(referenceFile), t.digests.reference); err != nil {
+		if err := t.restore(); err != nil {
+			return err
+		}
+		if t.refs, err = loadReferences(t.path(referenceFile), t.identity.Ref+t.dataDigest()); err != nil {
 			return err
 		}
 	}
 	if t.refs == nil {
-		if t.known, err = t.referenceColumns(); err != nil {
-			return err
-		}
+		t.known, err = t.referenceColumns()
 	}
-	if !resume {
-		return nil
-	}
-	return t.restore()
+	return err
 }
 
 // Run trains and yields what happens. After an error it ends; what was saved before stays.
@@ -315,10 +332,15 @@ func (t *Trainer) run(ctx context.Context, yield func(Event) bool) (err error) {
 		}
 	}
 	for t.state.Step < t.total {
+		seconds, err := t.advance()
+		if err != nil {
+			return t.cutShort(err)
+		}
 		m, err := t.step()
 		if err != nil {
 			return t.broken(err)
 		}
+		m.ReferenceSeconds = max(m.ReferenceSeconds, seconds)
 		if err := t.metrics.write(m); err != nil {
 			return fmt.Errorf("write metrics: %w", err)
 		}
@@ -449,6 +471,9 @@ func (t *Trainer) finish(yield func(Event) bool) error {
 // Close releases everything.
 func (t *Trainer) Close() error {
 	var errs []error
+	if t.stream != nil {
+		errs = append(errs, t.stream.close())
+	}
 	if t.metrics != nil {
 		errs = append(errs, t.metrics.close())
 	}

@@ -17,7 +17,7 @@ def large(bench):
     rows = bench.exact(shape, 2 * PAIRS, PROMPT, COMPLETION)
     model, out = bench.model(shape), bench.work / "large"
     try:
-        run = bench.program("train", "--model", model, "--data", rows, "--out", out, "--no-shuffle", "--eos", "keep", "--batch", PAIRS, "--steps", 2,
+        run = bench.program("train", "--model", model, "--data", rows, "--out", out, "--eos", "keep", "--batch", PAIRS, "--steps", 2,
                             "--optimizer", "adamw", "--max-length", PROMPT + COMPLETION, "--max-prompt-length", PROMPT, "--save-every", 0, "--cache", "none")
     finally:
         subprocess.run(["rm", "-rf", model, out], check=True)

@@ -13,7 +13,7 @@ def micro(bench):
         rows = bench.exact(shape, PAIRS * steps, prompt, completion)
 
         def measured(batch):
-            _, metrics = bench.train(bench.model(shape), rows, "--no-shuffle", "--eos", "keep", "--batch", batch, "--micro-batch", MICRO, "--steps", steps,
+            _, metrics = bench.train(bench.model(shape), rows, "--eos", "keep", "--batch", batch, "--micro-batch", MICRO, "--steps", steps,
                                      "--optimizer", "adamw", "--max-length", prompt + completion, "--max-prompt-length", prompt)
             if "optimizer_seconds" not in metrics[0]:
                 raise Skip("metrics.jsonl has no optimizer_seconds")

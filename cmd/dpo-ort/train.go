@@ -39,6 +39,8 @@ Defaults are the DPO paper's (--preset paper); --preset trl has TRL's. --config 
 flags' names; flags override it.
 
 Token ids are kept for the next run with the same data, tokenizer and limits (--cache); those not used for 30 days are removed.
+With --steps and --no-shuffle rows are not read before the first step but while steps are taken, as far as these need them; none
+are kept. A bad row then ends the run where a step needs it, with the state saved.
 
 ` + lossesText(),
 		Example: `  dpo-ort train --model models/llama --data pairs.parquet --out aligned
@@ -128,6 +130,9 @@ func cacheFolder(flag string) string {
 func planText(p dpo.Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "data      %d groups, %d tokens", p.Groups, p.Tokens)
+	if p.Streamed {
+		fmt.Fprint(&b, " for the first steps; the rest, as far as steps need it, is read while they are taken")
+	}
 	if p.Dropped > 0 {
 		fmt.Fprintf(&b, ", %d rows dropped", p.Dropped)
 	}
@@ -143,7 +148,11 @@ func planText(p dpo.Plan) string {
 	if p.Known > 0 {
 		fmt.Fprintf(&b, "\nreference of %d groups from ref_ columns", p.Known)
 	}
-	fmt.Fprintf(&b, "\nsteps     %d (%d an epoch, %d micro-batches in the first)\n", p.Steps, p.StepsPerEpoch, p.MicroBatches)
+	fmt.Fprintf(&b, "\nsteps     %d (", p.Steps)
+	if !p.Streamed {
+		fmt.Fprintf(&b, "%d an epoch, ", p.StepsPerEpoch)
+	}
+	fmt.Fprintf(&b, "%d micro-batches in the first)\n", p.MicroBatches)
 	m := p.Memory
 	fmt.Fprintf(&b, "memory    about %s of %s: %d parameters %s, gradients %s, states %s, activations %s, temporaries %s, process %s; %s\n", size(m.Total()), size(m.Limit),
 		p.Parameters, size(m.Weights), size(m.Gradients), size(m.States), size(m.Activations), size(m.Scratch), size(m.Process), fitText(p))

@@ -1,0 +1,116 @@
+package dpo
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// Threads that share an operator wait for each other at its end, the longer the shorter it is. So micro-batches of all but large
+// models are computed side by side, each in a lane of its own: engines of one thread, over weights that all map from the same
+// files. Which rows make a micro-batch depends on the model, never on the number of lanes, and so do the bits.
+const (
+	laneModel  = 1 << 28 // parameters at most
+	laneTokens = 1024    // padded tokens of a micro-batch, so that what is held does not grow with the lanes, up to four
+	mostLanes  = 8
+)
+
+// lane is what computes one micro-batch at a time.
+type lane struct {
+	policy, ref *network // ref is nil where there is none to compute, or it is the policy
+}
+
+// openLanes opens the policy as often as micro-batches are computed at once.
+func (s *Scorer) openLanes(device ort.Device) error {
+	m, err := models.Open(s.Model)
+	if err != nil {
+		return err
+	}
+	several := m.Parameters() <= laneModel && device.Kind == ort.CPU
+	if err := m.Close(); err != nil {
+		return err
+	}
+	n := 1
+	s.options = engine.Options{Device: device, Threads: s.Threads}
+	s.microTokens = MicroTokens
+	if several {
+		threads := cmp.Or(s.Threads, runtime.GOMAXPROCS(0))
+		n, s.microTokens = min(threads, mostLanes), laneTokens
+		s.options.Threads = threads / n
+	}
+	for range n {
+		l := &lane{}
+		s.lanes = append(s.lanes, l)
+		if l.policy, err = openFrozen(s.Model, s.options); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openReference opens the reference in each lane, unless it is the policy too: equal weights are computed once.
+func (s *Scorer) openReference() error {
+	m, err := models.Open(s.Ref)
+	if err != nil {
+		return fmt.Errorf("reference: %w", err)
+	}
+	defer m.Close()
+	if m.Vocab != s.model().Vocab {
+		return fmt.Errorf("reference %s has a vocabulary of %d, the model %s one of %d: they do not belong together", s.Ref, m.Vocab, s.Model, s.model().Vocab)
+	}
+	if s.digests.ref, err = weightsDigest(m); err != nil {
+		return fmt.Errorf("reference: %w", err)
+	}
+	if s.digests.model, err = weightsDigest(s.model()); err != nil || s.digests.model == s.digests.ref {
+		return err
+	}
+	for _, l := range s.lanes {
+		if l.ref, err = openFrozen(s.Ref, s.options); err != nil {
+			return fmt.Errorf("reference: %w", err)
+		}
+	}
+	return nil
+}
+
+// model is the policy.
+func (s *Scorer) model() *models.Model { return s.lanes[0].policy.model }
+
+// each computes the micro-batches in the lanes; after an error none is begun.
+func (s *Scorer) each(micros [][]int, compute func(l *lane, rows []int) error) error {
+	var running sync.WaitGroup
+	var next atomic.Int64
+	var failed atomic.Bool
+	errs := make([]error, len(s.lanes))
+	for i, l := range s.lanes {
+		running.Go(func() {
+			for !failed.Load() {
+				at := int(next.Add(1)) - 1
+				if at >= len(micros) {
+					return
+				}
+				if errs[i] = compute(l, micros[at]); errs[i] != nil {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+func (l *lane) close() error {
+	var errs []error
+	for _, n := range []*network{l.policy, l.ref} {
+		if n != nil {
+			errs = append(errs, n.close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,167 @@
+package dpo
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// A run of a known number of steps in the order of the file needs its first steps·batch rows, one step's after the other's.
+// It reads them as it goes, and none after them: while a step is taken the rows of the next are tokenized. What depends on the
+// rows depends on those taken so far: a checkpoint's digest, what was dropped. A row's reference is computed when its step comes.
+type stream struct {
+	next  func() (encoded, error, bool)
+	stop  func()
+	ended bool  // the data has no further row
+	err   error // what ended it
+
+	score func([]datasets.Example) ([]float64, error) // by the reference; nil until it is needed
+	done  func() error                                // releases the reference
+}
+
+// streams tells whether rows are read while steps are taken.
+func (c Config) streams() bool { return c.Steps > 0 && c.NoShuffle }
+
+func newStream(files []string, enc *datasets.Encoder, vocabulary int) *stream {
+	s := &stream{done: func() error { return nil }}
+	s.next, s.stop = iter.Pull2(encodeRows(files, enc, vocabulary))
+	return s
+}
+
+func (s *stream) close() error {
+	s.stop()
+	return s.done()
+}
+
+// fill takes rows from the stream until those of a step, from 0, are there. After the last row the order knows their number.
+func (t *Trainer) fill(step int) error {
+	s := t.stream
+	for !s.ended && s.err == nil && len(t.rows.Examples) < (step+1)*t.Batch {
+		r, err, more := s.next()
+		switch {
+		case err != nil:
+			s.err = err
+		case more:
+			s.err = t.take(r)
+		case len(t.rows.Examples) == 0:
+			s.err = t.rows.none(t.Data)
+		default:
+			s.ended, t.order.rows = true, len(t.rows.Examples)
+		}
+	}
+	if s.ended || len(t.rows.Examples) >= (step+1)*t.Batch {
+		return nil
+	}
+	return s.err
+}
+
+// take adds a row that the loss is defined for.
+func (t *Trainer) take(r encoded) error {
+	if r.drop == nil {
+		if err := t.checkLoss([]datasets.Example{r.example}); err != nil {
+			return err
+		}
+	}
+	t.rows.add(r)
+	return nil
+}
+
+// stepsRead counts the steps whose rows are there.
+func (t *Trainer) stepsRead() int {
+	if t.stream == nil || t.stream.ended {
+		return t.total
+	}
+	return min(t.total, len(t.rows.Examples)/t.Batch)
+}
+
+// advance makes the next step possible: its rows, and what the reference says of them.
+func (t *Trainer) advance() (referenceSeconds float64, err error) {
+	if t.stream == nil {
+		return 0, nil
+	}
+	if err := t.fill(t.state.Step); err != nil {
+		return 0, err
+	}
+	if err := t.recall(t.refs, t.rows.Examples); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	batches := t.unknown(t.state.Step, t.refs)
+	for _, b := range batches {
+		if t.stream.score == nil {
+			if err := t.openReference(); err != nil {
+				return 0, err
+			}
+		}
+		if err := scoreInto(b, t.stream.score, t.refs); err != nil {
+			return 0, err
+		}
+	}
+	if len(batches) > 0 {
+		referenceSeconds = time.Since(start).Seconds()
+		t.state.ReferenceSeconds += referenceSeconds
+	}
+	return referenceSeconds, nil
+}
+
+// openReference opens a reference that stays beside the policy. The weights that the run began with are run by the policy's
+// graphs, so that the bits are those that the policy itself would give before its first step.
+func (t *Trainer) openReference() error {
+	s, m := t.stream, t.policy.model
+	if t.Ref != "" {
+		ref, err := openFrozen(t.Ref, t.options)
+		if err != nil {
+			return fmt.Errorf("reference: %w", err)
+		}
+		s.score, s.done = ref.logps, ref.close
+		return nil
+	}
+	open := t.policy.engine.Load
+	if stored, uniform := storedTypes[m.WeightType()]; uniform && stored == onnx.Float32 && t.options.Device.Kind == ort.CPU {
+		open = t.policy.engine.Map
+	}
+	weights, err := open(m.Weights)
+	if err != nil {
+		return fmt.Errorf("reference: %w", err)
+	}
+	s.score = func(groups []datasets.Example) ([]float64, error) { return t.logps(weights, groups) }
+	s.done = weights.Close
+	return nil
+}
+
+// cutShort keeps the state of a run whose next rows cannot be had.
+func (t *Trainer) cutShort(err error) error {
+	if t.state.Step == 0 {
+		return err
+	}
+	path, saved := t.save()
+	if saved != nil {
+		return errors.Join(err, saved)
+	}
+	return fmt.Errorf("%w; the state after step %d of %d is saved as %s: mend the data and go on with --resume --out %s", err, t.state.Step, t.total, path, t.Out)
+}
+
+// dataDigest is of the rows that the steps so far were taken from, or of all where all were read first, and of the held-out data.
+func (t *Trainer) dataDigest() string {
+	if t.stream == nil {
+		return t.digests.data
+	}
+	return (&Rows{Examples: t.rows.Examples[:t.taken()]}).digest() + t.eval.digest()
+}
+
+// taken counts the rows of a stream that the steps so far were taken from.
+func (t *Trainer) taken() int { return min(t.state.Step*t.Batch, len(t.rows.Examples)) }
+
+// saveStream keeps, with a checkpoint, what is known of a stream's rows.
+func (t *Trainer) saveStream() error {
+	if t.stream == nil {
+		return nil
+	}
+	refs := references{Digest: t.identity.Ref + t.state.Data, Train: t.refs.Train[:t.taken()], Eval: t.refs.Eval}
+	return errors.Join(refs.store(t.path(referenceFile)), t.writeDropped())
+}
