@@ -27,6 +27,7 @@ type MemoryPlan struct {
 type Memory struct {
 	Limit       int64 // what --memory allows
 	Weights     int64
+	Reference   int64 // where it stays beside the policy, and is not mapped from its file
 	Gradients   int64 // 0 where they are released: Activations then has those that are not yet whole
 	States      int64
 	Activations int64 // of a micro-batch: inputs, activations, residuals
@@ -36,7 +37,7 @@ type Memory struct {
 
 // Total is all of it.
 func (m Memory) Total() int64 {
-	return m.Weights + m.Gradients + m.States + m.Activations + m.Scratch + m.Process
+	return m.Weights + m.Reference + m.Gradients + m.States + m.Activations + m.Scratch + m.Process
 }
 
 // What a micro-batch's padded tokens are bounded by: beyond the first nothing is gained; halved down to the second,
@@ -59,6 +60,9 @@ func (t *Trainer) fit() error {
 	held, _ := heldMemory()
 	weights := e.WeightBytes()
 	fixed := Memory{Limit: limit, Weights: weights, Gradients: weights, States: weights * int64(e.States()), Process: held + sessionsMemory}
+	if t.stream != nil && t.Ref == "" && !t.mappable() {
+		fixed.Reference = weights
+	}
 	if t.Planned != nil {
 		t.memoryPlan = *t.Planned
 		t.expected, err = t.expect(t.memoryPlan, fixed)

@@ -122,7 +122,7 @@ func (t *Trainer) openReference() error {
 		return nil
 	}
 	open := t.policy.engine.Load
-	if stored, uniform := storedTypes[m.WeightType()]; uniform && stored == onnx.Float32 && t.options.Device.Kind == ort.CPU {
+	if t.mappable() {
 		open = t.policy.engine.Map
 	}
 	weights, err := open(m.Weights)
@@ -132,6 +132,12 @@ func (t *Trainer) openReference() error {
 	s.score = func(groups []datasets.Example) ([]float64, error) { return t.logps(weights, groups) }
 	s.done = weights.Close
 	return nil
+}
+
+// mappable reports whether the policy's graphs can run the model's weights as they lie in its file.
+func (t *Trainer) mappable() bool {
+	stored, uniform := storedTypes[t.policy.model.WeightType()]
+	return uniform && stored == onnx.Float32 && t.options.Device.Kind == ort.CPU
 }
 
 // cutShort keeps the state of a run whose next rows cannot be had.

@@ -153,13 +153,21 @@ func planText(p dpo.Plan) string {
 		fmt.Fprintf(&b, "%d an epoch, ", p.StepsPerEpoch)
 	}
 	fmt.Fprintf(&b, "%d micro-batches in the first)\n", p.MicroBatches)
-	m := p.Memory
-	fmt.Fprintf(&b, "memory    about %s of %s: %d parameters %s, gradients %s, states %s, activations %s, temporaries %s, process %s; %s\n", size(m.Total()), size(m.Limit),
-		p.Parameters, size(m.Weights), size(m.Gradients), size(m.States), size(m.Activations), size(m.Scratch), size(m.Process), fitText(p))
+	fmt.Fprintf(&b, "memory    %s; %s\n", memoryText(p), fitText(p))
 	if p.Seconds > 0 {
 		fmt.Fprintf(&b, "time      about %s, by one micro-batch\n", duration(p.Seconds))
 	}
 	return b.String()
+}
+
+// memoryText says what the run will hold, and what for.
+func memoryText(p dpo.Plan) string {
+	m, reference := p.Memory, ""
+	if m.Reference > 0 {
+		reference = ", reference " + size(m.Reference)
+	}
+	return fmt.Sprintf("about %s of %s: %d parameters %s, gradients %s, states %s%s, activations %s, temporaries %s, process %s", size(m.Total()), size(m.Limit),
+		p.Parameters, size(m.Weights), size(m.Gradients), size(m.States), reference, size(m.Activations), size(m.Scratch), size(m.Process))
 }
 
 // fitText says how the run fits into its memory.
