@@ -40,6 +40,8 @@ type state struct {
 	ReferenceSeconds float64 `json:"reference_seconds"`
 	Model            string  `json:"model"` // digest of the weights that the run began with
 	Data             string  `json:"data"`  // digest of the token ids
+
+	Plan MemoryPlan `json:"plan"` // by which the steps so far were taken
 }
 
 func checkpointName(step int) string { return fmt.Sprintf("step-%06d", step) }
@@ -49,6 +51,7 @@ func (t *Trainer) save() (path string, err error) {
 	if t.state.MetricsBytes, t.state.EventsBytes, err = t.metrics.lengths(); err != nil {
 		return "", fmt.Errorf("save checkpoint: %w", err)
 	}
+	t.state.Plan = t.memoryPlan
 	t.state.Model, t.state.Data = t.digests.model, t.dataDigest()
 	path = t.path(checkpointFolder, checkpointName(t.state.Step))
 	if _, err := os.Stat(path); err == nil {
@@ -183,6 +186,8 @@ func (t *Trainer) restore() error {
 	switch {
 	case t.state.Model != t.digests.model:
 		return fmt.Errorf("resume from %s: the weights of %s are not those that the run began with: put those back, or begin anew with another --out", dir, t.Model)
+	case t.state.Plan != t.memoryPlan:
+		return fmt.Errorf("resume from %s: its steps were taken by another plan than %s has: put back the plan %+v", dir, t.path(configFile), t.state.Plan)
 	case t.state.Data != t.dataDigest():
 		return fmt.Errorf("resume from %s: the data, or how it is tokenized, is not what the run began with: put back what it was, or begin anew with another --out: %v", dir, append(t.Data, t.EvalData...))
 	}

@@ -155,6 +155,11 @@ func TestResumeGoesOnByThePlan(t *testing.T) {
 	if kept.Planned == nil || *kept.Planned != *c.Planned {
 		t.Errorf("kept plan %+v", kept.Planned)
 	}
+	other := kept
+	other.Out, other.Planned = c.Out, &MemoryPlan{MicroTokens: 64}
+	if _, err := train(t, other, true, nil); err == nil || !strings.Contains(err.Error(), "another plan") {
+		t.Errorf("another plan: error %v", err)
+	}
 	kept.Memory, kept.Out = "1MiB", c.Out
 	if _, err := train(t, kept, true, nil); err != nil {
 		t.Errorf("it does not go on: %v", err)
