@@ -124,9 +124,7 @@ func (p *Pass) piece(graph string, of piece, arrays map[string]Array, from, into
 		}
 	}
 	outputs, rows := binding{}, binding{}
-	for name, t := range from {
-		bound[name] = t
-	}
+	maps.Copy(bound, from)
 	for name, t := range into {
 		if name != "dx" {
 			if t, err = t.Rows(of.first, of.last); err != nil {
