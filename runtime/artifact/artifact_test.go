@@ -50,7 +50,7 @@ func TestLoadRefusesAChangedArtifact(t *testing.T) {
 		"make one with dpo-ort export":   func(dir string) error { return os.Remove(filepath.Join(dir, "manifest.json")) },
 		"scale.onnx":                     func(dir string) error { return os.Remove(filepath.Join(dir, "scale.onnx")) },
 		"SHA-256 differs":                func(dir string) error { return os.WriteFile(filepath.Join(dir, "scale.onnx"), []byte("x"), 0o644) },
-		"format 9, this program reads 1": replace(`"format": 1`, `"format": 9`),
+		"format 9, this program reads 2": replace(`"format": 2`, `"format": 9`),
 		"manifest.json: invalid":         replace(`}`, ``),
 		`names the file "../scale.onnx"`: replace(`"scale.onnx":`, `"../scale.onnx":`),
 		"graph block is missing":         replace(`"graph": "scale"`, `"graph": "block"`),
