@@ -33,12 +33,7 @@ type layout struct {
 
 // newBatch lays out groups, which have the same number of completions.
 func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example) *engine.Batch {
-	p, c := 0, 0
-	for _, x := range groups {
-		_, prompt, completion := extent(x)
-		p, c = max(p, prompt), max(c, completion)
-	}
-	return newBatchIn(d, compute, groups, blocksOf(p, c))
+	return newBatchIn(d, compute, groups, shapeOf(groups).blocks)
 }
 
 // newBatchIn is newBatch with queries in so many blocks.

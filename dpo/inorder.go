@@ -11,7 +11,7 @@ import (
 func inOrder[A, B any](items iter.Seq2[A, error], n, ahead int, work func(A) B) iter.Seq2[B, error] {
 	return func(yield func(B, error) bool) {
 		p := &pipeline[A, B]{
-			queue: make(chan *turn[A, B], (ahead+1)*n), todo: make(chan *turn[A, B], ahead*n), stop: make(chan struct{}),
+			queue: make(chan *turn[A, B], (ahead+1)*n), waiting: make(chan *turn[A, B], ahead*n), stop: make(chan struct{}),
 		}
 		p.running.Go(func() { p.feed(items) })
 		for range n {
@@ -36,17 +36,17 @@ type turn[A, B any] struct {
 	done chan struct{}
 }
 
-// pipeline is an inOrder at work: queue has the turns in the order of their items, todo has them for whichever worker is free.
+// pipeline is an inOrder at work: queue has the turns in the order of their items, waiting has them for whichever worker is free.
 type pipeline[A, B any] struct {
-	queue, todo chan *turn[A, B]
-	stop        chan struct{}
-	running     sync.WaitGroup
+	queue, waiting chan *turn[A, B]
+	stop           chan struct{}
+	running        sync.WaitGroup
 }
 
 // feed makes turns of the items until they end or the loop is left.
 func (p *pipeline[A, B]) feed(items iter.Seq2[A, error]) {
 	defer close(p.queue)
-	defer close(p.todo)
+	defer close(p.waiting)
 	for in, err := range items {
 		j := &turn[A, B]{in: in, err: err, done: make(chan struct{})}
 		select {
@@ -59,7 +59,7 @@ func (p *pipeline[A, B]) feed(items iter.Seq2[A, error]) {
 			continue
 		}
 		select {
-		case p.todo <- j:
+		case p.waiting <- j:
 		case <-p.stop:
 			return
 		}
@@ -68,7 +68,7 @@ func (p *pipeline[A, B]) feed(items iter.Seq2[A, error]) {
 
 // serve does turns; after the loop is left those that wait are let go.
 func (p *pipeline[A, B]) serve(work func(A) B) {
-	for j := range p.todo {
+	for j := range p.waiting {
 		select {
 		case <-p.stop:
 			return

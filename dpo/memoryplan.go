@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -269,12 +270,7 @@ func (t *Trainer) microShapes(tokens int) []microShape {
 	}
 	chosen := map[microShape]bool{}
 	for _, of := range []func(microShape) int{microShape.pairs, func(s microShape) int { return s.T }, func(s microShape) int { return s.R }} {
-		sort.Slice(shapes, func(i, j int) bool {
-			if a, b := of(shapes[i]), of(shapes[j]); a != b {
-				return a > b
-			}
-			return slices.Compare(shapes[i].list(), shapes[j].list()) > 0
-		})
+		slices.SortFunc(shapes, func(a, b microShape) int { return cmp.Or(of(b)-of(a), slices.Compare(b.list(), a.list())) })
 		for _, s := range shapes[:min(8, len(shapes))] {
 			chosen[s] = true
 		}

@@ -31,10 +31,9 @@ func (t *Trainer) step() (Metrics, error) {
 		m.ReferenceSeconds = t.state.ReferenceSeconds
 	}
 	rows := t.order.step(i)
-	scalars := t.method.optimizer.Scalars(optim.Step{Index: i, Rate: rate, Scale: 1, WeightDecay: t.WeightDecay})
 	grads := t.grads
 	if t.memoryPlan.Release {
-		grads = t.optimizer.Released(scalars)
+		grads = t.optimizer.Released(t.scalars(i, rate, 1))
 	} else {
 		grads.Clear()
 	}
@@ -70,9 +69,14 @@ func (t *Trainer) update(m *Metrics, rows []int, i int) (err error) {
 	if !allFinite([]float64{m.GradNorm}) {
 		return t.diverged(fmt.Sprintf("the gradient's norm is %v", m.GradNorm), rows)
 	}
-	err = t.optimizer.Step(t.method.optimizer.Scalars(optim.Step{Index: i, Rate: m.LearningRate, Scale: t.clip(m.GradNorm), WeightDecay: t.WeightDecay}))
+	err = t.optimizer.Step(t.scalars(i, m.LearningRate, t.clip(m.GradNorm)))
 	m.OptimizerSeconds = time.Since(start).Seconds()
 	return err
+}
+
+// scalars are the optimizer's in a step, from 0, that scales the gradient.
+func (t *Trainer) scalars(step int, rate, scale float64) map[string]float64 {
+	return t.method.optimizer.Scalars(optim.Step{Index: step, Rate: rate, Scale: scale, WeightDecay: t.WeightDecay})
 }
 
 // microBatches lists the rows of each micro-batch of a step.

@@ -5,7 +5,6 @@ package dpo
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,15 +121,7 @@ func TestStreamResumes(t *testing.T) {
 	through := inOrderOfTheFile(t, 20, 6, 1)
 	want := mustTrain(t, through)
 	for _, stop := range []int{1, 4} {
-		c := through
-		c.Out = filepath.Join(t.TempDir(), "out")
-		if _, err := train(t, c, false, func(step int) bool { return step == stop }); !errors.Is(err, ErrInterrupted) {
-			t.Fatalf("error %v, want an interruption", err)
-		}
-		got, err := train(t, c, true, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c, got := stoppedAndResumed(t, through, stop)
 		if !slices.Equal(untimed(got), untimed(want[stop:])) || got[0].Epoch != want[stop].Epoch {
 			t.Errorf("after step %d: metrics\n%+v, without the interruption\n%+v", stop, got, want[stop:])
 		}

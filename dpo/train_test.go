@@ -124,6 +124,20 @@ func TestMicroBatchesEqualOneBatch(t *testing.T) {
 	}
 }
 
+// stoppedAndResumed trains elsewhere as c says, interrupted after a step: the settings, and the metrics of the steps after it.
+func stoppedAndResumed(t *testing.T, c Config, stop int) (Config, []Metrics) {
+	t.Helper()
+	c.Out = filepath.Join(t.TempDir(), "out")
+	if _, err := train(t, c, false, func(step int) bool { return step == stop }); !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("error %v, want an interruption", err)
+	}
+	got, err := train(t, c, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, got
+}
+
 // A run that is interrupted anywhere and resumed ends in the same bits as one that is not.
 func TestResumeGivesTheSameBits(t *testing.T) {
 	through := tinyConfig(t)
@@ -131,15 +145,7 @@ func TestResumeGivesTheSameBits(t *testing.T) {
 	want := mustTrain(t, through)
 	for _, stop := range []int{1, 3, 4} {
 		t.Run(fmt.Sprint("after step ", stop), func(t *testing.T) {
-			c := through
-			c.Out = filepath.Join(t.TempDir(), "out")
-			if _, err := train(t, c, false, func(step int) bool { return step == stop }); !errors.Is(err, ErrInterrupted) {
-				t.Fatalf("error %v, want an interruption", err)
-			}
-			got, err := train(t, c, true, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			c, got := stoppedAndResumed(t, through, stop)
 			for i, m := range got {
 				w := want[stop+i]
 				if m.Step != w.Step || m.Loss != w.Loss || m.GradNorm != w.GradNorm || m.NumTokens != w.NumTokens {

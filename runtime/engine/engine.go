@@ -88,6 +88,9 @@ func (e *Engine) survey() error {
 	return nil
 }
 
+// body is all stages but the head.
+func (e *Engine) body() []artifact.Stage { return e.art.Stages[:len(e.art.Stages)-1] }
+
 // head is the last stage.
 func (e *Engine) head() artifact.Stage { return e.art.Stages[len(e.art.Stages)-1] }
 

@@ -69,7 +69,7 @@ func (e *Engine) forward(w *Weights, b *Batch, why purpose) (_ *Pass, err error)
 	if p.inputs, err = e.upload(b.Inputs); err != nil {
 		return nil, err
 	}
-	for i, s := range e.art.Stages[:len(e.art.Stages)-1] {
+	for i, s := range e.body() {
 		graph := e.variant(i, b.Variant)
 		if why != scoring {
 			graph = e.rung(i, p.plan).Forward(graph)

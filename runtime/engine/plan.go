@@ -145,7 +145,7 @@ func (c *count) run(graph string, sizes map[string]int64) {
 // inputs are the batch's own tensors.
 func (c *count) inputs() {
 	seen := map[string]bool{}
-	for i, s := range c.stages() {
+	for i, s := range c.engine.body() {
 		for _, v := range c.engine.art.Graphs[c.engine.variant(i, c.variant)].Inputs {
 			if _, parameter := s.Params[v.Name]; v.Name != "x" && !parameter && !seen[v.Name] {
 				seen[v.Name] = true
@@ -155,13 +155,8 @@ func (c *count) inputs() {
 	}
 }
 
-// stages are all but the head.
-func (c *count) stages() []artifact.Stage {
-	return c.engine.art.Stages[:len(c.engine.art.Stages)-1]
-}
-
 func (c *count) forward() {
-	for i, s := range c.stages() {
+	for i, s := range c.engine.body() {
 		graph := c.engine.rung(i, c.plan).Forward(c.engine.variant(i, c.variant))
 		c.run(graph, c.sizes)
 		for _, out := range c.engine.art.Graphs[graph].Outputs {
@@ -173,7 +168,7 @@ func (c *count) forward() {
 // head counts a piece of the vocabulary forward and backward, with what all pieces keep.
 func (c *count) head() {
 	e, scored := c.engine, c.sizes["R"]
-	head := e.art.Stages[len(e.art.Stages)-1]
+	head := e.head()
 	pieces := e.cutVocabulary(scored, c.plan)
 	sizes := maps.Clone(c.sizes)
 	sizes["B"] = pieces[0].last - pieces[0].first
@@ -217,7 +212,7 @@ func (c *count) release(stage int) {
 
 // backward counts stages in reverse.
 func (c *count) backward() {
-	for i, s := range slices.Backward(c.stages()) {
+	for i, s := range slices.Backward(c.engine.body()) {
 		graph := c.engine.rung(i, c.plan).Backward(c.engine.variant(i, c.variant))
 		c.run(graph, c.sizes)
 		c.hold(s)

@@ -30,7 +30,7 @@ type Optimizer struct {
 	engine *Engine
 	grads  *Gradients
 	slices []slice
-	of     map[string][]int // where gradients are released: the slices of a tensor
+	of     map[string][2]int // where gradients are released: the first slice of a tensor, and the one after its last
 }
 
 // slice is a run of the flat buffers: tensors over its parameters, gradients and states.
@@ -47,7 +47,7 @@ func (e *Engine) NewOptimizer(w *Weights, grads *Gradients) (*Optimizer, error) 
 	if !ok {
 		return nil, fmt.Errorf("the artifact has no graph %s", OptimizerGraph)
 	}
-	o := &Optimizer{States: map[string]*Weights{}, engine: e, grads: grads, of: map[string][]int{}}
+	o := &Optimizer{States: map[string]*Weights{}, engine: e, grads: grads, of: map[string][2]int{}}
 	all := map[string]*Weights{"p": w}
 	if grads != nil {
 		all["g"] = grads.whole
@@ -79,13 +79,11 @@ func (o *Optimizer) cutAll(all map[string]*Weights) error {
 		return errors.Join(o.cut(all, 0, w.decayed), o.cut(all, w.decayed, w.elements))
 	}
 	for _, name := range w.Names {
-		before := len(o.slices)
+		first := len(o.slices)
 		if err := o.cut(all, w.offsets[name], w.offsets[name]+w.size(name)); err != nil {
 			return err
 		}
-		for i := before; i < len(o.slices); i++ {
-			o.of[name] = append(o.of[name], i)
-		}
+		o.of[name] = [2]int{first, len(o.slices)}
 	}
 	return nil
 }
@@ -118,7 +116,7 @@ func (o *Optimizer) Norm() (float64, error) {
 		if err := o.grads.settle(o.grads.Names()...); err != nil {
 			return 0, err
 		}
-		if err := o.measure(all(o.slices)); err != nil {
+		if err := o.measure(o.slices); err != nil {
 			return 0, err
 		}
 	}
@@ -129,17 +127,8 @@ func (o *Optimizer) Norm() (float64, error) {
 	return math.Sqrt(total), nil
 }
 
-// all are the indices of slices.
-func all(slices []slice) []int {
-	out := make([]int, len(slices))
-	for i := range out {
-		out[i] = i
-	}
-	return out
-}
-
 // measure sums the squares of slices' gradients.
-func (o *Optimizer) measure(of []int) error {
+func (o *Optimizer) measure(of []slice) error {
 	return o.each(NormGraph, of, func(session *ort.Session, s *slice) error {
 		out, err := o.engine.scalars(map[string]float64{"sum": 0}, o.engine.art.Graphs[NormGraph].Outputs)
 		if err != nil {
@@ -157,10 +146,10 @@ func (o *Optimizer) measure(of []int) error {
 // Step updates all parameters. Scalars are the graph's inputs of one element by name; weight_decay is 0 for vectors
 // (norms and biases), as is the custom.
 func (o *Optimizer) Step(scalars map[string]float64) error {
-	return o.update(scalars, all(o.slices))
+	return o.update(scalars, o.slices)
 }
 
-func (o *Optimizer) update(scalars map[string]float64, of []int) error {
+func (o *Optimizer) update(scalars map[string]float64, of []slice) error {
 	g := o.engine.art.Graphs[OptimizerGraph]
 	decayed, err := o.engine.scalars(scalars, g.Inputs)
 	if err != nil {
@@ -197,9 +186,8 @@ func (o *Optimizer) update(scalars map[string]float64, of []int) error {
 // A gradient that is not finite ends the pass, and parameters of later stages have changed by then.
 func (o *Optimizer) Released(scalars map[string]float64) *Gradients {
 	return &Gradients{written: map[string]bool{}, lent: map[string]*block{}, use: func(name string, g *ort.Tensor) error {
-		first := int64(0)
-		for _, i := range o.of[name] {
-			s := &o.slices[i]
+		of, first := o.slices[o.of[name][0]:o.of[name][1]], int64(0)
+		for _, s := range of {
 			n := s.bound["p"].Shape[0]
 			var err error
 			if s.bound["g"], err = g.Flat(first, first+n); err != nil {
@@ -207,15 +195,15 @@ func (o *Optimizer) Released(scalars map[string]float64) *Gradients {
 			}
 			first += n
 		}
-		if err := o.measure(o.of[name]); err != nil {
+		if err := o.measure(of); err != nil {
 			return err
 		}
-		for _, i := range o.of[name] {
-			if s := o.slices[i].squares; s-s != 0 {
+		for _, s := range of {
+			if s.squares-s.squares != 0 {
 				return ErrNotFinite
 			}
 		}
-		return o.update(scalars, o.of[name])
+		return o.update(scalars, of)
 	}}
 }
 
@@ -223,7 +211,7 @@ func (o *Optimizer) Released(scalars map[string]float64) *Gradients {
 var ErrNotFinite = errors.New("a gradient is NaN or infinite")
 
 // each runs f for slices, one a core at a time, on a session whose operators use one thread.
-func (o *Optimizer) each(graph string, of []int, f func(session *ort.Session, s *slice) error) error {
+func (o *Optimizer) each(graph string, of []slice, f func(session *ort.Session, s *slice) error) error {
 	session, err := o.engine.session(graph, 1)
 	if err != nil {
 		return err
@@ -238,7 +226,7 @@ func (o *Optimizer) each(graph string, of []int, f func(session *ort.Session, s 
 	for w := range workers {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(of) && errs[w] == nil; i = int(next.Add(1)) - 1 {
-				errs[w] = f(session, &o.slices[of[i]])
+				errs[w] = f(session, &of[i])
 			}
 		})
 	}
