@@ -17,12 +17,12 @@ import (
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
-// What a scoring job has done so far lies in the folder OUT.parts until OUT is whole:
+// What a job that goes row by row has done so far lies in the folder OUT.parts until OUT is whole:
 //
 //	job.json           what it is computed with: a job with other settings or data does not go on from here
 //	000000001024.json  the results of the rows from 1024 on, in their order; the next part begins where it ends
 //
-// A part is written whole or not at all. Where parts end has no effect on the numbers.
+// A part is written whole or not at all. Where parts end has no effect on the results.
 const (
 	partsSuffix = ".parts"
 	jobFile     = "job.json"
@@ -30,37 +30,23 @@ const (
 	partTime    = 10 * time.Second // after which one with fewer is written
 )
 
-// job is all that a scoring job's results depend on.
-type job struct {
-	identity
-	MicroBatch int    `json:"micro-batch"`
-	Device     string `json:"device"`
-	Shard      string `json:"shard,omitempty"`
-	Data       string `json:"data"` // digest of the files
-}
-
-// parts are the results of a job as far as it has come.
-type parts struct {
+// parts are the results of a job as far as it has come, a Row of data each, which JSON keeps as it is.
+type parts[Row any] struct {
 	dir     string
-	job     job
-	next    int64 // the row after those in pending
-	pending []Scores
+	job     []byte // what it is computed with, as JSON
+	next    int64  // the row after those in pending
+	pending []Row
 	since   time.Time // the last part was written
-}
-
-// stored is a row's results in a part. Rewards follow from the rest.
-type stored struct {
-	Policy    []float64 `json:"policy,omitempty"`
-	Reference []float64 `json:"reference,omitempty"`
-	Tokens    []int64   `json:"tokens,omitempty"`
-	Truncated bool      `json:"truncated,omitempty"`
-	Error     string    `json:"error,omitempty"`
 }
 
 // openParts goes on with the parts of out, if there are any: those of another job are refused, or removed if they are to
 // be replaced.
-func openParts(out string, j job, replace bool) (*parts, error) {
-	p := &parts{dir: out + partsSuffix, job: j, since: time.Now()}
+func openParts[Row, Job any](out string, j Job, replace bool) (*parts[Row], error) {
+	p := &parts[Row]{dir: out + partsSuffix, since: time.Now()}
+	var err error
+	if p.job, err = json.MarshalIndent(j, "", "  "); err != nil {
+		return nil, fmt.Errorf("describe a job: %w", err)
+	}
 	text, err := os.ReadFile(p.path(jobFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, p.vacant()
@@ -68,7 +54,7 @@ func openParts(out string, j job, replace bool) (*parts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("go on with %s: %w", p.dir, err)
 	}
-	var begun job
+	var begun Job
 	if err := readStrictly(text, &begun); err != nil {
 		return nil, fmt.Errorf("go on with %s: %s: %w (remove the folder to begin anew)", p.dir, jobFile, err)
 	}
@@ -86,7 +72,7 @@ func openParts(out string, j job, replace bool) (*parts, error) {
 }
 
 // vacant refuses a folder that is somebody else's, since it is removed in the end.
-func (p *parts) vacant() error {
+func (p *parts[Row]) vacant() error {
 	entries, err := os.ReadDir(p.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("look for parts: %w", err)
@@ -99,12 +85,12 @@ func (p *parts) vacant() error {
 	return nil
 }
 
-func (p *parts) path(name string) string { return filepath.Join(p.dir, name) }
+func (p *parts[Row]) path(name string) string { return filepath.Join(p.dir, name) }
 
 func partName(first int64) string { return fmt.Sprintf("%012d.json", first) }
 
 // read gives the part that begins at a row; nil where there is none.
-func (p *parts) read(first int64) ([]Scores, error) {
+func (p *parts[Row]) read(first int64) ([]Row, error) {
 	path := p.path(partName(first))
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -113,28 +99,21 @@ func (p *parts) read(first int64) ([]Scores, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a part: %w", err)
 	}
-	var rows []stored
+	var rows []Row
 	err = json.Unmarshal(text, &rows)
 	if err == nil && len(rows) == 0 {
 		err = errors.New("it holds no row")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w (remove the file to have its rows scored again)", path, err)
+		return nil, fmt.Errorf("read %s: %w (remove the file to have its rows computed again)", path, err)
 	}
-	out := make([]Scores, len(rows))
-	for i, r := range rows {
-		out[i] = Scores{Policy: r.Policy, Reference: r.Reference, Tokens: r.Tokens, Truncated: r.Truncated, Rewards: rewards(p.job.Beta, r.Policy, r.Reference)}
-		if r.Error != "" {
-			out[i].Err = errors.New(r.Error)
-		}
-	}
-	return out, nil
+	return rows, nil
 }
 
 // add keeps the results of the rows that follow, and writes a part when it is time.
-func (p *parts) add(scores []Scores) error {
-	p.pending = append(p.pending, scores...)
-	p.next += int64(len(scores))
+func (p *parts[Row]) add(rows []Row) error {
+	p.pending = append(p.pending, rows...)
+	p.next += int64(len(rows))
 	if len(p.pending) < partRows && time.Since(p.since) < partTime {
 		return nil
 	}
@@ -142,25 +121,18 @@ func (p *parts) add(scores []Scores) error {
 }
 
 // commit writes what is pending as a part.
-func (p *parts) commit() error {
+func (p *parts[Row]) commit() error {
 	if len(p.pending) == 0 {
 		return nil
 	}
 	if err := p.begin(); err != nil {
 		return err
 	}
-	rows := make([]stored, len(p.pending))
-	for i, s := range p.pending {
-		rows[i] = stored{Policy: s.Policy, Reference: s.Reference, Tokens: s.Tokens, Truncated: s.Truncated}
-		if s.Err != nil {
-			rows[i].Error = s.Err.Error()
-		}
-	}
-	text, err := json.Marshal(rows)
+	text, err := json.Marshal(p.pending)
 	if err != nil {
 		return fmt.Errorf("write a part: %w", err)
 	}
-	if err := safefile.Write(p.path(partName(p.next-int64(len(rows)))), text); err != nil {
+	if err := safefile.Write(p.path(partName(p.next-int64(len(p.pending)))), text); err != nil {
 		return err
 	}
 	p.pending, p.since = nil, time.Now()
@@ -168,21 +140,17 @@ func (p *parts) commit() error {
 }
 
 // begin makes the folder, with what the job is computed with.
-func (p *parts) begin() error {
+func (p *parts[Row]) begin() error {
 	if _, err := os.Stat(p.path(jobFile)); err == nil {
 		return nil
 	}
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return fmt.Errorf("write parts: %w", err)
 	}
-	text, err := json.MarshalIndent(p.job, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write parts: %w", err)
-	}
-	return safefile.Write(p.path(jobFile), append(text, '\n'))
+	return safefile.Write(p.path(jobFile), append(p.job, '\n'))
 }
 
-func (p *parts) remove() error {
+func (p *parts[Row]) remove() error {
 	if err := os.RemoveAll(p.dir); err != nil {
 		return fmt.Errorf("remove parts: %w", err)
 	}
@@ -190,26 +158,25 @@ func (p *parts) remove() error {
 }
 
 // partReader gives the results of rows one by one, a part at a time.
-type partReader struct {
-	parts *parts
+type partReader[Row any] struct {
+	parts *parts[Row]
 	at    int64
-	rows  []Scores
+	rows  []Row
 }
 
-func (r *partReader) next() (Scores, error) {
+func (r *partReader[Row]) next() (row Row, err error) {
 	if len(r.rows) == 0 {
-		var err error
 		if r.rows, err = r.parts.read(r.at); err != nil {
-			return Scores{}, err
+			return row, err
 		}
 		if r.rows == nil {
-			return Scores{}, fmt.Errorf("read %s: no part begins at row %d (was the folder changed? give the same command again)", r.parts.dir, r.at)
+			return row, fmt.Errorf("read %s: no part begins at row %d (was the folder changed? give the same command again)", r.parts.dir, r.at)
 		}
 	}
-	s := r.rows[0]
+	row = r.rows[0]
 	r.rows = r.rows[1:]
 	r.at++
-	return s, nil
+	return row, nil
 }
 
 // dataDigest is the SHA-256 of the files' digests, in order.

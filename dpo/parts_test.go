@@ -107,12 +107,12 @@ func TestScoreResumesToTheSameBytes(t *testing.T) {
 
 // Parts are written as they come, so that a kill at any time loses few rows.
 func TestPartsAreWrittenAsTheyCome(t *testing.T) {
-	p, err := openParts(outFile(t), job{}, false)
+	p, err := openParts[storedScores](outFile(t), job{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 9 {
-		if err := p.add(make([]Scores, largestWindow)); err != nil {
+		if err := p.add(make([]storedScores, largestWindow)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -120,7 +120,7 @@ func TestPartsAreWrittenAsTheyCome(t *testing.T) {
 		t.Errorf("after 2304 rows there are %v, want %v", got, want)
 	}
 	p.since = p.since.Add(-partTime)
-	if err := p.add(make([]Scores, 1)); err != nil || len(names(t, p.dir)) != 4 {
+	if err := p.add(make([]storedScores, 1)); err != nil || len(names(t, p.dir)) != 4 {
 		t.Errorf("after %v there are %v (%v)", partTime, names(t, p.dir), err)
 	}
 }

@@ -50,8 +50,47 @@ type scoring struct {
 	ScoreFiles
 	span
 	kind  datasets.Kind
-	parts *parts
+	made  job
+	parts *parts[storedScores]
 	event ScoreEvent
+}
+
+// job is all that a scoring job's results depend on.
+type job struct {
+	identity
+	MicroBatch int    `json:"micro-batch"`
+	Device     string `json:"device"`
+	Shard      string `json:"shard,omitempty"`
+	Data       string `json:"data"` // digest of the files
+}
+
+// storedScores is a row's results in a part. Rewards follow from the rest.
+type storedScores struct {
+	Policy    []float64 `json:"policy,omitempty"`
+	Reference []float64 `json:"reference,omitempty"`
+	Tokens    []int64   `json:"tokens,omitempty"`
+	Truncated bool      `json:"truncated,omitempty"`
+	Error     string    `json:"error,omitempty"`
+}
+
+func storeScores(scores []Scores) []storedScores {
+	rows := make([]storedScores, len(scores))
+	for i, s := range scores {
+		rows[i] = storedScores{Policy: s.Policy, Reference: s.Reference, Tokens: s.Tokens, Truncated: s.Truncated}
+		if s.Err != nil {
+			rows[i].Error = s.Err.Error()
+		}
+	}
+	return rows
+}
+
+// scores are what was stored.
+func (r storedScores) scores(beta float64) Scores {
+	s := Scores{Policy: r.Policy, Reference: r.Reference, Tokens: r.Tokens, Truncated: r.Truncated, Rewards: rewards(beta, r.Policy, r.Reference)}
+	if r.Error != "" {
+		s.Err = errors.New(r.Error)
+	}
+	return s
 }
 
 func (j *scoring) run(ctx context.Context, tok datasets.Tokenizer, yield func() bool) (err error) {
@@ -110,7 +149,7 @@ func (j *scoring) compute(ctx context.Context, tok datasets.Tokenizer, yield fun
 			err = j.count(j.parts.next, w.scores)
 		}
 		if err == nil {
-			err = j.parts.add(w.scores)
+			err = j.parts.add(storeScores(w.scores))
 		}
 		switch {
 		case errors.Is(err, ErrInterrupted):
@@ -145,29 +184,33 @@ func (j *scoring) computed(ctx context.Context, s *Scorer) iter.Seq2[computed, e
 
 // resume finds the parts of a job that was stopped.
 func (j *scoring) resume(s *Scorer) (err error) {
-	made := job{MicroBatch: j.MicroBatch, Device: j.Device, Shard: j.Shard.String()}
-	if made.identity, err = s.identity(); err != nil {
+	j.made = job{MicroBatch: j.MicroBatch, Device: j.Device, Shard: j.Shard.String()}
+	if j.made.identity, err = s.identity(); err != nil {
 		return err
 	}
-	made.Columns = j.Columns
-	if made.Data, err = dataDigest(j.tables); err != nil {
+	j.made.Columns = j.Columns
+	if j.made.Data, err = dataDigest(j.tables); err != nil {
 		return err
 	}
-	if j.parts, err = openParts(j.Out, made, j.Overwrite); err != nil {
+	if j.parts, err = openParts[storedScores](j.Out, j.made, j.Overwrite); err != nil {
 		return err
 	}
 	for j.parts.next = j.first; j.parts.next < j.last; {
-		scores, err := j.parts.read(j.parts.next)
-		if err == nil {
-			err = j.count(j.parts.next, scores)
-		}
+		rows, err := j.parts.read(j.parts.next)
 		if err != nil {
 			return err
 		}
-		if scores == nil {
+		if rows == nil {
 			break
 		}
-		j.parts.next += int64(len(scores))
+		scores := make([]Scores, len(rows))
+		for i, r := range rows {
+			scores[i] = r.scores(j.Beta)
+		}
+		if err := j.count(j.parts.next, scores); err != nil {
+			return err
+		}
+		j.parts.next += int64(len(rows))
 	}
 	j.event.Resumed = j.event.Rows
 	return nil
@@ -200,7 +243,7 @@ func (j *scoring) interrupted() error {
 
 // assemble writes the rows with their results as one file, and removes the parts.
 func (j *scoring) assemble(ctx context.Context) error {
-	text, err := json.Marshal(j.parts.job.identity)
+	text, err := json.Marshal(j.made.identity)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", j.Out, err)
 	}
@@ -219,14 +262,14 @@ func (j *scoring) assemble(ctx context.Context) error {
 
 // merge writes each row with its results.
 func (j *scoring) merge(ctx context.Context, w *datasets.TableWriter) error {
-	results := &partReader{parts: j.parts, at: j.first}
+	results := &partReader[storedScores]{parts: j.parts, at: j.first}
 	for row, err := range j.rows(j.first) {
-		var s Scores
+		var stored storedScores
 		if err == nil {
-			s, err = results.next()
+			stored, err = results.next()
 		}
 		if err == nil {
-			err = w.Write(row, s.columns(j.kind, j.Ref != "")...)
+			err = w.Write(row, stored.scores(j.Beta).columns(j.kind, j.Ref != "")...)
 		}
 		if err == nil && ctx.Err() != nil {
 			err = j.interrupted()

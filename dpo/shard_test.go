@@ -102,7 +102,7 @@ func TestScoringHoldsNoRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
-	p, err := openParts(t.TempDir()+"/out.parquet", job{}, false)
+	p, err := openParts[storedScores](t.TempDir()+"/out.parquet", job{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,9 +112,9 @@ func TestScoringHoldsNoRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		scores := make([]Scores, len(rows))
+		scores := make([]storedScores, len(rows))
 		for i := range scores {
-			scores[i] = Scores{Policy: make([]float64, 2), Reference: make([]float64, 2), Tokens: make([]int64, 2)}
+			scores[i] = storedScores{Policy: make([]float64, 2), Reference: make([]float64, 2), Tokens: make([]int64, 2)}
 		}
 		if err := p.add(scores); err != nil {
 			t.Fatal(err)
