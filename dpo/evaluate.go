@@ -3,11 +3,29 @@ package dpo
 import (
 	"fmt"
 	"time"
+
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
 
 // evalBatches lists the rows of the held-out data by micro-batch.
 func (t *Trainer) evalBatches() [][]int {
 	return microBatches(t.eval.Examples, sequence(0, len(t.eval.Examples)), t.MicroBatch, t.memoryPlan.MicroTokens)
+}
+
+// evaluated is a micro-batch's loss, or why there is none.
+type evaluated struct {
+	losses
+	err error
+}
+
+func (t *Trainer) evaluated(e *engine.Engine, rows []int) (out evaluated) {
+	groups := pick(t.eval.Examples, rows)
+	logps, err := t.logps(e, t.policy.weights, groups)
+	if err != nil {
+		return evaluated{err: err}
+	}
+	out.losses, out.err = t.method.loss(e, groups, logps, pick(t.refs.Eval, rows), len(t.eval.Examples))
+	return out
 }
 
 // evaluate measures the policy on the held-out data, if there is any, once a step.
@@ -18,18 +36,13 @@ func (t *Trainer) evaluate(yield func(Event) bool) error {
 	}
 	start := time.Now()
 	batches := t.evalBatches()
-	for i, rows := range batches {
-		groups := pick(t.eval.Examples, rows)
-		logps, err := t.policyLogps(groups)
-		if err != nil {
-			return fmt.Errorf("evaluate: %w", err)
+	i := 0
+	for out := range inLanes(t.engines, batches, t.evaluated) {
+		if out.err != nil {
+			return fmt.Errorf("evaluate: %w", out.err)
 		}
-		out, err := t.method.loss(t.policy.engine, groups, logps, pick(t.refs.Eval, rows), e.Groups)
-		if err != nil {
-			return fmt.Errorf("evaluate: %w", err)
-		}
-		e.add(out.loss, logps, out.rewards, len(groups[0].Completions), float64(e.Groups))
-		if i < len(batches)-1 && !yield(Event{Phase: "eval", Done: i + 1, Total: len(batches)}) {
+		e.add(out.losses, len(t.eval.Examples[batches[i][0]].Completions), float64(e.Groups))
+		if i++; i < len(batches) && !yield(Event{Phase: "eval", Done: i, Total: len(batches)}) {
 			return errStopped
 		}
 	}

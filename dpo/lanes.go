@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -82,27 +83,48 @@ func (s *Scorer) openReference() error {
 // model is the policy.
 func (s *Scorer) model() *models.Model { return s.lanes[0].policy.model }
 
-// each computes the micro-batches in the lanes; after an error none is begun.
-func (s *Scorer) each(micros [][]int, compute func(l *lane, rows []int) error) error {
+// sideBySide does n things, each with whichever of the lanes is free; after an error none is begun.
+func sideBySide[Lane any](lanes []Lane, n int, do func(l Lane, i int) error) error {
 	var running sync.WaitGroup
 	var next atomic.Int64
 	var failed atomic.Bool
-	errs := make([]error, len(s.lanes))
-	for i, l := range s.lanes {
+	errs := make([]error, n)
+	for _, l := range lanes {
 		running.Go(func() {
 			for !failed.Load() {
-				at := int(next.Add(1)) - 1
-				if at >= len(micros) {
+				i := int(next.Add(1)) - 1
+				if i >= n {
 					return
 				}
-				if errs[i] = compute(l, micros[at]); errs[i] != nil {
+				if errs[i] = do(l, i); errs[i] != nil {
 					failed.Store(true)
 				}
 			}
 		})
 	}
 	running.Wait()
-	return errors.Join(errs...)
+	return cmp.Or(errs...)
+}
+
+// inLanes yields what becomes of each item, in their order, each done with whichever of the lanes is free.
+func inLanes[Lane, Item, Out any](lanes []Lane, items []Item, do func(Lane, Item) Out) iter.Seq2[Out, error] {
+	const ahead = 1
+	free := make(chan Lane, len(lanes))
+	for _, l := range lanes {
+		free <- l
+	}
+	all := func(yield func(Item, error) bool) {
+		for _, item := range items {
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}
+	return inOrder(all, len(lanes), ahead, func(item Item) Out {
+		l := <-free
+		defer func() { free <- l }()
+		return do(l, item)
+	})
 }
 
 func (l *lane) close() error {

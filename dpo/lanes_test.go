@@ -51,13 +51,9 @@ func TestLanes(t *testing.T) {
 
 // Each micro-batch is computed once; after an error no lane begins another.
 func TestEachMicroBatchOnce(t *testing.T) {
-	s := &Scorer{lanes: []*lane{{}, {}, {}}}
+	lanes := make([]*lane, 3)
 	var done [100]atomic.Int64
-	micros := make([][]int, len(done))
-	for i := range micros {
-		micros[i] = []int{i}
-	}
-	if err := s.each(micros, func(_ *lane, rows []int) error { done[rows[0]].Add(1); return nil }); err != nil {
+	if err := sideBySide(lanes, len(done), func(_ *lane, i int) error { done[i].Add(1); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for i := range done {
@@ -67,8 +63,8 @@ func TestEachMicroBatchOnce(t *testing.T) {
 	}
 	bad := errors.New("bad")
 	var begun atomic.Int64
-	err := s.each(micros, func(*lane, []int) error { begun.Add(1); return bad })
-	if !errors.Is(err, bad) || begun.Load() > int64(len(s.lanes)) {
+	err := sideBySide(lanes, len(done), func(*lane, int) error { begun.Add(1); return bad })
+	if !errors.Is(err, bad) || begun.Load() > int64(len(lanes)) {
 		t.Errorf("error %v after %d micro-batches, want it after one a lane at most", err, begun.Load())
 	}
 }

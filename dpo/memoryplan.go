@@ -14,12 +14,14 @@ import (
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // MemoryPlan is how a run stays within its memory. It is found once, from shapes, and kept with the run, so that a resume
 // goes on by it whatever else the machine does by then.
 type MemoryPlan struct {
-	MicroTokens int         `yaml:"micro-tokens" json:"micro_tokens"` // padded tokens of a micro-batch, at most
+	MicroTokens int         `yaml:"micro-tokens" json:"micro_tokens"`       // padded tokens of a micro-batch, at most
+	Lanes       int         `yaml:"lanes,omitempty" json:"lanes,omitempty"` // see openLanes; 0 for none
 	Passes      engine.Plan `yaml:"passes" json:"passes"`
 	Release     bool        `yaml:"release-gradients" json:"release_gradients"` // see engine.Optimizer.Released
 }
@@ -74,8 +76,9 @@ func (t *Trainer) fit() error {
 		return err
 	}
 	t.Planned = &t.memoryPlan
+	t.need = engine.Need{Kept: t.expected.Activations / int64(t.lanesAtOnce(t.memoryPlan.Lanes)), Scratch: t.expected.Scratch}
 	e.Use(t.memoryPlan.Passes)
-	e.Limit(engine.Need{Kept: t.expected.Activations, Scratch: t.expected.Scratch})
+	e.Limit(t.need)
 	return nil
 }
 
@@ -150,17 +153,24 @@ func (t *Trainer) plans() [][]MemoryPlan {
 	}
 	last.HeadColumns = 1024
 	plain = append(plain, MemoryPlan{MicroTokens: 1, Passes: last})
-	if t.MaxGradNorm != 0 || !t.oneMicroBatch(MicroTokens) {
-		return [][]MemoryPlan{plain}
+	families := [][]MemoryPlan{plain}
+	if lanes := lanesOf(t.policy.model.Parameters()); lanes > 0 && t.options.Device.Kind == ort.CPU && !t.oneMicroBatch(easyMicroTokens) {
+		families = append(families, []MemoryPlan{{MicroTokens: easyMicroTokens, Passes: keeps[0], Lanes: lanes}})
 	}
-	return [][]MemoryPlan{plain, released}
+	if t.MaxGradNorm == 0 && t.oneMicroBatch(MicroTokens) {
+		families = append(families, released)
+	}
+	return families
 }
 
 // slowdown is about how much more time a plan takes: computing attention probabilities again costs a seventh at most,
-// whole layers a third, and small micro-batches some overhead.
+// whole layers a third, and small micro-batches some overhead. Lanes spare more than that.
 func (t *Trainer) slowdown(p MemoryPlan) float64 {
+	if p.Lanes > 0 {
+		return 0
+	}
 	layers := float64(max(t.policy.engine.Layers(), 1))
-	return (float64(p.Passes.Probs)/7+float64(p.Passes.Recompute)/3)/layers + 0.01*math.Log2(MicroTokens/float64(p.MicroTokens))
+	return 0.1 + (float64(p.Passes.Probs)/7+float64(p.Passes.Recompute)/3)/layers + 0.01*math.Log2(MicroTokens/float64(p.MicroTokens))
 }
 
 // autoRung lets the plan decide what each layer keeps.
@@ -171,6 +181,7 @@ func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
 	if plan.Release {
 		m.Gradients = 0
 	}
+	m.Gradients *= int64(max(plan.Lanes, 1))
 	var need engine.Need
 	for _, s := range t.microShapes(plan.MicroTokens) {
 		n, err := t.policy.engine.Need(s.batch(), plan.Passes, plan.Release)
@@ -179,7 +190,8 @@ func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
 		}
 		need.Kept, need.Scratch = max(need.Kept, n.Kept), max(need.Scratch, n.Scratch)
 	}
-	m.Activations, m.Scratch = need.Kept, need.Scratch
+	atOnce := int64(t.lanesAtOnce(plan.Lanes))
+	m.Activations, m.Scratch = need.Kept*atOnce, need.Scratch*atOnce
 	if spare := m.Limit - m.Total(); spare > 0 {
 		m.Scratch += min(spare, m.Scratch/2) // blocks of sizes that do not fit, kept for those that do
 	}

@@ -71,11 +71,11 @@ type Preferences struct {
 	RejectedLogps float64 `json:"logps/rejected"`
 }
 
-// add takes in one micro-batch of groups of K completions whose weights are 1/total: policy and rewards are [G,K].
-func (p *Preferences) add(lossSum float64, policy, rewards []float64, completions int, total float64) {
-	p.Loss += lossSum
-	for at := 0; at < len(rewards); at += completions {
-		r, logps := rewards[at:at+completions], policy[at:at+completions]
+// add takes in one micro-batch of groups of K completions whose weights are 1/total.
+func (p *Preferences) add(of losses, completions int, total float64) {
+	p.Loss += of.loss
+	for at := 0; at < len(of.rewards); at += completions {
+		r, logps := of.rewards[at:at+completions], of.policy[at:at+completions]
 		p.Chosen += r[0] / total
 		p.Rejected += r[completions-1] / total
 		p.Margins += (r[0] - r[completions-1]) / total

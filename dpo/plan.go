@@ -46,6 +46,7 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	}
 	largest, size := t.largest()
 	seconds, err := t.measure(t.policy.batch(pick(t.rows.Examples, largest)))
+	seconds /= float64(len(t.engines))
 	if err != nil {
 		return p, fmt.Errorf("measure a micro-batch: %w", err)
 	}
@@ -85,11 +86,11 @@ func (t *Trainer) largest() (rows []int, size int64) {
 func (t *Trainer) measure(b *engine.Batch) (seconds float64, err error) {
 	for range 2 {
 		start := time.Now()
-		grads := t.grads
+		grads := t.sum()
 		if t.memoryPlan.Release { // a rate of 0 moves nothing
 			grads = t.optimizer.Released(t.method.optimizer.Scalars(optim.Step{}))
 		}
-		pass, err := t.policy.engine.Forward(t.policy.weights, b)
+		pass, err := t.engines[0].Forward(t.policy.weights, b)
 		if err != nil {
 			return 0, err
 		}

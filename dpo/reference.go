@@ -55,18 +55,18 @@ func (r *references) store(path string) error {
 func (t *Trainer) reference() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		batches := t.referenceBatches()
-		score, done, err := t.referenceScorer(len(batches))
+		lanes, done, err := t.referenceLanes(len(batches))
 		if err != nil {
 			yield(Event{}, err)
 			return
 		}
-		for i, b := range batches {
-			err := scoreInto(b, score, t.known)
-			if err != nil {
+		i := 0
+		for s := range inLanes(lanes, batches, referenceLane.score) {
+			if err := s.keep(t.known); err != nil {
 				yield(Event{}, errors.Join(err, done()))
 				return
 			}
-			if !yield(Event{Phase: "reference", Done: i + 1, Total: len(batches)}, nil) {
+			if i++; !yield(Event{Phase: "reference", Done: i, Total: len(batches)}, nil) {
 				_ = done() // nobody listens
 				return
 			}
@@ -115,45 +115,58 @@ func (t *Trainer) unknown(step int, refs *references) []referenceBatch {
 	return out
 }
 
-// referenceScorer gives what computes log-probabilities: the policy before its first step, run as it is in training,
-// or a model of its own: after that step too. done releases it. Where there is nothing to score no model is opened.
-func (t *Trainer) referenceScorer(batches int) (score func([]datasets.Example) ([]float64, error), done func() error, err error) {
+// referenceLane computes the reference's log-probabilities of groups of one K.
+type referenceLane func([]datasets.Example) ([]float64, error)
+
+// referenceLanes gives one or several: the policy before its first step, run as it is in training, or a model of its own:
+// after that step too. done releases it. Where there is nothing to score no model is opened.
+func (t *Trainer) referenceLanes(batches int) (lanes []referenceLane, done func() error, err error) {
 	if batches == 0 || t.Ref == "" && t.state.Step == 0 {
-		return t.policyLogps, func() error { return nil }, nil
+		for _, e := range t.engines {
+			lanes = append(lanes, func(groups []datasets.Example) ([]float64, error) { return t.logps(e, t.policy.weights, groups) })
+		}
+		return lanes, func() error { return nil }, nil
 	}
 	ref, err := openFrozen(cmp.Or(t.Ref, t.Model), t.options)
 	if err != nil {
 		return nil, nil, err
 	}
-	return ref.logps, ref.close, nil
+	return []referenceLane{ref.logps}, ref.close, nil
 }
 
-// policyLogps scores groups with the graphs that training runs, so that equal weights give equal bits.
-func (t *Trainer) policyLogps(groups []datasets.Example) ([]float64, error) {
-	return t.logps(t.policy.weights, groups)
-}
-
-func (t *Trainer) logps(weights *engine.Weights, groups []datasets.Example) ([]float64, error) {
-	pass, err := t.policy.engine.Rehearse(weights, t.policy.batch(groups))
+// logps scores groups with the graphs that training runs, so that equal weights give equal bits.
+func (t *Trainer) logps(e *engine.Engine, weights *engine.Weights, groups []datasets.Example) ([]float64, error) {
+	pass, err := e.Rehearse(weights, t.policy.batch(groups))
 	if err != nil {
 		return nil, err
 	}
 	return pass.LogProbs, nil
 }
 
-// scoreInto scores a micro-batch and keeps what was not known.
-func scoreInto(b referenceBatch, score func([]datasets.Example) ([]float64, error), refs *references) error {
+// scoredBatch is a micro-batch with its log-probabilities, or why there are none.
+type scoredBatch struct {
+	referenceBatch
+	logps []float64
+	err   error
+}
+
+func (score referenceLane) score(b referenceBatch) scoredBatch {
 	logps, err := score(pick(b.examples, b.rows))
-	if err != nil {
-		return fmt.Errorf("reference log-probabilities: %w", err)
+	return scoredBatch{b, logps, err}
+}
+
+// keep keeps what was not known.
+func (b scoredBatch) keep(refs *references) error {
+	if b.err != nil {
+		return fmt.Errorf("reference log-probabilities: %w", b.err)
 	}
 	into := refs.Train
 	if b.eval {
 		into = refs.Eval
 	}
-	K := len(logps) / len(b.rows)
+	K := len(b.logps) / len(b.rows)
 	for i, row := range b.rows {
-		if of := logps[i*K : (i+1)*K]; into[row] == nil {
+		if of := b.logps[i*K : (i+1)*K]; into[row] == nil {
 			if !allFinite(of) {
 				x := b.examples[row]
 				return fmt.Errorf("reference log-probabilities of row %d of %s are %v: look at the row and at the model's weights", x.Row, x.File, of)

@@ -119,7 +119,7 @@ func (s *Scorer) encode(rows []datasets.Row) together {
 // compute scores what can be used.
 func (s *Scorer) compute(w together) ([]Scores, error) {
 	micros := microBatches(w.examples, w.usable, s.MicroBatch, s.microTokens)
-	err := s.each(micros, func(l *lane, rows []int) error { return s.score(l, w, rows) })
+	err := sideBySide(s.lanes, len(micros), func(l *lane, i int) error { return s.score(l, w, micros[i]) })
 	return w.scores, err
 }
 

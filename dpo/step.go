@@ -33,18 +33,11 @@ func (t *Trainer) step() (Metrics, error) {
 	rows := t.order.step(i)
 	grads := t.grads
 	if t.memoryPlan.Release {
-		grads = t.optimizer.Released(t.scalars(i, rate, 1))
-	} else {
-		grads.Clear()
+		grads = []*engine.Gradients{t.optimizer.Released(t.scalars(i, rate, 1))}
 	}
-	var w work
-	for _, micro := range t.microBatches(i) {
-		w.add(pick(t.rows.Examples, micro))
-		if err := t.accumulate(&m, micro, len(rows), grads); err != nil {
-			return m, err
-		}
+	if err := t.accumulate(&m, t.microBatches(i), len(rows), grads); err != nil {
+		return m, err
 	}
-	m.Work = w.ratios()
 	if err := t.update(&m, rows, i); err != nil {
 		return m, err
 	}
@@ -92,28 +85,49 @@ func (t *Trainer) clip(norm float64) float64 {
 	return math.Min(1, t.MaxGradNorm/(norm+1e-6))
 }
 
-// accumulate adds the gradient of one micro-batch's part of the loss.
-func (t *Trainer) accumulate(m *Metrics, rows []int, total int, grads *engine.Gradients) error {
-	groups := pick(t.rows.Examples, rows)
-	pass, err := t.policy.engine.Forward(t.policy.weights, t.policy.batch(groups))
+// accumulate makes the gradient of a step's loss, the sum of those of its micro-batches: in grads[0].
+func (t *Trainer) accumulate(m *Metrics, micros [][]int, total int, grads []*engine.Gradients) error {
+	out := make([]losses, len(micros))
+	err := sideBySide(t.engines, len(grads), func(e *engine.Engine, lane int) (err error) {
+		grads[lane].Clear()
+		for i := lane; i < len(micros) && err == nil; i += len(grads) {
+			out[i], err = t.backward(e, micros[i], total, grads[lane])
+		}
+		return err
+	})
 	if err != nil {
 		return err
+	}
+	var w work
+	for i, micro := range micros {
+		groups := pick(t.rows.Examples, micro)
+		w.add(groups)
+		m.add(out[i], len(groups[0].Completions), float64(total))
+	}
+	m.Work = w.ratios()
+	return grads[0].Add(grads[1:]...)
+}
+
+// backward adds the gradient of one micro-batch's part of the loss.
+func (t *Trainer) backward(e *engine.Engine, rows []int, total int, grads *engine.Gradients) (out losses, err error) {
+	groups := pick(t.rows.Examples, rows)
+	pass, err := e.Forward(t.policy.weights, t.policy.batch(groups))
+	if err != nil {
+		return out, err
 	}
 	defer pass.Close()
-	out, err := t.method.loss(t.policy.engine, groups, pass.LogProbs, pick(t.refs.Train, rows), total)
-	if err != nil {
-		return err
+	if out, err = t.method.loss(e, groups, pass.LogProbs, pick(t.refs.Train, rows), total); err != nil {
+		return out, err
 	}
-	m.add(out.loss, pass.LogProbs, out.rewards, len(groups[0].Completions), float64(total))
-	if !m.finite() {
-		return t.diverged(fmt.Sprintf("the loss is %v", out.losses), rows)
+	if !allFinite([]float64{out.loss}) || !allFinite(out.policy) {
+		return out, t.diverged(fmt.Sprintf("the loss is %v", out.losses), rows)
 	}
 	err = pass.Backward(grads, out.dlogps)
 	if errors.Is(err, engine.ErrNotFinite) {
 		t.spoiled = true
-		return t.diverged(err.Error(), rows)
+		return out, t.diverged(err.Error(), rows)
 	}
-	return err
+	return out, err
 }
 
 // DivergedError is a loss or gradient that is NaN or infinite.
@@ -158,10 +172,10 @@ func newMethod(c Config, a *artifact.Artifact) (*method, error) {
 		scalars: map[string]float64{"beta": c.Beta, "label_smoothing": c.LabelSmoothing}}, nil
 }
 
-// losses are a micro-batch's: the weighted sum, each group's [G], implicit rewards and gradient [G,K].
+// losses are a micro-batch's: the weighted sum, each group's [G]; the policy's log-probabilities, implicit rewards and the gradient [G,K].
 type losses struct {
-	loss                    float64
-	losses, rewards, dlogps []float64
+	loss                            float64
+	losses, policy, rewards, dlogps []float64
 }
 
 // loss runs the loss graph over groups of one K. Each group weighs 1/total.
@@ -198,5 +212,5 @@ func (m *method) loss(e *engine.Engine, groups []datasets.Example, policy []floa
 	if err != nil {
 		return losses{}, err
 	}
-	return losses{out["loss"][0], out["losses"], out["rewards"], out["dlogps"]}, nil
+	return losses{out["loss"][0], out["losses"], policy, out["rewards"], out["dlogps"]}, nil
 }

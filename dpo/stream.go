@@ -20,8 +20,8 @@ type stream struct {
 	ended bool  // the data has no further row
 	err   error // what ended it
 
-	score func([]datasets.Example) ([]float64, error) // by the reference; nil until it is needed
-	done  func() error                                // releases the reference
+	score referenceLane // nil until it is needed
+	done  func() error  // releases the reference
 }
 
 // streams tells whether rows are read while steps are taken.
@@ -98,7 +98,7 @@ func (t *Trainer) advance() (referenceSeconds float64, err error) {
 				return 0, err
 			}
 		}
-		if err := scoreInto(b, t.stream.score, t.refs); err != nil {
+		if err := t.stream.score.score(b).keep(t.refs); err != nil {
 			return 0, err
 		}
 	}
@@ -129,7 +129,7 @@ func (t *Trainer) openReference() error {
 	if err != nil {
 		return fmt.Errorf("reference: %w", err)
 	}
-	s.score = func(groups []datasets.Example) ([]float64, error) { return t.logps(weights, groups) }
+	s.score = func(groups []datasets.Example) ([]float64, error) { return t.logps(t.engines[0], weights, groups) }
 	s.done = weights.Close
 	return nil
 }

@@ -40,7 +40,8 @@ var ErrInterrupted = errors.New("interrupted")
 type Trainer struct {
 	Config
 	policy     *network
-	grads      *engine.Gradients // nil where they are released
+	engines    []*engine.Engine    // of the lanes that are computed at once
+	grads      []*engine.Gradients // of each lane; none where they are released
 	optimizer  *engine.Optimizer
 	method     *method
 	schedule   optim.Schedule
@@ -54,6 +55,7 @@ type Trainer struct {
 	options    engine.Options
 	memoryPlan MemoryPlan
 	expected   Memory               // by that plan
+	need       engine.Need          // of it, what one lane's passes take, and all lanes' operators
 	shapes     map[int][]microShape // of micro-batches, by their bound of tokens
 	state      state
 	digests    digests
@@ -246,12 +248,10 @@ func (t *Trainer) build(resume bool) (err error) {
 	if err := t.policy.load(); err != nil {
 		return err
 	}
-	if !t.memoryPlan.Release {
-		if t.grads, err = t.policy.engine.NewGradients(); err != nil {
-			return err
-		}
+	if err := t.openLanes(); err != nil {
+		return err
 	}
-	if t.optimizer, err = t.policy.engine.NewOptimizer(t.policy.weights, t.grads); err != nil {
+	if t.optimizer, err = t.policy.engine.NewOptimizer(t.policy.weights, t.sum()); err != nil {
 		return err
 	}
 	t.method, err = newMethod(t.Config, a)
@@ -453,7 +453,9 @@ func (t *Trainer) finish(yield func(Event) bool) error {
 	if err := t.evaluate(yield); err != nil {
 		return err
 	}
-	t.policy.engine.Trim() // no pass follows
+	for _, e := range t.engines {
+		e.Trim() // no pass follows
+	}
 	finite, err := t.finiteWeights()
 	if err != nil {
 		return err
@@ -480,11 +482,8 @@ func (t *Trainer) Close() error {
 	if t.optimizer != nil {
 		errs = append(errs, t.optimizer.Close())
 	}
-	if t.grads != nil {
-		errs = append(errs, t.grads.Close())
-	}
 	if t.policy != nil {
-		errs = append(errs, t.policy.close())
+		errs = append(errs, t.closeLanes(), t.policy.close())
 	}
 	*t = Trainer{Config: t.Config}
 	return errors.Join(errs...)

@@ -182,6 +182,9 @@ func fitText(p dpo.Plan) string {
 	if passes.Recompute > 0 {
 		parts = append(parts, fmt.Sprintf("%d are computed again", passes.Recompute))
 	}
+	if p.Fit.Lanes > 0 {
+		parts = append(parts, fmt.Sprintf("side by side in up to %d lanes", p.Fit.Lanes))
+	}
 	if p.Fit.Release {
 		parts = append(parts, "gradients are released")
 	}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
@@ -50,6 +52,34 @@ func (g *Gradients) settle(names ...string) error {
 		}
 	}
 	return nil
+}
+
+// Add adds the gradients of the same parameters that others hold, in their order. On the CPU only.
+func (g *Gradients) Add(others ...*Gradients) error {
+	for _, o := range others {
+		for _, name := range g.Names() {
+			to, from := g.whole.tensors[name].Bytes(), o.whole.tensors[name].Bytes()
+			switch {
+			case !o.written[name]:
+			case to == nil || from == nil:
+				return fmt.Errorf("add gradients of %s: they lie on a device", name)
+			case !g.written[name]:
+				copy(to, from)
+				g.written[name] = true
+			default:
+				addFloats(to, from)
+			}
+		}
+	}
+	return nil
+}
+
+// addFloats adds float32 numbers in place.
+func addFloats(to, from []byte) {
+	for i := 0; i+4 <= len(to); i += 4 {
+		sum := math.Float32frombits(binary.LittleEndian.Uint32(to[i:])) + math.Float32frombits(binary.LittleEndian.Uint32(from[i:]))
+		binary.LittleEndian.PutUint32(to[i:], math.Float32bits(sum))
+	}
 }
 
 // Close releases the memory.
