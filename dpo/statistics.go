@@ -16,7 +16,9 @@ type Mean struct {
 const interval95 = 1.96
 
 // Interval is where the true mean lies in 95 of 100 cases.
-func (m Mean) Interval() (low, high float64) { return m.Mean - interval95*m.SE, m.Mean + interval95*m.SE }
+func (m Mean) Interval() (low, high float64) {
+	return m.Mean - interval95*m.SE, m.Mean + interval95*m.SE
+}
 
 // mean is that of independent values.
 func mean(values []float64) Mean {
