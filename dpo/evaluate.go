@@ -12,23 +12,23 @@ func (t *Trainer) evalBatches() [][]int {
 
 // evaluate measures the policy on the held-out data, if there is any, once a step.
 func (t *Trainer) evaluate(yield func(Event) bool) error {
-	e := Evaluation{Step: t.state.Step, Groups: len(t.eval.Examples)}
+	e := Evaluation{Step: t.state.Step, Groups: len(t.eval.Examples), Preferences: Preferences{Objective: t.Objective}}
 	if e.Groups == 0 || t.state.Evaluated == e.Step {
 		return nil
 	}
 	start := time.Now()
-	batches := t.evalBatches()
+	batches, total := t.evalBatches(), t.whole(t.eval.Examples)
 	for i, rows := range batches {
 		groups := pick(t.eval.Examples, rows)
 		logps, err := t.policyLogps(groups)
 		if err != nil {
 			return fmt.Errorf("evaluate: %w", err)
 		}
-		out, err := t.method.loss(t.policy.engine, groups, logps, pick(t.refs.Eval, rows), e.Groups)
+		out, err := t.method.loss(t.policy.engine, groups, logps, pick(t.refs.Eval, rows), total)
 		if err != nil {
 			return fmt.Errorf("evaluate: %w", err)
 		}
-		e.add(out.loss, logps, out.rewards, len(groups[0].Completions), float64(e.Groups))
+		e.add(out, logps, len(groups[0].Completions), float64(total))
 		if i < len(batches)-1 && !yield(Event{Phase: "eval", Done: i + 1, Total: len(batches)}) {
 			return errStopped
 		}

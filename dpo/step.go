@@ -18,19 +18,20 @@ import (
 
 // step takes one step of the optimizer, so that policy and state are those of the next:
 //
-//	g    = Σ over groups of ∇loss(group) / groups        in micro-batches
+//	g    = Σ over groups of ∇loss(group) / groups        in micro-batches (of likelihood, / scored tokens)
 //	norm = ‖g‖,  scale = min(1, max-grad-norm / (norm + 1e-6))
 //	p    = update(p, scale·g)
 func (t *Trainer) step() (Metrics, error) {
 	start := time.Now()
 	i := t.state.Step
 	rate := t.schedule.Rate(i)
-	m := Metrics{Step: i + 1, Epoch: float64(i+1) / float64(t.order.stepsPerEpoch()), LearningRate: rate,
+	m := Metrics{Step: i + 1, Epoch: float64(i+1) / float64(t.order.stepsPerEpoch()), LearningRate: rate, Preferences: Preferences{Objective: t.Objective},
 		RowsDropped: len(t.rows.Dropped), RowsTruncated: t.rows.Truncated}
 	if i == 0 {
 		m.ReferenceSeconds = t.state.ReferenceSeconds
 	}
 	rows := t.order.step(i)
+	total := t.whole(pick(t.rows.Examples, rows))
 	grads := t.grads
 	if t.memoryPlan.Release {
 		grads = t.optimizer.Released(t.scalars(i, rate, 1))
@@ -40,7 +41,7 @@ func (t *Trainer) step() (Metrics, error) {
 	var w work
 	for _, micro := range t.microBatches(i) {
 		w.add(pick(t.rows.Examples, micro))
-		if err := t.accumulate(&m, micro, len(rows), grads); err != nil {
+		if err := t.accumulate(&m, micro, total, grads); err != nil {
 			return m, err
 		}
 	}
@@ -50,7 +51,7 @@ func (t *Trainer) step() (Metrics, error) {
 	}
 	before := t.state.NumTokens
 	for _, row := range rows {
-		t.state.NumTokens += tokens(t.rows.Examples[row])
+		t.state.NumTokens += t.tokens(t.rows.Examples[row])
 	}
 	t.state.Step++
 	m.NumTokens = t.state.NumTokens
@@ -104,7 +105,7 @@ func (t *Trainer) accumulate(m *Metrics, rows []int, total int, grads *engine.Gr
 	if err != nil {
 		return err
 	}
-	m.add(out.loss, pass.LogProbs, out.rewards, len(groups[0].Completions), float64(total))
+	m.add(out, pass.LogProbs, len(groups[0].Completions), float64(total))
 	if !m.finite() {
 		return t.diverged(fmt.Sprintf("the loss is %v", out.losses), rows)
 	}
@@ -158,7 +159,7 @@ func newMethod(c Config, a *artifact.Artifact) (*method, error) {
 		scalars: map[string]float64{"beta": c.Beta, "label_smoothing": c.LabelSmoothing}}, nil
 }
 
-// losses are a micro-batch's: the weighted sum, each group's [G], implicit rewards and gradient [G,K].
+// losses are a micro-batch's: the weighted sum, each group's [G], rewards (nil of a loss of completions alone) and gradient [G,K].
 type losses struct {
 	loss                    float64
 	losses, rewards, dlogps []float64
