@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -403,6 +404,55 @@ func TestScorerGivesRewards(t *testing.T) {
 	c.Model = golden.Testdata(t, "models", "tiny-llama")
 	if _, err := NewScorer(c, loadTokenizer(t, dir)); err == nil || !strings.Contains(err.Error(), "is a reward model") {
 		t.Errorf("as a reference: error %v", err)
+	}
+}
+
+// byTransformers prints, for a reward model and a JSON list of token ids, the rewards.
+const byTransformers = `
+import json, sys, torch
+from transformers import AutoModelForSequenceClassification
+model, info = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], output_loading_info=True)
+assert not any(info.values()), info
+with torch.no_grad():
+    print(json.dumps([model(input_ids=torch.tensor([ids])).logits.item() for ids in json.loads(sys.argv[2])]))`
+
+// What a run of reward leaves opens in transformers, with nothing missing or left over, and the same rewards, to 1e-5.
+func TestTransformersOpensRewardModels(t *testing.T) {
+	python := golden.Peers(t)
+	c := aimed(t, Reward)
+	mustTrain(t, c)
+	n, err := openFrozen(c.Out, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	groups := randomGroups(3, n.model.Vocab, 9, 7)
+	var sequences [][]int32
+	for i, x := range groups {
+		for _, c := range x.Completions {
+			sequences = append(sequences, slices.Concat(x.Prompt, c.IDs))
+		}
+		groups[i] = asked(n.model.Decoder, x)
+	}
+	got, err := n.logps(groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := json.Marshal(sequences)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(python, "-c", byTransformers, c.Out, string(ids)).Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var want []float64
+	if err := json.Unmarshal(out, &want); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Logf("rewards %.3f to %.3f, %.1e apart", slices.Min(want), slices.Max(want), furthest(got, want))
+	if d := furthest(got, want); !(d <= 1e-5) {
+		t.Errorf("rewards %v, transformers' %v", got, want)
 	}
 }
 
