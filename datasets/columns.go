@@ -10,13 +10,13 @@ import (
 
 // The columns that mean something to us.
 var known = []string{
-	"prompt", "chosen", "rejected", "completion", "completions", "responses", "ranks", "scores", "margin",
+	"prompt", "chosen", "rejected", "completion", "text", "completions", "responses", "ranks", "scores", "margin",
 	"ref_chosen_logps", "ref_rejected_logps", "ref_logps",
 	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason",
 }
 
 const needed = "needed are prompt, chosen and rejected (prompt may be left out where chosen and rejected begin with it); " +
-	"or prompt, completions (or responses) and ranks or scores; or prompt and completion"
+	"or prompt, completions (or responses) and ranks or scores; or prompt and completion; or text"
 
 // columnsError is a row without the columns that make a group.
 type columnsError struct {
@@ -83,6 +83,8 @@ func (c columns) group(rec record) (Group, error) {
 		return Group{}, &columnsError{rec.columns, "no column rejected"}
 	case r.has("rejected"):
 		return Group{}, &columnsError{rec.columns, "no column chosen"}
+	case r.has("text") && !r.has("prompt"):
+		return r.whole()
 	}
 	return Group{}, &columnsError{rec.columns, "no answers"}
 }
@@ -124,12 +126,16 @@ func (r row) single() (Group, error) {
 	if !r.has("prompt") {
 		return Group{}, &columnsError{r.rec.columns, "no column prompt"}
 	}
-	prompt, err1 := r.text("prompt")
-	completion, err2 := r.text("completion")
-	if err := errors.Join(err1, err2); err != nil {
+	completion, err := r.text("completion")
+	g := Group{Completions: []Text{completion}}
+	if r.value("prompt") != nil {
+		var bad error
+		g.Prompt, bad = r.text("prompt")
+		err = errors.Join(bad, err)
+	}
+	if err != nil {
 		return Group{}, err
 	}
-	g := Group{Prompt: prompt, Completions: []Text{completion}}
 	g.matchKinds()
 	if r.value("ref_logps") != nil {
 		ref, err := r.number("ref_logps", 0)
@@ -138,7 +144,17 @@ func (r row) single() (Group, error) {
 		}
 		g.Ref = []float64{ref}
 	}
-	var err error
+	g.Cut, err = r.cut(1, "finish_reason")
+	return g, err
+}
+
+// whole is a text without a prompt.
+func (r row) whole() (Group, error) {
+	text, err := r.text("text")
+	if err != nil {
+		return Group{}, err
+	}
+	g := Group{Completions: []Text{text}}
 	g.Cut, err = r.cut(1, "finish_reason")
 	return g, err
 }

@@ -21,7 +21,8 @@
 //	completions (or responses)
 //	            a list of answers, with ranks (lower is better) or scores (higher
 //	            is better); ties keep the order of the file
-//	completion  one answer
+//	completion  one answer; its prompt may be empty or null
+//	text        a whole text, without a prompt, where there is no other answer
 //	margin      number, optional: by how much chosen should win
 //	ref_chosen_logps, ref_rejected_logps, ref_logps
 //	            numbers, optional: the reference's log-probabilities

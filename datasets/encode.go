@@ -50,6 +50,8 @@ type Encoder struct {
 	// prompt and completion stay, and a row whose prompt alone fills them is dropped.
 	KeepStart bool
 	EOS       EOSPolicy // "" is EOSAdd
+	// First takes the first of a group's answers alone, the best.
+	First bool
 	// AllowEqual takes answers that are equal, as scoring them does no harm.
 	AllowEqual bool
 	// Render writes messages as the model's chat template has them, with the beginning of the
@@ -107,6 +109,9 @@ var ErrMessages = errors.New("the row holds chat messages, and there is no chat 
 // Encode returns the token ids of a group. A *[DropError] is a row that cannot be used, a *[RowError] one
 // whose text cannot be encoded; any other error concerns all rows.
 func (e *Encoder) Encode(g Group) (Example, error) {
+	if e.First {
+		g = g.first()
+	}
 	if reason := e.unusable(g); reason != "" {
 		return Example{}, e.drop(g, reason)
 	}

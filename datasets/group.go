@@ -78,6 +78,14 @@ func (g *Group) permute(perm []int) {
 	g.Cut, g.Ref = pick(g.Cut, perm), pick(g.Ref, perm)
 }
 
+// first is the group with its first completion alone.
+func (g Group) first() Group {
+	g.Completions, g.Order, g.Ref = g.Completions[:1], nil, nil
+	g.Ranks, g.Scores, g.Margin = nil, nil, 0
+	g.Cut = g.Cut[:min(len(g.Cut), 1)]
+	return g
+}
+
 func pick[T any](s []T, perm []int) []T {
 	if s == nil {
 		return nil

@@ -83,6 +83,9 @@ func TestGroups(t *testing.T) {
 		{"ties keep their order", `{"prompt":"p","completions":["a","b","c"],"scores":[1,2,1]}`, "p|b|a|c"},
 		{"ranked messages", `{"prompt":"p","completions":[[{"role":"assistant","content":"a"}],"b"],"ranks":[1,2]}`, "[user:p]|[assistant:a]|[assistant:b]"},
 		{"one answer", `{"prompt":"p","completion":"c"}`, "p|c"},
+		{"one answer to nothing", `{"prompt":null,"completion":"c"}`, "|c"},
+		{"a text", `{"id":7,"text":"c"}`, "|c"},
+		{"an answer beside a text", `{"prompt":"p","text":"t","completion":"c"}`, "p|c"},
 		{"a field named twice", `{"prompt":"p","chosen":"x","chosen":"c","rejected":"r"}`, "p|c|r"},
 		{"escapes", `{"prompt":"\u00e9\n","chosen":"\ud83d\ude00","rejected":"r"}`, "é\n|😀|r"},
 	} {
@@ -146,6 +149,7 @@ func TestBadRows(t *testing.T) {
 		{"too few scores", `{"prompt":"p","responses":["a","b"],"scores":[1]}`, "column scores has 1 entries for 2 answers"},
 		{"no scores", `{"prompt":"p","responses":["a","b"],"scores":null}`, "columns ranks and scores are null"},
 		{"no score column", `{"prompt":"p","responses":["a","b"]}`, "no column ranks or scores beside responses"},
+		{"a text with a prompt", `{"prompt":"p","text":"c"}`, "no answers"},
 		{"no prompt column", `{"completion":"c"}`, "no column prompt"},
 		{"no list", `{"prompt":"p","responses":"a","scores":[1]}`, "column responses holds a string: a list of answers is needed"},
 		{"no answers", `{"prompt":"p","responses":[],"scores":[]}`, "an empty list: a list of answers is needed"},
@@ -174,12 +178,12 @@ func TestBadRows(t *testing.T) {
 }
 
 func TestFirstRowWithoutColumnsEndsTheFile(t *testing.T) {
-	path := write(t, "x.jsonl", "{\"text\":\"a\"}\n{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"r\"}\n")
+	path := write(t, "x.jsonl", "{\"body\":\"a\"}\n{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"r\"}\n")
 	n := 0
 	for _, err := range Read([]string{path}, Options{}) {
 		n++
 		var row *RowError
-		if err == nil || errors.As(err, &row) || !strings.Contains(err.Error(), "no answers: the columns are text; needed are") {
+		if err == nil || errors.As(err, &row) || !strings.Contains(err.Error(), "no answers: the columns are body; needed are") {
 			t.Errorf("%v", err)
 		}
 	}

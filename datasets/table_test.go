@@ -392,7 +392,7 @@ func TestTableAppearsAtOnce(t *testing.T) {
 
 func TestOpenTableRefusals(t *testing.T) {
 	for _, c := range []struct{ file, text, want string }{
-		{"a.jsonl", `{"text":"a"}`, "no answers: the columns are text; needed are"},
+		{"a.jsonl", `{"body":"a"}`, "no answers: the columns are body; needed are"},
 		{"a.jsonl", `{"prompt":"a","chosen":"b"}`, "no column rejected"},
 		{"a.jsonl", "{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"c\"}\n{\"prompt\"", "a.jsonl:2: not JSON: it ends in the middle"},
 		{"a.jsonl", "", "the file has no rows"},

@@ -87,11 +87,11 @@ func TestValidateFindsAll(t *testing.T) {
 // A file that cannot be read is a finding, and the next file is read.
 func TestValidateGoesOnToTheNextFile(t *testing.T) {
 	dir := filepath.Dir(write(t, "z.jsonl", ""))
-	files := []string{write(t, "a.parquet", "PAR1"), write(t, "b.jsonl", `{"text":"a"}`), filepath.Join(dir, "z.jsonl"),
+	files := []string{write(t, "a.parquet", "PAR1"), write(t, "b.jsonl", `{"body":"a"}`), filepath.Join(dir, "z.jsonl"),
 		write(t, "c.jsonl", `{"prompt":"p","chosen":"c","rejected":"r"}`)}
 	v := validate(t, &Encoder{}, files...)
 	got := strings.Join(v.lines(), "\n")
-	for _, want := range []string{"broken 1: it is no whole Parquet file", "(a.parquet)", "broken 1: no answers: the columns are text; needed are", "(b.jsonl)",
+	for _, want := range []string{"broken 1: it is no whole Parquet file", "(a.parquet)", "broken 1: no answers: the columns are body; needed are", "(b.jsonl)",
 		"broken 1: the file has no rows (z.jsonl)"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("found\n%s\nwithout %q", got, want)
@@ -187,8 +187,8 @@ func TestInspectColumns(t *testing.T) {
 	if in.Kind != Ranked || fmt.Sprint(in.Answers) != "map[2:2 3:1]" || in.Tied != 1 || fmt.Sprint(in.Files[0].RowGroups) != "[2 1]" || in.Lengths != nil {
 		t.Errorf("%+v", in)
 	}
-	other := inspect(t, &Encoder{}, write(t, "a.jsonl", `{"text":"a"}`))
-	if other.Kind != "" || !strings.Contains(other.Missing, "no answers: the columns are text") || other.Rows != 1 || fmt.Sprint(other.Columns) != "[{text string}]" {
+	other := inspect(t, &Encoder{}, write(t, "a.jsonl", `{"body":"a"}`))
+	if other.Kind != "" || !strings.Contains(other.Missing, "no answers: the columns are body") || other.Rows != 1 || fmt.Sprint(other.Columns) != "[{body string}]" {
 		t.Errorf("%+v", other)
 	}
 }

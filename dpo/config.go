@@ -13,6 +13,9 @@ import (
 
 // Config is everything a training run depends on. The YAML keys are the names of the program's flags.
 type Config struct {
+	Objective string `yaml:"objective,omitempty"` // Preference (also ""), Likelihood or Reward
+	On        string `yaml:"on,omitempty"`        // of Likelihood: "completion", or "chosen" for the best answer of pairs and rankings
+
 	Model string   `yaml:"model"`
 	Ref   string   `yaml:"ref,omitempty"` // "" means the model as it is before the first step
 	Data  []string `yaml:"data"`
@@ -102,6 +105,7 @@ func (c Config) Check() error {
 	refuse(c.Out == "", "out is missing: name the directory to write")
 	refuse(!(c.Beta > 0 && c.Beta <= math.MaxFloat64), "beta must be positive, it is %v", c.Beta)
 	refuse(!(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5), "label-smoothing must lie in [0, 0.5), it is %v", c.LabelSmoothing)
+	wrong = append(wrong, c.checkObjective()...)
 	smoothed := loss.Taking("label_smoothing")
 	refuse(c.LabelSmoothing != 0 && !slices.Contains(smoothed, c.Loss), "label-smoothing is a setting of %s, not of %s: leave it out (it is %v)",
 		strings.Join(smoothed, " and "), c.Loss, c.LabelSmoothing)
@@ -123,7 +127,6 @@ func (c Config) Check() error {
 		}
 	}
 	one("ref-columns", c.RefColumns, []string{"use", "require", "ignore"})
-	one("loss", c.Loss, loss.Names())
 	one("optimizer", c.Optimizer, optim.Names())
 	one("schedule", c.Schedule, optim.Schedules())
 	one("warmup-rule", c.WarmupRule, []string{"paper", "trl"})

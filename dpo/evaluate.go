@@ -18,30 +18,30 @@ type evaluated struct {
 	err error
 }
 
-func (t *Trainer) evaluated(e *engine.Engine, rows []int) (out evaluated) {
+func (t *Trainer) evaluated(e *engine.Engine, rows []int, total int) (out evaluated) {
 	groups := pick(t.eval.Examples, rows)
 	logps, err := t.logps(e, t.policy.weights, groups)
 	if err != nil {
 		return evaluated{err: err}
 	}
-	out.losses, out.err = t.method.loss(e, groups, logps, pick(t.refs.Eval, rows), len(t.eval.Examples))
+	out.losses, out.err = t.method.loss(e, groups, logps, pick(t.refs.Eval, rows), total)
 	return out
 }
 
 // evaluate measures the policy on the held-out data, if there is any, once a step.
 func (t *Trainer) evaluate(yield func(Event) bool) error {
-	e := Evaluation{Step: t.state.Step, Groups: len(t.eval.Examples)}
+	e := Evaluation{Step: t.state.Step, Groups: len(t.eval.Examples), Preferences: Preferences{Objective: t.Objective}}
 	if e.Groups == 0 || t.state.Evaluated == e.Step {
 		return nil
 	}
 	start := time.Now()
-	batches := t.evalBatches()
+	batches, total := t.evalBatches(), t.whole(t.eval.Examples)
 	i := 0
-	for out := range inLanes(t.engines, batches, t.evaluated) {
+	for out := range inLanes(t.engines, batches, func(e *engine.Engine, rows []int) evaluated { return t.evaluated(e, rows, total) }) {
 		if out.err != nil {
 			return fmt.Errorf("evaluate: %w", out.err)
 		}
-		e.add(out.losses, len(t.eval.Examples[batches[i][0]].Completions), float64(e.Groups))
+		e.add(out.losses, len(t.eval.Examples[batches[i][0]].Completions), float64(total))
 		if i++; i < len(batches) && !yield(Event{Phase: "eval", Done: i, Total: len(batches)}) {
 			return errStopped
 		}

@@ -98,7 +98,10 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 			apply, first = []artifact.Rung{artifact.Recompute}, nil
 		case models.HeadGraph:
 			apply, first = []artifact.Rung{artifact.Stash, artifact.Recompute}, []string{"x"} // pieces add up
-			spec.Outputs, spec.Accumulate = []string{"lse", "logit"}, append(params, "x")
+			spec.Outputs, spec.Accumulate = outputs(a.Graphs[graph]), append(params, "x")
+			if len(spec.Outputs) == 1 { // of a reward model, with nothing to keep
+				apply = apply[1:]
+			}
 		}
 		for _, r := range apply {
 			if err := addPasses(a, graph, r, spec); err != nil {
@@ -114,6 +117,14 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 		}
 	}
 	return nil
+}
+
+// outputs are the names of a graph's.
+func outputs(g *onnx.Graph) (names []string) {
+	for _, out := range g.Outputs {
+		names = append(names, out.Name)
+	}
+	return names
 }
 
 // stageGraphs are the graphs that run stages, with one of their stages.

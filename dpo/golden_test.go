@@ -2,6 +2,7 @@ package dpo
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -58,7 +59,7 @@ func TestArchitecturesHaveGoldenModels(t *testing.T) {
 		covered[class] = true
 	}
 	for _, class := range models.Architectures() {
-		if !covered[class] {
+		if strings.HasSuffix(class, "ForCausalLM") && !covered[class] {
 			t.Errorf("no model of gradientModels is a %s: add one here and to scripts/golden", class)
 		}
 	}

@@ -34,6 +34,9 @@ func (s *Scorer) openLanes(device ort.Device) error {
 	if err != nil {
 		return err
 	}
+	if m.Scalar && s.Ref != "" {
+		return errors.Join(Usage("%s is a reward model (%s), whose rewards are its own: leave out --ref", s.Model, m.Architecture), m.Close())
+	}
 	several := m.Parameters() <= laneModel && device.Kind == ort.CPU
 	if err := m.Close(); err != nil {
 		return err
@@ -63,6 +66,9 @@ func (s *Scorer) openReference() error {
 		return fmt.Errorf("reference: %w", err)
 	}
 	defer m.Close()
+	if m.Scalar {
+		return fmt.Errorf("reference %s is a reward model (%s): it must be a language model", s.Ref, m.Architecture)
+	}
 	if m.Vocab != s.model().Vocab {
 		return fmt.Errorf("reference %s has a vocabulary of %d, the model %s one of %d: they do not belong together", s.Ref, m.Vocab, s.Model, s.model().Vocab)
 	}

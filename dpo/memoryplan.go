@@ -63,7 +63,7 @@ func (t *Trainer) fit() error {
 	held, _ := heldMemory()
 	weights := e.WeightBytes()
 	fixed := Memory{Limit: limit, Weights: weights, Gradients: weights, States: weights * int64(e.States()), Process: held + sessionsMemory}
-	if t.stream != nil && t.Ref == "" && !t.mappable() {
+	if t.stream != nil && t.Ref == "" && !t.aim().alone && !t.mappable() {
 		fixed.Reference = weights
 	}
 	if t.Planned != nil {

@@ -20,11 +20,18 @@ import (
 // What a pass takes is what the plan foretells from shapes: never more by 5 %, nor less by 15 %.
 func TestNeedIsWhatPassesTake(t *testing.T) {
 	for name, plan := range map[string]engine.Plan{"stash": {}, "probs": engine.Uniform(artifact.Probs, 2), "recompute": engine.Uniform(artifact.Recompute, 2),
-		"mixed": {Recompute: 1, Probs: 1}, "head": {RecomputeHead: true, HeadColumns: 64}} {
+		"mixed": {Recompute: 1, Probs: 1}, "head": {RecomputeHead: true, HeadColumns: 64}, "reward": {Probs: 1}} {
 		t.Run(name, func(t *testing.T) {
 			for _, prompt := range []int{160, longRows} {
-				n := openTest(t, golden.Testdata(t, "models", "tiny-llama"), onnx.Float32, engine.Options{Plan: plan})
+				dir := golden.Testdata(t, "models", "tiny-llama")
+				if name == "reward" {
+					dir = rewardDir(t, dir, nil)
+				}
+				n := openTest(t, dir, onnx.Float32, engine.Options{Plan: plan})
 				groups := randomGroups(12, n.model.Vocab, prompt, 192)
+				for i, x := range groups {
+					groups[i] = asked(n.model.Decoder, x)
+				}
 				batch := n.batch(groups)
 				ort.TrimScratch()
 				gradients(t, n, groups, slices.Repeat([]float64{1}, int(batch.Sizes["N"])))

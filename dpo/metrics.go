@@ -60,7 +60,7 @@ func (w work) ratios() Work {
 }
 
 // Preferences sum up how a model's implicit rewards r̂ order groups: means over groups. In a ranked group "chosen" is
-// the best answer, "rejected" the worst, and accuracies counts each pair of answers.
+// the best answer, "rejected" the worst, and accuracies counts each pair of answers. A reward model's rewards are its own.
 type Preferences struct {
 	Loss          float64 `json:"loss"`
 	Chosen        float64 `json:"rewards/chosen"`
@@ -69,6 +69,39 @@ type Preferences struct {
 	Margins       float64 `json:"rewards/margins"`
 	ChosenLogps   float64 `json:"logps/chosen"`
 	RejectedLogps float64 `json:"logps/rejected"`
+
+	Objective string `json:"-"` // of the run: Likelihood measures the loss alone, Reward no log-probabilities
+}
+
+// unmeasured are the names of what runs of an objective have nothing to say of.
+var unmeasured = map[string][]string{
+	Likelihood: {"rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected"},
+	Reward:     {"logps/chosen", "logps/rejected"},
+}
+
+// without leaves names out of a JSON object.
+func without(text []byte, names []string) ([]byte, error) {
+	if names == nil {
+		return text, nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		delete(fields, name)
+	}
+	return json.Marshal(fields)
+}
+
+// MarshalJSON leaves out what the run's objective does not measure.
+func (m Metrics) MarshalJSON() ([]byte, error) {
+	type plain Metrics
+	text, err := json.Marshal(plain(m))
+	if err != nil {
+		return nil, err
+	}
+	return without(text, unmeasured[m.Objective])
 }
 
 // add takes in one micro-batch of groups of K completions whose weights are 1/total.
@@ -115,6 +148,9 @@ type Evaluation struct {
 // MarshalJSON writes the names of Preferences with "eval_" before them.
 func (e Evaluation) MarshalJSON() ([]byte, error) {
 	text, err := json.Marshal(e.Preferences)
+	if err == nil {
+		text, err = without(text, unmeasured[e.Objective])
+	}
 	if err != nil {
 		return nil, err
 	}

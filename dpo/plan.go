@@ -35,7 +35,7 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	p := Plan{Streamed: t.stepsRead() < t.total, Groups: len(t.rows.Examples), Dropped: len(t.rows.Dropped), Truncated: t.rows.Truncated, EvalGroups: len(t.eval.Examples),
 		BorderTokens: t.rows.Border, Parameters: t.policy.model.Parameters(), Steps: t.total, StepsPerEpoch: t.order.stepsPerEpoch(), MicroBatches: len(t.microBatches(0))}
 	for _, x := range t.rows.Examples {
-		p.Tokens += tokens(x)
+		p.Tokens += t.tokens(x)
 	}
 	if t.known != nil {
 		p.Known = filled(t.known.Train) + filled(t.known.Eval)
@@ -50,7 +50,10 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	if err != nil {
 		return p, fmt.Errorf("measure a micro-batch: %w", err)
 	}
-	const reference = 4.0 / 3 // a pass without gradients for the reference, beside one with: about a third more
+	reference := 4.0 / 3 // a pass without gradients for the reference, beside one with: about a third more
+	if t.aim().alone {
+		reference = 1
+	}
 	steps := float64(t.total) / float64(p.StepsPerEpoch)
 	p.Seconds = seconds / float64(size) * float64(p.Tokens) * (steps + reference - 1)
 	return p, nil

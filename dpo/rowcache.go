@@ -40,6 +40,7 @@ type tokensKey struct {
 	KeepStart           bool
 	EOS                 datasets.EOSPolicy
 	AllowEqual, Render  bool
+	First               bool `json:",omitempty"`
 	Columns             map[string]string
 	Files               []string // extension, which chooses the format, and SHA-256
 }
@@ -62,7 +63,7 @@ func newEntry(folder string, files []string, enc *datasets.Encoder, vocabulary i
 		return e
 	}
 	e.key = tokensKey{Format: tokensFormat, Vocabulary: vocabulary, MaxLength: enc.MaxLength, MaxPromptLength: enc.MaxPromptLength,
-		KeepStart: enc.KeepStart, EOS: enc.EOS, AllowEqual: enc.AllowEqual, Render: enc.Render != nil}
+		KeepStart: enc.KeepStart, EOS: enc.EOS, AllowEqual: enc.AllowEqual, Render: enc.Render != nil, First: enc.First}
 	if e.key.Tokenizer, e.key.Template = tok.Digests(); e.key.Tokenizer == "" {
 		return e
 	}

@@ -160,6 +160,7 @@ func TestKeyHoldsWhatDecides(t *testing.T) {
 		"max prompt length": func(e *datasets.Encoder) { e.MaxPromptLength++ },
 		"truncate":          func(e *datasets.Encoder) { e.KeepStart = true },
 		"eos":               func(e *datasets.Encoder) { e.EOS = datasets.EOSKeep },
+		"first answers":     func(e *datasets.Encoder) { e.First = true },
 		"equal answers":     func(e *datasets.Encoder) { e.AllowEqual = true },
 		"messages": func(e *datasets.Encoder) {
 			e.Render = func([]datasets.Message, bool) (string, error) { return "", nil }

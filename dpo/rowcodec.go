@@ -120,7 +120,7 @@ func (e entry) decode(r *bufio.Reader, size int64) (*Rows, error) {
 
 // sound reports whether an example is one that encodeGroup could have let pass.
 func sound(x datasets.Example, vocabulary int) bool {
-	return len(x.Completions) >= 2 && checkIDs(x, vocabulary) == nil && scoredTokens(x) > 0 &&
+	return len(x.Completions) > 0 && checkIDs(x, vocabulary) == nil && scoredTokens(x) > 0 &&
 		(x.Ref == nil || len(x.Ref) == len(x.Completions)) && (x.Order == nil || len(x.Order) == len(x.Completions))
 }
 

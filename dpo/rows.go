@@ -95,6 +95,9 @@ type encoded struct {
 }
 
 func encodeGroup(group datasets.Group, enc *datasets.Encoder, vocabulary int) encoded {
+	if enc.First && len(group.Completions) < 2 {
+		return encoded{err: fmt.Errorf("row %d of %s has one answer; --on chosen takes the best of pairs (chosen, rejected) or rankings: leave it out", group.Row, group.File)}
+	}
 	x, err := enc.Encode(group)
 	var drop *datasets.DropError
 	switch {
@@ -102,8 +105,6 @@ func encodeGroup(group datasets.Group, enc *datasets.Encoder, vocabulary int) en
 		return encoded{drop: &Drop{group.File, group.Row, drop.Reason}}
 	case err != nil:
 		return encoded{err: fmt.Errorf("tokenize row %d of %s: %w", group.Row, group.File, err)}
-	case len(x.Completions) < 2:
-		return encoded{err: fmt.Errorf("row %d of %s has one completion; a preference needs two (columns chosen and rejected, or completions)", group.Row, group.File)}
 	}
 	if err := checkIDs(x, vocabulary); err != nil {
 		return encoded{err: fmt.Errorf("row %d of %s: %w", group.Row, group.File, err)}

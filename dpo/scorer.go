@@ -28,7 +28,7 @@ type ScoreConfig struct {
 
 // Scores are what one group's completions came to, each list in the order of the file.
 type Scores struct {
-	Policy, Reference []float64 // log-probabilities, nats
+	Policy, Reference []float64 // log-probabilities, nats; of a reward model, Policy is the rewards
 	Rewards           []float64 // beta·(policy − reference); nil without a reference
 	Tokens            []int64   // scored
 	Truncated         bool
@@ -38,7 +38,7 @@ type Scores struct {
 // GradientWeight is σ(r̂_l − r̂_w) of a pair: how wrongly the policy orders it (the gradient's weight in DPO, eq. 7).
 func (s Scores) GradientWeight() float64 { return 1 / (1 + math.Exp(s.Rewards[0]-s.Rewards[1])) }
 
-// Scorer computes log-probabilities and implicit rewards of groups of text.
+// Scorer computes log-probabilities and implicit rewards of groups of text, or the rewards of a reward model.
 type Scorer struct {
 	ScoreConfig
 	encoder     *datasets.Encoder
@@ -93,12 +93,13 @@ func (s *Scorer) Score(groups []datasets.Group) ([]Scores, error) {
 // together are rows to be scored together, as token ids.
 type together struct {
 	examples []datasets.Example
-	usable   []int    // of the examples
-	scores   []Scores // of all rows; those that are not usable have their error
+	asked    []datasets.Example // the same, as they are asked of the model
+	usable   []int              // of the examples
+	scores   []Scores           // of all rows; those that are not usable have their error
 }
 
 func (s *Scorer) encode(rows []datasets.Row) together {
-	w := together{examples: make([]datasets.Example, len(rows)), scores: make([]Scores, len(rows))}
+	w := together{examples: make([]datasets.Example, len(rows)), asked: make([]datasets.Example, len(rows)), scores: make([]Scores, len(rows))}
 	for i, row := range rows {
 		err := row.Err
 		if err == nil {
@@ -111,14 +112,14 @@ func (s *Scorer) encode(rows []datasets.Row) together {
 			w.scores[i].Err = reason(err)
 			continue
 		}
-		w.usable = append(w.usable, i)
+		w.usable, w.asked[i] = append(w.usable, i), asked(s.model().Decoder, w.examples[i])
 	}
 	return w
 }
 
 // compute scores what can be used.
 func (s *Scorer) compute(w together) ([]Scores, error) {
-	micros := microBatches(w.examples, w.usable, s.MicroBatch, s.microTokens)
+	micros := microBatches(w.asked, w.usable, s.MicroBatch, s.microTokens)
 	err := sideBySide(s.lanes, len(micros), func(l *lane, i int) error { return s.score(l, w, micros[i]) })
 	return w.scores, err
 }
@@ -138,7 +139,7 @@ func reason(err error) error {
 
 // score scores one micro-batch.
 func (s *Scorer) score(l *lane, w together, rows []int) error {
-	groups := pick(w.examples, rows)
+	groups := pick(w.asked, rows)
 	policy, err := l.policy.logps(groups)
 	if err != nil {
 		return err
@@ -158,7 +159,7 @@ func (s *Scorer) score(l *lane, w together, rows []int) error {
 		if ref != nil {
 			of = ref[i*K : (i+1)*K]
 		}
-		w.scores[row] = s.scores(groups[i], policy[i*K:(i+1)*K], of)
+		w.scores[row] = s.scores(w.examples[row], policy[i*K:(i+1)*K], of)
 	}
 	return nil
 }

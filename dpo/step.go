@@ -18,24 +18,25 @@ import (
 
 // step takes one step of the optimizer, so that policy and state are those of the next:
 //
-//	g    = Σ over groups of ∇loss(group) / groups        in micro-batches
+//	g    = Σ over groups of ∇loss(group) / groups        in micro-batches (of likelihood, / scored tokens)
 //	norm = ‖g‖,  scale = min(1, max-grad-norm / (norm + 1e-6))
 //	p    = update(p, scale·g)
 func (t *Trainer) step() (Metrics, error) {
 	start := time.Now()
 	i := t.state.Step
 	rate := t.schedule.Rate(i)
-	m := Metrics{Step: i + 1, Epoch: float64(i+1) / float64(t.order.stepsPerEpoch()), LearningRate: rate,
+	m := Metrics{Step: i + 1, Epoch: float64(i+1) / float64(t.order.stepsPerEpoch()), LearningRate: rate, Preferences: Preferences{Objective: t.Objective},
 		RowsDropped: len(t.rows.Dropped), RowsTruncated: t.rows.Truncated}
 	if i == 0 {
 		m.ReferenceSeconds = t.state.ReferenceSeconds
 	}
 	rows := t.order.step(i)
+	total := t.whole(pick(t.rows.Examples, rows))
 	grads := t.grads
 	if t.memoryPlan.Release {
 		grads = []*engine.Gradients{t.optimizer.Released(t.scalars(i, rate, 1))}
 	}
-	if err := t.accumulate(&m, t.microBatches(i), len(rows), grads); err != nil {
+	if err := t.accumulate(&m, t.microBatches(i), total, grads); err != nil {
 		return m, err
 	}
 	if err := t.update(&m, rows, i); err != nil {
@@ -43,7 +44,7 @@ func (t *Trainer) step() (Metrics, error) {
 	}
 	before := t.state.NumTokens
 	for _, row := range rows {
-		t.state.NumTokens += tokens(t.rows.Examples[row])
+		t.state.NumTokens += t.tokens(t.rows.Examples[row])
 	}
 	t.state.Step++
 	m.NumTokens = t.state.NumTokens
@@ -172,7 +173,8 @@ func newMethod(c Config, a *artifact.Artifact) (*method, error) {
 		scalars: map[string]float64{"beta": c.Beta, "label_smoothing": c.LabelSmoothing}}, nil
 }
 
-// losses are a micro-batch's: the weighted sum, each group's [G]; the policy's log-probabilities, implicit rewards and the gradient [G,K].
+// losses are a micro-batch's: the weighted sum, each group's [G]; the policy's log-probabilities, rewards (nil of a loss of completions alone)
+// and the gradient [G,K].
 type losses struct {
 	loss                            float64
 	losses, policy, rewards, dlogps []float64

@@ -63,9 +63,11 @@ func (t *Trainer) fill(step int) error {
 // take adds a row that the loss is defined for.
 func (t *Trainer) take(r encoded) error {
 	if r.drop == nil {
-		if err := t.checkLoss([]datasets.Example{r.example}); err != nil {
+		one := []datasets.Example{r.example}
+		if err := t.admit(one); err != nil {
 			return err
 		}
+		r.example = one[0]
 	}
 	t.rows.add(r)
 	return nil
@@ -167,6 +169,9 @@ func (t *Trainer) taken() int { return min(t.state.Step*t.Batch, len(t.rows.Exam
 func (t *Trainer) saveStream() error {
 	if t.stream == nil {
 		return nil
+	}
+	if t.aim().alone {
+		return t.writeDropped()
 	}
 	refs := references{Digest: t.identity.Ref + t.state.Data, Train: t.refs.Train[:t.taken()], Eval: t.refs.Eval}
 	return errors.Join(refs.store(t.path(referenceFile)), t.writeDropped())

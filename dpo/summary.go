@@ -64,11 +64,13 @@ func (t *Trainer) hint(s Summary) string {
 	switch {
 	case s.Last == nil:
 		return ""
-	case s.Last.Step > s.First.Step && math.Abs(s.Last.Margins) < still && math.Abs(s.Last.Chosen) < still:
+	case !t.aim().alone && s.Last.Step > s.First.Step && math.Abs(s.Last.Margins) < still && math.Abs(s.Last.Chosen) < still:
+		return "nothing was learnt: " + t.stuck(s)
+	case t.aim().alone && t.LR == 0:
 		return "nothing was learnt: " + t.stuck(s)
 	case s.Dropped > s.Groups:
 		return fmt.Sprintf("more rows were dropped (%d) than learnt from (%d): %s says why", s.Dropped, s.Groups, t.path(droppedFile))
-	case s.Last.Rejected < s.Last.Chosen && s.Last.Chosen < -still:
+	case !t.aim().alone && s.Last.Rejected < s.Last.Chosen && s.Last.Chosen < -still:
 		return "the chosen answers became less likely too: DPO asks only that the rejected ones fall further; a higher --beta or a lower --lr stays nearer to the reference"
 	}
 	return ""

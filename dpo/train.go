@@ -12,7 +12,6 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models"
@@ -102,6 +101,9 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 		return t, err
 	}
 	t.policy = &network{model: m}
+	if err := c.checkModel(m); err != nil {
+		return t, err
+	}
 	if err := t.read(tok); err != nil {
 		return t, err
 	}
@@ -172,7 +174,7 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 			return fmt.Errorf("eval-data: %w", err)
 		}
 	}
-	if err := t.checkLoss(t.eval.Examples); err != nil {
+	if err := t.admit(t.eval.Examples); err != nil {
 		return err
 	}
 	if t.total = t.Steps; t.total == 0 {
@@ -197,21 +199,7 @@ func (t *Trainer) readTraining(enc *datasets.Encoder, vocabulary int) error {
 		return err
 	}
 	t.rows, t.order.rows = rows, len(rows.Examples)
-	return t.checkLoss(rows.Examples)
-}
-
-// checkLoss names the first example whose completions the loss is not defined for.
-func (t *Trainer) checkLoss(examples []datasets.Example) error {
-	l, err := loss.Lookup(t.Loss)
-	if err != nil {
-		return err
-	}
-	for _, x := range examples {
-		if err := l.Check(len(x.Completions)); err != nil {
-			return fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
-		}
-	}
-	return nil
+	return t.admit(rows.Examples)
 }
 
 // warmup is the number of steps that the rate rises over: the paper's 150, or a tenth of a run where that is fewer.
@@ -225,7 +213,7 @@ func (t *Trainer) warmup() int {
 // encoder gives what turns text into token ids under these settings.
 func (c Config) encoder(tok datasets.Tokenizer) *datasets.Encoder {
 	return &datasets.Encoder{Tokenizer: tok, MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength,
-		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS)}
+		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS), First: c.On == onChosen}
 }
 
 // build exports the artifact, or loads the one that the run began with, and makes the policy's weights and states.
@@ -288,6 +276,9 @@ func (t *Trainer) identify(resume bool) (err error) {
 			return fmt.Errorf("reference %s has a vocabulary of %d, the policy %s one of %d: they do not belong together",
 				t.Ref, m.Vocab, t.Model, t.policy.model.Vocab)
 		}
+		if m.Scalar {
+			return fmt.Errorf("reference %s is a reward model (%s): it must be a language model", t.Ref, m.Architecture)
+		}
 		if t.identity.Ref, err = weightsDigest(m); err != nil {
 			return err
 		}
@@ -296,6 +287,12 @@ func (t *Trainer) identify(resume bool) (err error) {
 		if err := t.restore(); err != nil {
 			return err
 		}
+	}
+	if t.aim().alone {
+		t.refs, err = t.referenceColumns()
+		return err
+	}
+	if resume {
 		if t.refs, err = loadReferences(t.path(referenceFile), t.identity.Ref+t.dataDigest()); err != nil {
 			return err
 		}

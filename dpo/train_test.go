@@ -225,7 +225,7 @@ func TestEachMethodTrains(t *testing.T) {
 
 // Under each loss the same groups, step after step, come to cost less. What the losses are is held by TestLossesEqualPyTorch.
 func TestEachLossFalls(t *testing.T) {
-	for _, name := range loss.Names() {
+	for _, name := range loss.Comparing() {
 		c := tinyConfig(t)
 		c.Loss, c.Batch, c.Steps = name, 24, 4
 		m := mustTrain(t, c)
@@ -237,7 +237,7 @@ func TestEachLossFalls(t *testing.T) {
 
 // A setting that the loss does not have is refused, not ignored.
 func TestLabelSmoothingIsRefusedWhereItMeansNothing(t *testing.T) {
-	for _, name := range loss.Names() {
+	for _, name := range loss.Comparing() {
 		c := tinyConfig(t)
 		c.Loss, c.LabelSmoothing = name, 0.1
 		err := c.Check()

@@ -14,6 +14,7 @@ import (
 // would change the numbers is never ignored. Readers record the first error of each field; finish reports them all.
 type Config struct {
 	Path   string
+	text   []byte
 	fields map[string]json.RawMessage
 	used   map[string]bool
 	errs   []string
@@ -30,7 +31,7 @@ var harmless = []string{
 
 // ReadConfig reads DIR/config.json.
 func ReadConfig(dir string) (*Config, error) {
-	path := filepath.Join(dir, "config.json")
+	path := filepath.Join(dir, configName)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read model configuration: %w (is %s a Hugging Face model directory?)", err, dir)
@@ -39,7 +40,7 @@ func ReadConfig(dir string) (*Config, error) {
 }
 
 func parseConfig(path string, data []byte) (*Config, error) {
-	c := &Config{Path: path, used: map[string]bool{}}
+	c := &Config{Path: path, text: data, used: map[string]bool{}}
 	if err := json.Unmarshal(data, &c.fields); err != nil {
 		return nil, fmt.Errorf("read model configuration %s: %w", path, err)
 	}

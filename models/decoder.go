@@ -22,6 +22,8 @@ type Decoder struct {
 	Rope                                Rope
 	Local                               []bool // [Layers]: which layers see Window tokens only; nil for none
 	Window                              int    // keys that a query of a local layer sees, itself included
+	Scalar                              bool   // the head gives a reward, not logits: see reward.go
+	Pad                                 int32  // of a Scalar: the id passed over at a sequence's end; −1 for none
 }
 
 // Types are the element types of a model's graphs: what it computes in, and what its weights come as. A weight of
@@ -96,10 +98,6 @@ const (
 
 // Stages lists embed, the blocks, final and head, in the order they run.
 func (d Decoder) Stages() []Stage {
-	unembed := headTensor
-	if d.Tied {
-		unembed = embedTensor
-	}
 	stages := []Stage{{Name: "embed", Graph: EmbedGraph, Params: []Param{{"embed", embedTensor}}}}
 	for l := range d.Layers {
 		s := Stage{Name: fmt.Sprintf("layers.%d", l), Graph: d.kind(l).Graph}
@@ -109,14 +107,28 @@ func (d Decoder) Stages() []Stage {
 		stages = append(stages, s)
 	}
 	return append(stages, Stage{Name: "final", Graph: FinalGraph, Params: []Param{{"norm", normTensor}}},
-		Stage{Name: "head", Graph: HeadGraph, Params: []Param{{"unembed", unembed}}})
+		Stage{Name: "head", Graph: HeadGraph, Params: []Param{d.headParam()}})
+}
+
+// headParam binds the head's weight.
+func (d Decoder) headParam() Param {
+	switch {
+	case d.Scalar:
+		return Param{"score", scoreTensor}
+	case d.Tied:
+		return Param{"unembed", embedTensor}
+	}
+	return Param{"unembed", headTensor}
 }
 
 // Shapes gives the shape of each tensor of the checkpoint that the stages use.
 func (d Decoder) Shapes() map[string][]int64 {
 	v, h := int64(d.Vocab), int64(d.Hidden)
 	shapes := map[string][]int64{embedTensor: {v, h}, normTensor: {h}}
-	if !d.Tied {
+	switch {
+	case d.Scalar:
+		shapes[scoreTensor] = []int64{1, h}
+	case !d.Tied:
 		shapes[headTensor] = []int64{v, h}
 	}
 	for l := range d.Layers {
@@ -131,6 +143,9 @@ func (d Decoder) Shapes() map[string][]int64 {
 func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
 	graphs := map[string]*onnx.Graph{}
 	builders := map[string]func(*net){EmbedGraph: d.embed, FinalGraph: d.final, HeadGraph: d.head}
+	if d.Scalar {
+		builders[HeadGraph] = d.score
+	}
 	for _, kind := range d.Kinds() {
 		builders[kind.Graph] = func(n *net) { d.block(n, kind, 1) }
 		builders[Long(kind.Graph)] = func(n *net) { d.block(n, kind, Blocks) }
@@ -196,19 +211,15 @@ func (d Decoder) head(n *net) {
 	x := n.Input("x", n.types.Compute, R, onnx.Const(int64(d.Hidden)))
 	targets := n.Input("targets", onnx.Int64, R)
 	unembed := n.cast(n.Input("unembed", n.types.Weights, B, onnx.Const(int64(d.Hidden))), n.types.Compute)
-	exact := onnx.Float32
-	if n.types.Compute == onnx.Float64 {
-		exact = onnx.Float64
-	}
+	exact := n.exact()
 	inside := n.Input("inside", exact, R)
 	logits := n.cast(n.linear(x, unembed, nil), exact)
 	logit := n.Op("GatherElements", n.of(logits, n.Op("Unsqueeze", n.of(targets, n.Ints(1)), nil)), onnx.Attrs{"axis": 1})
 	shift := n.Node(&onnx.Node{Op: "ReduceMax", Inputs: n.of(logits, n.Ints(-1)), Attrs: onnx.Attrs{"keepdims": 1},
 		Meta: map[string]string{"gradient": "none"}}, 1)[0]
 	sum := n.Op("ReduceSum", n.of(n.Op("Exp", n.of(n.Op("Sub", n.of(logits, shift), nil)), nil), n.Ints(-1)), onnx.Attrs{"keepdims": 1})
-	flat := func(v *onnx.Value) *onnx.Value { return n.Op("Squeeze", n.of(v, n.Ints(1)), nil) }
-	n.Output("lse", flat(n.add(n.Op("Log", n.of(sum), nil), shift)))
-	n.Output("logit", n.mul(flat(logit), inside))
+	n.Output("lse", n.flat(n.add(n.Op("Log", n.of(sum), nil), shift)))
+	n.Output("logit", n.mul(n.flat(logit), inside))
 }
 
 // net is a builder that knows the element types, with the few pieces that decoders are made of.
@@ -221,6 +232,17 @@ func (n *net) of(values ...*onnx.Value) []*onnx.Value { return values }
 
 func (n *net) add(a, b *onnx.Value) *onnx.Value { return n.Op("Add", n.of(a, b), nil) }
 func (n *net) mul(a, b *onnx.Value) *onnx.Value { return n.Op("Mul", n.of(a, b), nil) }
+
+// flat makes [R,1] into [R].
+func (n *net) flat(v *onnx.Value) *onnx.Value { return n.Op("Squeeze", n.of(v, n.Ints(1)), nil) }
+
+// exact is the type that the head gives its results in.
+func (n *net) exact() onnx.DType {
+	if n.types.Compute == onnx.Float64 {
+		return onnx.Float64
+	}
+	return onnx.Float32
+}
 
 func (n *net) cast(v *onnx.Value, t onnx.DType) *onnx.Value {
 	if v.Type == t {

@@ -17,7 +17,11 @@ import (
 // architectures maps a Hugging Face class name to what reads its configuration.
 var architectures = map[string]func(*Config) Decoder{}
 
-func register(class string, read func(*Config) Decoder) { architectures[class] = read }
+// register adds a language model's class, and with it the reward model of the same backbone.
+func register(class string, read func(*Config) Decoder) {
+	architectures[class] = read
+	architectures[rewardClass(class)] = scalar(read)
+}
 
 // Architectures lists the class names that are supported.
 func Architectures() []string { return slices.Sorted(maps.Keys(architectures)) }
@@ -36,6 +40,10 @@ func Describe(dir string) (string, Decoder, error) {
 	if err != nil {
 		return "", Decoder{}, err
 	}
+	return c.describe()
+}
+
+func (c *Config) describe() (string, Decoder, error) {
 	class, err := c.architecture()
 	if err != nil {
 		return "", Decoder{}, err

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -111,8 +110,16 @@ func (m *Model) saveCompanions(dir, saveType string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, name := range companions {
-		data, err := os.ReadFile(filepath.Join(m.Dir, name))
+	if err := copyFiles(dir, m.Dir, companions); err != nil {
+		return err
+	}
+	return m.saveConfig(filepath.Join(dir, configName), saveType)
+}
+
+// copyFiles copies those of the files that are there.
+func copyFiles(dir, from string, names []string) error {
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(from, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -123,29 +130,21 @@ func (m *Model) saveCompanions(dir, saveType string) error {
 			return err
 		}
 	}
-	return m.saveConfig(filepath.Join(dir, "config.json"), saveType)
+	return nil
 }
 
 // saveConfig copies config.json with the type that the weights are saved in, under the key that the source uses.
 func (m *Model) saveConfig(path, saveType string) error {
-	data, err := os.ReadFile(filepath.Join(m.Dir, "config.json"))
+	c, err := ReadConfig(m.Dir)
 	if err != nil {
 		return err
 	}
-	if saveType != "source" {
-		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(data, &fields); err != nil {
-			return err
-		}
-		key := "dtype"
-		if _, old := fields["torch_dtype"]; old {
-			key = "torch_dtype"
-		}
-		fields[key] = json.RawMessage(fmt.Sprintf("%q", saveType))
-		if data, err = json.MarshalIndent(fields, "", "  "); err != nil {
-			return err
-		}
-		data = append(data, '\n')
+	if saveType == "source" {
+		return safefile.Write(path, c.text)
 	}
-	return safefile.Write(path, data)
+	key := "dtype"
+	if _, old := c.fields["torch_dtype"]; old {
+		key = "torch_dtype"
+	}
+	return c.write(path, map[string]any{key: saveType})
 }

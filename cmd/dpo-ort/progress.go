@@ -106,7 +106,10 @@ func (p *progress) draw(e dpo.Event) {
 	p.last = time.Now()
 	now := ""
 	if m := e.Metrics; m != nil {
-		now = fmt.Sprintf("  loss %.4f, accuracy %.2f", m.Loss, m.Accuracies)
+		now = fmt.Sprintf("  loss %.4f", m.Loss)
+		if m.Objective != dpo.Likelihood {
+			now += fmt.Sprintf(", accuracy %.2f", m.Accuracies)
+		}
 	}
 	p.bar.Describe(e.Phase + now + p.left(e))
 	_ = p.bar.Set(e.Done)
@@ -125,6 +128,9 @@ func (p *progress) line(e dpo.Event) string {
 	switch {
 	case e.Evaluation != nil:
 		v := e.Evaluation
+		if v.Objective == dpo.Likelihood {
+			return fmt.Sprintf("held out  after step %d: loss %.4f (%d rows)", v.Step, v.Loss, v.Groups)
+		}
 		return fmt.Sprintf("held out  after step %d: loss %.4f, accuracy %.4f, margin %.3f (%d groups)", v.Step, v.Loss, v.Accuracies, v.Margins, v.Groups)
 	case e.Saved != "":
 		return "saved     " + e.Saved
@@ -148,8 +154,11 @@ func (p *progress) left(e dpo.Event) string {
 func measured(e dpo.Event) string {
 	var parts []string
 	if m := e.Metrics; m != nil {
-		parts = append(parts, fmt.Sprintf("loss %.4f, accuracy %.2f, margin %.3f, norm %.2f, rate %.2g, %.0f tokens/s",
-			m.Loss, m.Accuracies, m.Margins, m.GradNorm, m.LearningRate, m.TokensPerSecond))
+		parts = append(parts, fmt.Sprintf("loss %.4f", m.Loss))
+		if m.Objective != dpo.Likelihood {
+			parts = append(parts, fmt.Sprintf("accuracy %.2f, margin %.3f", m.Accuracies, m.Margins))
+		}
+		parts = append(parts, fmt.Sprintf("norm %.2f, rate %.2g, %.0f tokens/s", m.GradNorm, m.LearningRate, m.TokensPerSecond))
 	}
 	if parts == nil {
 		return ""

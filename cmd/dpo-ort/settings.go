@@ -16,15 +16,17 @@ import (
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 )
 
-// bindTrain declares train's settings as flags over c, whose values are their defaults.
+// bindTrain declares the settings of training, of each objective, as flags over c, whose values are their defaults.
 func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
+	f.StringVar(&c.Objective, "objective", c.Objective, "what is trained")
+	f.StringVar(&c.On, "on", c.On, "what to learn: each row's completion, or of pairs and rankings the chosen, best answer (Preferred-FT)")
 	f.StringVar(&c.Model, "model", c.Model, "Hugging Face directory of the model to train")
 	f.StringVar(&c.Ref, "ref", c.Ref, "directory of the reference (default: the model before its first step)")
 	f.StringSliceVar(&c.Data, "data", c.Data, "preference data: Parquet, JSONL or JSON files, globs or folders")
 	f.StringVar(&c.Out, "out", c.Out, "directory to write: the trained model, and the run under run/")
 	f.StringVar(&c.RefColumns, "ref-columns", c.RefColumns, "ref_ columns that score left in the data: use (refusing stale ones), require or ignore them")
 
-	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Names(), ", "))
+	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Comparing(), ", "))
 	f.Float64Var(&c.Beta, "beta", c.Beta, "strength of the tie to the reference")
 	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong, below 0.5, by sigmoid (cDPO) and robust (rDPO)")
 
@@ -60,11 +62,30 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.DType, "dtype", c.DType, "type to compute in: float32")
 }
 
+// useless are the settings that mean nothing under an objective.
+var useless = map[string][]string{
+	"":             {"objective", "on"},
+	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing"},
+	dpo.Reward:     {"objective", "on", "ref", "ref-columns", "beta"},
+}
+
+// bindVerb declares those of the settings that have a meaning under c's objective.
+func bindVerb(f *pflag.FlagSet, c *dpo.Config) {
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.SortFlags = false
+	bindTrain(all, c)
+	all.VisitAll(func(flag *pflag.Flag) {
+		if !slices.Contains(useless[c.Objective], flag.Name) {
+			f.AddFlag(flag)
+		}
+	})
+}
+
 // lossesText says what each loss computes.
 func lossesText() string {
 	var b strings.Builder
 	b.WriteString("Losses, with h = log pi/pi_ref of the chosen answer less that of the rejected one, and eps the label smoothing:\n")
-	for _, name := range loss.Names() {
+	for _, name := range loss.Comparing() {
 		if l, err := loss.Lookup(name); err == nil {
 			fmt.Fprintf(&b, "  %-14s %s\n", name, l.Says)
 		}
@@ -74,14 +95,14 @@ func lossesText() string {
 	return b.String()
 }
 
-// trainSettings resolves the settings of a run: the preset's, overridden by the file's, overridden by flags.
-func trainSettings(flags *pflag.FlagSet, preset, file string) (dpo.Config, error) {
-	c, err := dpo.NewConfig(preset)
+// trainSettings resolves the settings of a run: the preset's or the objective's, overridden by the file's, overridden by flags.
+func trainSettings(flags *pflag.FlagSet, o trainFlags) (dpo.Config, error) {
+	c, err := o.defaults()
 	if err != nil {
 		return c, err
 	}
-	if file != "" {
-		if err := readSettings(file, &c); err != nil {
+	if o.config != "" {
+		if err := readSettings(o.config, &c); err != nil {
 			return c, err
 		}
 	}

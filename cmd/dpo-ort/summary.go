@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,8 +15,12 @@ import (
 func summaryText(c dpo.Config, s dpo.Summary) string {
 	var b strings.Builder
 	if s.First != nil {
-		fmt.Fprintf(&b, "trained   steps %d to %d: loss %.4f to %.4f, accuracy %.2f to %.2f, margin %.3f to %.3f\n", s.First.Step, s.Last.Step,
-			s.First.Loss, s.Last.Loss, s.First.Accuracies, s.Last.Accuracies, s.First.Margins, s.Last.Margins)
+		fmt.Fprintf(&b, "trained   steps %d to %d: loss %.4f to %.4f, ", s.First.Step, s.Last.Step, s.First.Loss, s.Last.Loss)
+		if c.Objective == dpo.Likelihood {
+			fmt.Fprintf(&b, "perplexity %.2f to %.2f\n", math.Exp(s.First.Loss), math.Exp(s.Last.Loss))
+		} else {
+			fmt.Fprintf(&b, "accuracy %.2f to %.2f, margin %.3f to %.3f\n", s.First.Accuracies, s.Last.Accuracies, s.First.Margins, s.Last.Margins)
+		}
 	}
 	if e := s.Evaluation; e != nil {
 		from := func(format string, of func(*dpo.Evaluation) float64) string {
@@ -24,10 +29,13 @@ func summaryText(c dpo.Config, s dpo.Summary) string {
 			}
 			return fmt.Sprintf(format+" to "+format, of(s.FirstEvaluation), of(e))
 		}
-		fmt.Fprintf(&b, "held out  %d groups: loss %s, accuracy %s, margin %s\n", e.Groups,
-			from("%.4f", func(e *dpo.Evaluation) float64 { return e.Loss }),
-			from("%.4f", func(e *dpo.Evaluation) float64 { return e.Accuracies }),
-			from("%.3f", func(e *dpo.Evaluation) float64 { return e.Margins }))
+		fmt.Fprintf(&b, "held out  %d groups: loss %s, ", e.Groups, from("%.4f", func(e *dpo.Evaluation) float64 { return e.Loss }))
+		if c.Objective == dpo.Likelihood {
+			fmt.Fprintf(&b, "perplexity %s\n", from("%.2f", func(e *dpo.Evaluation) float64 { return math.Exp(e.Loss) }))
+		} else {
+			fmt.Fprintf(&b, "accuracy %s, margin %s\n", from("%.4f", func(e *dpo.Evaluation) float64 { return e.Accuracies }),
+				from("%.3f", func(e *dpo.Evaluation) float64 { return e.Margins }))
+		}
 	}
 	if s.Dropped > 0 {
 		fmt.Fprintf(&b, "dropped   %d rows (%s), listed in %s\n", s.Dropped, reasons(s.DroppedReasons), filepath.Join(c.Out, "run", "dropped.jsonl"))

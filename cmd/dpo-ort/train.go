@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,16 +11,22 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
+// trainFlags are those of the verbs that train, beside the settings.
 type trainFlags struct {
+	objective      string // "" is dpo.Preference
 	preset, config string
 	resume, dryRun bool
 	cache          string
 	talk           talk
+
+	// initial names, in the settings' Model, a model that the run makes to begin with, and gives what writes it; nil where there is one.
+	initial func(c *dpo.Config) (write func(dir string) error, err error)
 }
 
 func init() { register(newTrain) }
@@ -50,47 +58,87 @@ are kept. A bad row then ends the run where a step needs it, with the state save
   dpo-ort train --config run.yaml --dry-run`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runTrain(cmd, o) },
 	}
-	shown, err := dpo.NewConfig("paper")
+	o.preset = "paper"
+	o.bindSettings(cmd.Flags())
+	cmd.Flags().StringVar(&o.preset, "preset", o.preset, "defaults: "+strings.Join(dpo.Presets(), " or "))
+	o.bind(cmd.Flags())
+	return cmd
+}
+
+// bindSettings declares the settings, with the defaults that the verb has.
+func (o *trainFlags) bindSettings(f *pflag.FlagSet) {
+	shown, err := o.defaults()
 	if err != nil {
-		panic(err) // the preset is ours
+		panic(err) // the preset or objective is ours
 	}
-	bindTrain(cmd.Flags(), &shown)
-	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.preset, "preset", "paper", "defaults: "+strings.Join(dpo.Presets(), " or "))
+	bindVerb(f, &shown)
+}
+
+func (o *trainFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.config, "config", "", "YAML file of settings")
 	f.BoolVar(&o.resume, "resume", false, "go on with the run in --out")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done: rows, tokens, memory, time")
 	f.StringVar(&o.cache, "cache", "", "folder that keeps token ids for the next run (default: dpo-ort in the user's cache folder); none: keep none")
 	o.talk.bind(f)
-	return cmd
 }
 
-func runTrain(cmd *cobra.Command, o trainFlags) (err error) {
+// defaults are the settings of who gives none.
+func (o *trainFlags) defaults() (dpo.Config, error) {
+	if o.objective == "" {
+		return dpo.NewConfig(o.preset)
+	}
+	return dpo.NewObjective(o.objective)
+}
+
+// settings are those of the run that is asked for.
+func (o *trainFlags) settings(cmd *cobra.Command) (c dpo.Config, err error) {
 	out, _ := cmd.Flags().GetString("out")
-	var c dpo.Config
 	if o.resume {
 		c, err = resumedSettings(cmd.Flags(), out)
 	} else {
-		c, err = trainSettings(cmd.Flags(), o.preset, o.config)
+		c, err = trainSettings(cmd.Flags(), *o)
 	}
-	if err == nil {
-		err = c.Check()
+	if err == nil && c.Verb() != "" && c.Verb() != cmd.Name() {
+		return c, dpo.Usage("these are the settings of dpo-ort %s (objective %s): give them to it", c.Verb(), cmp.Or(c.Objective, dpo.Preference))
 	}
+	return c, err
+}
+
+func runTrain(cmd *cobra.Command, o trainFlags) (err error) {
+	c, err := o.settings(cmd)
 	if err != nil {
 		return err
+	}
+	var write func(dir string) error
+	if o.initial != nil && !o.resume {
+		if write, err = o.initial(&c); err != nil {
+			return err
+		}
+	}
+	if err := c.Check(); err != nil {
+		return err
+	}
+	undo := func() error { return nil }
+	if write != nil {
+		if undo, err = c.WriteInitial(write); err != nil {
+			return err
+		}
 	}
 	c.Cache = cacheFolder(o.cache)
 	tok, err := tokenizer.Load(c.Model)
 	if err != nil {
-		return err
+		return errors.Join(err, undo())
 	}
 	defer tok.Close()
 	trainer, err := dpo.NewTrainer(c, tok, o.resume)
 	if err != nil {
-		return err
+		return errors.Join(err, undo())
 	}
 	defer trainer.Close()
+	if o.dryRun {
+		defer func() { err = errors.Join(err, undo()) }()
+	}
 	plan, err := trainer.Plan(o.dryRun)
 	if err != nil {
 		return err

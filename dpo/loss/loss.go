@@ -11,7 +11,7 @@
 //	         scalars such as beta, of rank 0
 //	outputs  loss [1]                                             Σ weight · losses over the groups
 //	         losses [G]                                           of each group
-//	         rewards [G,K]
+//	         rewards [G,K]                                        but for a loss of completions alone
 //
 // of which it has only those inputs that it uses. The gradient is not part of it: whoever trains differentiates the graph.
 //
@@ -38,6 +38,7 @@ type Loss struct {
 	Paper   string   // where it comes from
 	Scalars []Scalar // its settings, graph inputs of rank 0
 	Pairs   bool     // defined for two completions only
+	Alone   bool     // of each completion by itself: it compares none, and has no reference
 
 	// losses gives the loss of each group, [G].
 	losses func(f formula, in inputs) *onnx.Value
@@ -56,6 +57,7 @@ var (
 
 // inputs are what a loss is a function of.
 type inputs struct {
+	policy                 *onnx.Value // [G,K]: log π(y|x)
 	ratios                 *onnx.Value // [G,K]: log π(y|x) − log π_ref(y|x)
 	rewards, lengths, mask *onnx.Value // [G,K]
 	margin                 *onnx.Value // [G]
@@ -75,6 +77,11 @@ func register(l Loss) {
 // Names lists the losses, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(registry)) }
 
+// Comparing lists the losses of preferences: those that compare completions.
+func Comparing() []string {
+	return slices.DeleteFunc(Names(), func(name string) bool { return registry[name].Alone })
+}
+
 // Lookup finds a loss by name.
 func Lookup(name string) (*Loss, error) {
 	if l, ok := registry[name]; ok {
@@ -86,6 +93,8 @@ func Lookup(name string) (*Loss, error) {
 // Check reports whether the loss is defined for groups of k completions.
 func (l *Loss) Check(k int) error {
 	switch {
+	case l.Alone && k > 0:
+		return nil
 	case k < 2:
 		return fmt.Errorf("loss %s compares completions, there are %d", l.Name, k)
 	case l.Pairs && k != 2:
@@ -119,12 +128,17 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 				in.scalars[s.Name] = b.Input(s.Name, t)
 			}
 		}
-		in.ratios = f.sub(policy, reference)
-		in.rewards = f.mul(in.scalars["beta"], in.ratios)
+		in.policy = policy
+		if !l.Alone {
+			in.ratios = f.sub(policy, reference)
+			in.rewards = f.mul(in.scalars["beta"], in.ratios)
+		}
 		losses := l.losses(f, in)
 		b.Output("loss", f.Op("ReduceSum", []*onnx.Value{f.mul(weight, losses), f.Ints(0)}, onnx.Attrs{"keepdims": 1}))
 		b.Output("losses", losses)
-		b.Output("rewards", in.rewards)
+		if !l.Alone {
+			b.Output("rewards", in.rewards)
+		}
 		dropUnused(b.Graph())
 	})
 }

@@ -11,19 +11,12 @@
 package demo
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/dpo-ort/dpo-ort/models"
-	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
 
 // The special tokens, which are the first of the vocabulary.
@@ -54,7 +47,7 @@ func WriteModel(dir string, seed int64) error {
 			return fmt.Errorf("write the demo's model: %w", err)
 		}
 	}
-	return writeWeights(dir, seed)
+	return models.WriteWeights(dir, seed, deviation)
 }
 
 func config(vocabulary int) map[string]any {
@@ -81,31 +74,4 @@ func tokenizer(words []string) map[string]any {
 		"pre_tokenizer": map[string]any{"type": "WhitespaceSplit"}, "post_processor": nil, "decoder": nil,
 		"model": map[string]any{"type": "WordLevel", "vocab": ids, "unk_token": unknown},
 	}
-}
-
-// writeWeights draws the weights that config.json asks for: norms are 1.
-func writeWeights(dir string, seed int64) error {
-	_, decoder, err := models.Describe(dir)
-	if err != nil {
-		return fmt.Errorf("write the demo's model: %w", err)
-	}
-	rng := rand.New(rand.NewPCG(uint64(seed), 2))
-	shapes := decoder.Shapes()
-	var entries []safetensors.Entry
-	for _, name := range slices.Sorted(maps.Keys(shapes)) {
-		n := int64(1)
-		for _, d := range shapes[name] {
-			n *= d
-		}
-		var data []byte
-		for range n {
-			x := 1.0
-			if !strings.HasSuffix(name, "norm.weight") {
-				x = deviation * rng.NormFloat64()
-			}
-			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(float32(x)))
-		}
-		entries = append(entries, safetensors.Entry{Name: name, DType: "F32", Shape: shapes[name], Data: data})
-	}
-	return safetensors.Write(filepath.Join(dir, "model.safetensors"), entries, map[string]string{"format": "pt"})
 }

@@ -11,6 +11,21 @@ import (
 // PythonVariable names the environment variable that names a Python interpreter with what other programs read our files by.
 const PythonVariable = "DPO_ORT_INTEROP_PYTHON"
 
+// PeersVariable names the environment variable that names a Python interpreter with transformers and TRL.
+const PeersVariable = "DPO_ORT_BENCH_PYTHON"
+
+// Peers is the interpreter that $DPO_ORT_BENCH_PYTHON names, or that of `make golden`. Where there is none the test is skipped.
+func Peers(t testing.TB) string {
+	t.Helper()
+	for _, name := range []string{os.Getenv(PeersVariable), filepath.Join(Root(t), "build", "golden-venv", "bin", "python")} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skipf("needs Python with transformers (make bench-peers, and its path in $%s): not present", PeersVariable)
+	return ""
+}
+
 // Python is an interpreter that can import modules: the one that $DPO_ORT_INTEROP_PYTHON names, that of `make golden`, or the
 // system's. Where there is none the test is skipped; where the variable names one, it must do.
 func Python(t testing.TB, modules ...string) string {

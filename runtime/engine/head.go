@@ -26,8 +26,14 @@ type piece struct {
 	residuals   map[string]*block
 }
 
+// scores reports a head without log-sum-exp, whose logit is the result: a reward model's, of one row.
+func (e *Engine) scores() bool { return e.art.Graphs[e.head().Graph].Output("lse") == nil }
+
 // cutVocabulary makes the pieces for R scored tokens.
 func (e *Engine) cutVocabulary(scored int64, p Plan) []piece {
+	if e.scores() {
+		return []piece{{first: 0, last: 1}}
+	}
 	const step = 64 // columns, so that pieces of a matrix begin at a cache line
 	size := p.HeadColumns
 	if size <= 0 {
@@ -48,7 +54,8 @@ func (e *Engine) headRung(scored int64, p Plan) artifact.Rung {
 	return artifact.Stash
 }
 
-// score runs the head and adds up each sequence's log-probability: log p = logit − log Σ exp(lse).
+// score runs the head and adds up each sequence's log-probability: log p = logit − log Σ exp(lse). Where the head gives no lse the
+// logit stands for it.
 func (p *Pass) score(why purpose) error {
 	e, head, graph := p.engine, p.engine.head(), p.engine.head().Graph
 	if why != scoring {
@@ -63,9 +70,9 @@ func (p *Pass) score(why purpose) error {
 			return fmt.Errorf("stage %s: %w", head.Name, err)
 		}
 		var part []float64
-		piece.lse, err = out["lse"].floats()
-		if err == nil {
-			part, err = out["logit"].floats()
+		part, err = out["logit"].floats()
+		if err == nil && !e.scores() {
+			piece.lse, err = out["lse"].floats()
 		}
 		e.pool.release(out["lse"], out["logit"])
 		delete(out, "lse")
@@ -94,8 +101,11 @@ func (p *Pass) score(why purpose) error {
 // scored is R.
 func (p *Pass) scored() int64 { return p.batch.Sizes["R"] }
 
-// logSumExp joins a token's pieces.
+// logSumExp joins a token's pieces; 0 where there is nothing to normalise.
 func (p *Pass) logSumExp(r int) float64 {
+	if p.engine.scores() {
+		return 0
+	}
 	most, sum := math.Inf(-1), 0.0
 	for _, of := range p.pieces {
 		most = math.Max(most, of.lse[r])
@@ -155,7 +165,7 @@ func (p *Pass) targets(of piece, arrays map[string]Array) map[string]Array {
 
 // exact is the type of log-probabilities in the head's graph.
 func (p *Pass) exact() onnx.DType {
-	return p.engine.art.Graphs[p.engine.head().Graph].Input("inside").Type
+	return p.engine.art.Graphs[p.engine.head().Graph].Output("logit").Type
 }
 
 // scoreBackward runs the head backward and gives the gradient of its input [R,D]. Of a token's log-probability the
@@ -175,7 +185,7 @@ func (p *Pass) scoreBackward(grads *Gradients, dlogps []float64) (dx *block, err
 		dlogit[r], total[r] = p.batch.weight(r)*dlogps[p.batch.Sequence[r]], p.logSumExp(r)
 	}
 	for i, of := range p.pieces {
-		for r := range dlse {
+		for r := range of.lse {
 			dlse[r] = -dlogit[r] * math.Exp(of.lse[r]-total[r])
 		}
 		_, err := p.piece(graph, of, map[string]Array{"dlse": Floats(p.exact(), dlse, p.scored()), "dlogit": Floats(p.exact(), dlogit, p.scored())},

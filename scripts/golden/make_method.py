@@ -66,6 +66,11 @@ def robust(ratios, lengths, beta, smoothing):
     return (-(1 - smoothing) * logsigmoid(margin) + smoothing * logsigmoid(-margin)) / (1 - 2 * smoothing)
 
 
+def nll(policy):
+    """Of completions alone: there are no ratios."""
+    return -policy.sum(1)
+
+
 RANKINGS = [(plackett_luce, 2, 0.0), (plackett_luce, 3, 0.0), (plackett_luce, 4, 0.0)]
 PAIRS = [(hinge, 2, 0.0), (ipo, 2, 0.0), (ipo_mean, 2, 0.0), (robust, 2, 0.0), (robust, 2, 0.1)]
 # Log-ratios of chosen and rejected that are hard, at beta = 1/4, where all numbers are exact: equal, as training begins; at hinge's
@@ -91,6 +96,11 @@ def losses(rng):
     for loss, _, smoothing in [(sigmoid, 2, 0.0), (sigmoid, 2, 0.1), *PAIRS]:
         for chosen, rejected in HARD:
             cases.append(case(loss, smoothing, 0.25, [[chosen - 64, rejected - 128]], [[-64, -128]], [[3, 7]]))
+    for k in 1, 3:
+        policy = torch.tensor([[rng.gauss(-100, 5) for _ in range(k)] for _ in range(3)], dtype=torch.float64, requires_grad=True)
+        values = nll(policy)
+        values.mean().backward()
+        cases.append({"loss": "nll", "policy": policy.tolist(), "losses": values.tolist(), "dlogps": policy.grad.tolist()})
     write("loss.json", cases)
 
 

@@ -45,12 +45,12 @@ class InOrder(DPOTrainer):
 
 
 class Log(TrainerCallback):
-    def __init__(self):
-        self.lines = []
+    def __init__(self, kept=KEPT):
+        self.kept, self.lines = kept, []
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" in logs:
-            self.lines.append({name: float(logs[name]) for name in KEPT if name in logs})
+            self.lines.append({name: float(logs[name]) for name in self.kept if name in logs})
 
 
 def run(name):
