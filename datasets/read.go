@@ -12,6 +12,8 @@ type Options struct {
 	Columns map[string]string
 	// AnyColumns lets a [Table] lack the columns that make a group; Read ignores it.
 	AnyColumns bool
+	// PromptOnly makes groups of a [Table]'s column prompt alone, without answers; Read ignores it.
+	PromptOnly bool
 }
 
 // Check reports a column that is none of ours.

@@ -13,6 +13,7 @@ import (
 type Table struct {
 	File  string
 	names columns
+	group func(record) (Group, error)
 	tableFile
 }
 
@@ -68,8 +69,12 @@ func OpenTable(file string, o Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{File: file, names: names, tableFile: f}
-	if err := names.check(t.Columns()); err != nil && !o.AnyColumns {
+	t := &Table{File: file, names: names, group: names.group, tableFile: f}
+	check := names.check
+	if o.PromptOnly {
+		t.group, check = names.promptAlone, names.checkPrompt
+	}
+	if err := check(t.Columns()); err != nil && !o.AnyColumns {
 		f.close()
 		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
@@ -112,7 +117,7 @@ func (t *Table) Rows(first int64) iter.Seq2[Row, error] {
 			row := Row{values: raw.values, json: raw.json}
 			if err == nil {
 				var bad error
-				if row.Group, bad = t.names.group(raw.rec); bad != nil {
+				if row.Group, bad = t.group(raw.rec); bad != nil {
 					row.Group = Group{}
 					row.Err = &RowError{File: t.File, Row: raw.rec.row, Line: raw.rec.line, Err: bad}
 				}

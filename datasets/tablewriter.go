@@ -29,6 +29,7 @@ const (
 	StringColumn   ColumnType = "string"       // string
 	Float64sColumn ColumnType = "list<double>" // []float64
 	Int64sColumn   ColumnType = "list<int64>"  // []int64 or []int
+	StringsColumn  ColumnType = "list<string>" // []string
 )
 
 // TableOptions say how a table is written.
@@ -37,6 +38,8 @@ type TableOptions struct {
 	Metadata map[string]string
 	// Overwrite lets an added column take the place of one of the same name, which is left out.
 	Overwrite bool
+	// Without names columns of the table that are left out.
+	Without []string
 	// RowGroup is the number of rows in a row group; 0 is 10,000.
 	RowGroup int
 }
@@ -68,7 +71,7 @@ func CreateTable(path string, t *Table, added []Column, o TableOptions) (*TableW
 	if w.rowGroup <= 0 {
 		w.rowGroup = 10_000
 	}
-	fields, err := w.layOut(t, o.Overwrite)
+	fields, err := w.layOut(t, o)
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -87,7 +90,7 @@ func CreateTable(path string, t *Table, added []Column, o TableOptions) (*TableW
 }
 
 // layOut returns the columns of the file, and says where those of the table go.
-func (w *TableWriter) layOut(t *Table, overwrite bool) ([]parquet.Field, error) {
+func (w *TableWriter) layOut(t *Table, o TableOptions) ([]parquet.Field, error) {
 	isAdded := map[string]bool{}
 	for _, c := range w.columns {
 		if isAdded[c.Name] {
@@ -99,8 +102,11 @@ func (w *TableWriter) layOut(t *Table, overwrite bool) ([]parquet.Field, error) 
 	var taken []string
 	for _, f := range t.fields() {
 		n := leaves(f)
-		if isAdded[f.Name()] {
+		without := slices.Contains(o.Without, f.Name())
+		if isAdded[f.Name()] && !without {
 			taken = append(taken, f.Name())
+		}
+		if isAdded[f.Name()] || without {
 			w.place = append(w.place, slices.Repeat([]int{-1}, n)...)
 			continue
 		}
@@ -110,7 +116,7 @@ func (w *TableWriter) layOut(t *Table, overwrite bool) ([]parquet.Field, error) 
 			w.kept++
 		}
 	}
-	if taken != nil && !overwrite {
+	if taken != nil && !o.Overwrite {
 		return nil, fmt.Errorf("%s has the columns %s already: name others, or ask for them to be replaced (--overwrite)", t.File, strings.Join(taken, ", "))
 	}
 	for _, c := range w.columns {
@@ -128,6 +134,7 @@ func (c Column) field() (*field, error) {
 	shapes := map[ColumnType]shape{
 		Float64Column: {kind: kindNumber}, Int64Column: {kind: kindInteger}, BoolColumn: {kind: kindBool}, StringColumn: {kind: kindString},
 		Float64sColumn: {kind: kindList, element: &shape{kind: kindNumber}}, Int64sColumn: {kind: kindList, element: &shape{kind: kindInteger}},
+		StringsColumn: {kind: kindList, element: &shape{kind: kindString}},
 	}
 	s, ok := shapes[c.Type]
 	if !ok {
@@ -223,9 +230,14 @@ func (c Column) appendTo(row parquet.Row, value any, leaf int) (parquet.Row, err
 		for _, x := range v {
 			list = append(list, parquet.Int64Value(int64(x)))
 		}
+	case []string:
+		isList = true
+		for _, x := range v {
+			list = append(list, parquet.ByteArrayValue([]byte(x)))
+		}
 	}
 	goTypes := map[ColumnType]string{Float64Column: "float64", Int64Column: "int64", BoolColumn: "bool", StringColumn: "string",
-		Float64sColumn: "[]float64", Int64sColumn: "[]int64"}
+		Float64sColumn: "[]float64", Int64sColumn: "[]int64", StringsColumn: "[]string"}
 	if got := fmt.Sprintf("%T", value); got != goTypes[c.Type] {
 		return nil, fmt.Errorf("column %s of type %s is given a %s", c.Name, c.Type, got)
 	}

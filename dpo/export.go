@@ -22,6 +22,7 @@ type Export struct {
 	Loss      string          // with its gradient; "" for none
 	Optimizer string          // "" for none
 	Rungs     []artifact.Rung // whose backward graphs to make; none for scoring only
+	Decode    bool            // graphs that continue sequences, in float32
 }
 
 // lossGraph is the artifact's name for the loss.
@@ -56,6 +57,9 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 		a.Stages = append(a.Stages, stage(s, graphs[s.Graph]))
 	}
 	if err := differentiate(a, x.Rungs); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	if err := addDecoding(a, d, x); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	if err := addMethod(a, x); err != nil {
@@ -203,6 +207,24 @@ func lossWithGradient(l *loss.Loss) (*onnx.Graph, error) {
 		}
 		b.Output("dlogps", grads[0])
 	})
+}
+
+// addDecoding adds the graphs that continue sequences, whose caches are extended in place.
+func addDecoding(a *artifact.Artifact, d models.Decoder, x Export) error {
+	if !x.Decode {
+		return nil
+	}
+	graphs, err := d.DecodeGraphs(x.Types)
+	if err != nil {
+		return err
+	}
+	for name, g := range graphs {
+		a.Graphs[name] = g
+		if g.Output("present_key") != nil {
+			a.Aliases[name] = map[string]string{"present_key": "past_key", "present_value": "past_value"}
+		}
+	}
+	return nil
 }
 
 func addMethod(a *artifact.Artifact, x Export) (err error) {

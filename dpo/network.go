@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -27,7 +28,10 @@ type network struct {
 var storedTypes = map[string]onnx.DType{"F32": onnx.Float32, "F16": onnx.Float16, "BF16": onnx.BFloat16}
 
 // openFrozen opens a model to be scored with: its weights stay mapped from the files, in the type they have there.
-func openFrozen(dir string, o engine.Options) (n *network, err error) {
+func openFrozen(dir string, o engine.Options) (*network, error) { return openAs(dir, Export{}, o) }
+
+// openAs opens a model with further graphs. Weights are mapped from the files where x has no other type for them.
+func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	n = &network{compute: onnx.Float32}
 	defer func() {
 		if err != nil {
@@ -41,14 +45,15 @@ func openFrozen(dir string, o engine.Options) (n *network, err error) {
 	if !uniform {
 		stored = onnx.Float32
 	}
-	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, Export{Types: models.Types{Compute: n.compute, Weights: stored}})
+	x.Types = models.Types{Compute: n.compute, Weights: cmp.Or(x.Types.Weights, stored)}
+	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, x)
 	if err != nil {
 		return n, err
 	}
 	if n.engine, err = engine.New(a, o); err != nil {
 		return n, err
 	}
-	if uniform && o.Device.Kind == ort.CPU {
+	if uniform && stored == x.Types.Weights && o.Device.Kind == ort.CPU {
 		n.weights, err = n.engine.Map(n.model.Weights)
 	} else {
 		n.weights, err = n.engine.Load(n.model.Weights)

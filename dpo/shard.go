@@ -101,6 +101,11 @@ func (s span) rowsOf(t *datasets.Table, start, first int64, yield func(datasets.
 
 // windows cuts the rows from a window's first on into windows.
 func (s span) windows(first int64) iter.Seq2[[]datasets.Row, error] {
+	return s.windowsOf(first, window)
+}
+
+// windowsOf is windows whose sizes a function of their first row gives.
+func (s span) windowsOf(first int64, size func(at int64) int64) iter.Seq2[[]datasets.Row, error] {
 	return func(yield func([]datasets.Row, error) bool) {
 		var rows []datasets.Row
 		at := first
@@ -109,7 +114,7 @@ func (s span) windows(first int64) iter.Seq2[[]datasets.Row, error] {
 				yield(nil, err)
 				return
 			}
-			if rows = append(rows, row); int64(len(rows)) == window(at) {
+			if rows = append(rows, row); int64(len(rows)) == size(at) {
 				if !yield(rows, nil) {
 					return
 				}

@@ -141,7 +141,6 @@ func (d Decoder) Shapes() map[string][]int64 {
 
 // Graphs builds the stages' graphs by name.
 func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
-	graphs := map[string]*onnx.Graph{}
 	builders := map[string]func(*net){EmbedGraph: d.embed, FinalGraph: d.final, HeadGraph: d.head}
 	if d.Scalar {
 		builders[HeadGraph] = d.score
@@ -150,8 +149,13 @@ func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
 		builders[kind.Graph] = func(n *net) { d.block(n, kind, 1) }
 		builders[Long(kind.Graph)] = func(n *net) { d.block(n, kind, Blocks) }
 	}
+	return buildAll(builders, t)
+}
+
+func buildAll(builders map[string]func(*net), t Types) (map[string]*onnx.Graph, error) {
+	graphs := map[string]*onnx.Graph{}
 	for name, build := range builders {
-		g, err := onnx.Build(name, func(b *onnx.Builder) { build(&net{b, t}) })
+		g, err := onnx.Build(name, func(b *onnx.Builder) { build(&net{Builder: b, types: t}) })
 		if err != nil {
 			return nil, err
 		}
@@ -165,8 +169,15 @@ func (d Decoder) embed(n *net) {
 	n.Output("y", n.Op("Gather", n.of(n.param("embed", int64(d.Vocab), int64(d.Hidden)), ids), nil))
 }
 
-// block is pre-norm attention and MLP, each added to the residual stream. Attention takes queries in blocks.
+// block is a layer over a micro-batch. Attention takes queries in blocks.
 func (d Decoder) block(n *net, kind LayerKind, blocks int) {
+	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
+	layout := n.layout(d, kind, blocks)
+	n.Output("y", d.layer(n, x, layout, func(q, k, v *onnx.Value) *onnx.Value { return n.attention(q, k, v, layout) }))
+}
+
+// layer is pre-norm attention and MLP, each added to the residual stream x. attend takes queries and keys that are turned.
+func (d Decoder) layer(n *net, x *onnx.Value, l *layout, attend func(q, k, v *onnx.Value) *onnx.Value) *onnx.Value {
 	shapes := map[string][]int64{}
 	for _, p := range d.blockParams() {
 		shapes[p.input] = p.shape
@@ -179,21 +190,19 @@ func (d Decoder) block(n *net, kind LayerKind, blocks int) {
 		}
 		return n.linear(x, weight(name), bias)
 	}
-	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
-	layout := n.layout(d, kind, blocks)
 	y := n.rmsNorm(x, weight("input_norm"), d.NormEps)
 	turned := func(name string, heads int) *onnx.Value {
 		x := linear(y, name)
 		if d.QKNorm {
 			x = n.headNorm(x, weight(name+"_norm"), heads, d)
 		}
-		return n.rotary(x, layout, heads)
+		return n.rotary(x, l, heads)
 	}
 	q, k := turned("q", d.Heads), turned("k", d.KVHeads)
-	x = n.add(x, linear(n.attention(q, k, linear(y, "v"), layout), "o"))
+	x = n.add(x, linear(attend(q, k, linear(y, "v")), "o"))
 	y = n.rmsNorm(x, weight("post_norm"), d.NormEps)
 	y = n.mul(n.silu(linear(y, "gate")), linear(y, "up"))
-	n.Output("y", n.add(x, linear(y, "down")))
+	return n.add(x, linear(y, "down"))
 }
 
 // final picks the rows that predict a scored token and norms them: [T,D] → [R,D].
@@ -205,7 +214,7 @@ func (d Decoder) final(n *net) {
 
 // head gives, for B rows of the vocabulary, the log-sum-exp of each token's logits and the logit of its target:
 // log p = Σ logit − logsumexp lse over all such pieces. targets counts from the piece's first row, and inside is 1 where the
-// target lies in it, else 0, with any target in its place. The largest logit only shifts, so no gradient flows through it.
+// target lies in it, else 0, with any target in its place.
 func (d Decoder) head(n *net) {
 	R, B := onnx.Sym("R"), onnx.Sym("B")
 	x := n.Input("x", n.types.Compute, R, onnx.Const(int64(d.Hidden)))
@@ -215,10 +224,7 @@ func (d Decoder) head(n *net) {
 	inside := n.Input("inside", exact, R)
 	logits := n.cast(n.linear(x, unembed, nil), exact)
 	logit := n.Op("GatherElements", n.of(logits, n.Op("Unsqueeze", n.of(targets, n.Ints(1)), nil)), onnx.Attrs{"axis": 1})
-	shift := n.Node(&onnx.Node{Op: "ReduceMax", Inputs: n.of(logits, n.Ints(-1)), Attrs: onnx.Attrs{"keepdims": 1},
-		Meta: map[string]string{"gradient": "none"}}, 1)[0]
-	sum := n.Op("ReduceSum", n.of(n.Op("Exp", n.of(n.Op("Sub", n.of(logits, shift), nil)), nil), n.Ints(-1)), onnx.Attrs{"keepdims": 1})
-	n.Output("lse", n.flat(n.add(n.Op("Log", n.of(sum), nil), shift)))
+	n.Output("lse", n.flat(n.logSumExp(logits)))
 	n.Output("logit", n.mul(n.flat(logit), inside))
 }
 
@@ -226,6 +232,7 @@ func (d Decoder) head(n *net) {
 type net struct {
 	*onnx.Builder
 	types Types
+	few   bool // rows: products with weights are taken the other way round
 }
 
 func (n *net) of(values ...*onnx.Value) []*onnx.Value { return values }
@@ -256,8 +263,21 @@ func (n *net) param(name string, dims ...int64) *onnx.Value {
 	return n.cast(n.Input(name, n.types.Weights, onnx.Dims(dims...)...), n.types.Compute)
 }
 
+// logSumExp is log Σ exp over each row: [R,B] → [R,1]. The largest only shifts, so no gradient flows through it.
+func (n *net) logSumExp(x *onnx.Value) *onnx.Value {
+	shift := n.Node(&onnx.Node{Op: "ReduceMax", Inputs: n.of(x, n.Ints(-1)), Attrs: onnx.Attrs{"keepdims": 1},
+		Meta: map[string]string{"gradient": "none"}}, 1)[0]
+	sum := n.Op("ReduceSum", n.of(n.Op("Exp", n.of(n.Op("Sub", n.of(x, shift), nil)), nil), n.Ints(-1)), onnx.Attrs{"keepdims": 1})
+	return n.add(n.Op("Log", n.of(sum), nil), shift)
+}
+
+// flat is a column as a vector.
+
 // linear is x·wᵀ + bias: [T,in] → [T,out]. Every product with a weight passes here.
 func (n *net) linear(x, w, bias *onnx.Value) *onnx.Value {
+	if n.few {
+		return n.transpose(n.turned(x, w, bias), 1, 0)
+	}
 	inputs := n.of(x, w)
 	if bias != nil {
 		inputs = append(inputs, bias)

@@ -11,6 +11,9 @@ func badSettings() []badCase {
 	scored := func(flags string) badCase {
 		return badCase{"score " + flags, nil, score + " " + flags, exitUsage, 0, ""}
 	}
+	sampled := func(flags string) badCase {
+		return badCase{"generate " + flags, nil, generate + " " + flags, exitUsage, 0, ""}
+	}
 	usage := func(args string) badCase { return badCase{args, nil, args, exitUsage, 0, ""} }
 	return []badCase{
 		wrong("--beta -1"), wrong("--beta NaN"), wrong("--beta many"), wrong("--label-smoothing 0.5"), wrong("--batch 0"),
@@ -21,7 +24,9 @@ func badSettings() []badCase {
 		yaml("unknown key", "betta: 1\n"), yaml("not parsable", "beta: [1\n"), yaml("a list", "- beta\n"), yaml("wrong type", "batch: many\n"),
 		scored("--beta 0"), scored("--shard 3/2"), scored("--shard junk"), scored("--shard 0/0"), scored("--columns question=prompt"),
 		scored("--columns prompt"), scored("--max-length -1"), scored("--eos maybe"), scored("--device gpu"),
-		usage("trian"), usage("data tune"), usage("train --resume"), usage("score"), usage("export"), usage("data validate"),
+		sampled("--samples 0"), sampled("--temperature -1"), sampled("--temperature NaN"), sampled("--top-p 0"), sampled("--top-p 1.5"), sampled("--top-k -1"),
+		sampled("--min-p 2"), sampled("--max-tokens 0"), sampled("--columns question=prompt"), sampled("--device cuda:0"), sampled("--stop="), sampled("--temperatur 1"),
+		usage("generate"), usage("trian"), usage("data tune"), usage("train --resume"), usage("score"), usage("export"), usage("data validate"),
 		usage("export --model model --print nothing"), usage("export --model model --out out --rung half"),
 		usage("export --model model --out out --loss ipo-mean"), usage("data convert --data pairs.jsonl"),
 	}
@@ -59,6 +64,19 @@ func badOutputs() []badCase {
 		{"score out exists", func(w *work) { w.write("out.parquet", "a file") }, score, 1, 0, ""},
 		{"score out's folder missing", nil, "score --model model --data pairs.jsonl --out nowhere/out.parquet", 1, 0, ""},
 		{"score parts of another job", func(w *work) { w.write("out.parquet.parts/job.json", `{"beta": 0.7}`) }, score, 1, 0, ""},
+		{"generate out exists", func(w *work) { w.write("out.parquet", "a file") }, generate, 1, 0, ""},
+		{"generate parts of another job", func(w *work) { w.write("out.parquet.parts/job.json", `{"seed": 7}`) }, generate, 1, 0, ""},
+		{"generate without prompts", nil, generate + " --columns prompt=nothing", 1, 0, ""},
+		{"generate strict, prompt too long", func(w *work) { w.field("model/config.json", "max_position_embeddings", 3) }, generate + " --strict", 1, 0, ""},
+		{"generate prompts too long", func(w *work) { w.field("model/config.json", "max_position_embeddings", 3) }, generate, 0, 0, ""},
+		{"generate messages", func(w *work) {
+			w.write("pairs.jsonl", `{"prompt": [{"role": "user", "content": "a"}], "chosen": "b", "rejected": "c"}`+"\n")
+		}, generate, 1, 0, ""},
+		{"generate no EOS", func(w *work) {
+			w.field("model/config.json", "eos_token_id", nil)
+			w.field("model/tokenizer_config.json", "eos_token", nil)
+		}, generate, 0, 0, ""},
+		{"generate EOS no id", func(w *work) { w.write("model/generation_config.json", `{"eos_token_id": "end"}`) }, generate, 1, 0, ""},
 		{"score columns there already", func(w *work) { w.did("score --model model --data pairs.jsonl --out pairs2.parquet") },
 			"score --model model --data pairs2.parquet --out out.parquet", 1, 0, ""},
 		{"ref columns stale", func(w *work) {

@@ -32,10 +32,11 @@ type badCase struct {
 	keeps string        // the folder in which files may appear, for a run that had begun
 }
 
-// train and score are the commands that most cases run.
+// train, score and generate are the commands that most cases run.
 const (
-	train = "train --model model --data pairs.jsonl --out out --quiet --batch 8 --steps 1"
-	score = "score --model model --data pairs.jsonl --out out.parquet --quiet"
+	train    = "train --model model --data pairs.jsonl --out out --quiet --batch 8 --steps 1"
+	generate = "generate --model model --data pairs.jsonl --out out.parquet --quiet --max-tokens 4"
+	score    = "score --model model --data pairs.jsonl --out out.parquet --quiet"
 )
 
 // TestBadInput holds the exit code and the error of every case to badinput.golden, a line each, in which $WORK is the folder

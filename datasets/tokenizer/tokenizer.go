@@ -85,7 +85,8 @@ func (t *Tokenizer) encode(handle *tokenizers.Tokenizer, text string) ([]int32, 
 	return ids, ends, nil
 }
 
-// Decode returns the text of ids, without special tokens. Ids outside the vocabulary are an error.
+// Decode returns the text of ids, without special tokens. Ids outside the vocabulary are an error. A token whose text has a NUL byte,
+// which the Rust interface cannot give, is written as U+FFFD.
 func (t *Tokenizer) Decode(ids []int32) (string, error) {
 	raw := make([]uint32, len(ids))
 	for i, id := range ids {
@@ -95,10 +96,34 @@ func (t *Tokenizer) Decode(ids []int32) (string, error) {
 		raw[i] = uint32(id)
 	}
 	text, err := t.armed.DecodeErr(raw, true)
-	if err != nil {
-		return "", fmt.Errorf("decoding tokens: %w", err)
+	if err == nil {
+		return text, nil
 	}
-	return text, nil
+	return t.decodeAround(raw)
+}
+
+// decodeAround decodes what stands between tokens that have no text of their own.
+func (t *Tokenizer) decodeAround(ids []uint32) (string, error) {
+	var b strings.Builder
+	first := 0
+	for i := range len(ids) + 1 {
+		if i < len(ids) {
+			if _, err := t.armed.DecodeErr(ids[i:i+1], true); err == nil {
+				continue
+			}
+		}
+		if first < i {
+			text, err := t.armed.DecodeErr(ids[first:i], true)
+			if err != nil {
+				return "", fmt.Errorf("decoding tokens: %w", err)
+			}
+			b.WriteString(text)
+		}
+		if first = i + 1; i < len(ids) {
+			b.WriteRune(utf8.RuneError)
+		}
+	}
+	return b.String(), nil
 }
 
 // EOS returns the token that ends an answer, and its text; false if the model's files name none.

@@ -24,6 +24,15 @@ func Int64s(values []int64, shape ...int64) Array {
 	return a
 }
 
+// Int32s is an array of lengths.
+func Int32s(values []int32, shape ...int64) Array {
+	a := Array{Type: onnx.Int32, Shape: shape, Data: make([]byte, 0, 4*len(values))}
+	for _, v := range values {
+		a.Data = binary.LittleEndian.AppendUint32(a.Data, uint32(v))
+	}
+	return a
+}
+
 // Floats is an array of values rounded to t, which is float32 or float64.
 func Floats(t onnx.DType, values []float64, shape ...int64) Array {
 	a := Array{Type: t, Shape: shape, Data: make([]byte, 0, t.Size()*len(values))}

@@ -74,7 +74,7 @@ func (e *Engine) forward(w *Weights, b *Batch, why purpose) (_ *Pass, err error)
 		if why != scoring {
 			graph = e.rung(i, p.plan).Forward(graph)
 		}
-		out, err := e.run(graph, b.Sizes, nil, p.flow(), w.bound(s), tensors(p.inputs))
+		out, err := e.run(graph, b.Sizes, nil, flow(p.hidden), w.bound(s), tensors(p.inputs))
 		if err != nil {
 			return nil, fmt.Errorf("stage %s: %w", s.Name, err)
 		}
@@ -91,12 +91,12 @@ func (e *Engine) forward(w *Weights, b *Batch, why purpose) (_ *Pass, err error)
 	return p, p.score(why)
 }
 
-// flow binds the residual stream.
-func (p *Pass) flow() binding {
-	if p.hidden == nil {
+// flow binds the residual stream, which the first stage has not.
+func flow(x *block) binding {
+	if x == nil {
 		return nil
 	}
-	return binding{"x": p.hidden.Tensor}
+	return binding{"x": x.Tensor}
 }
 
 // bound gives a stage's parameters by the names of its graph's inputs.

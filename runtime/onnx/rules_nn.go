@@ -7,6 +7,7 @@ func init() {
 	register(1, normalize, "LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization")
 	register(2, skipNormalize, Microsoft+":SkipSimplifiedLayerNormalization", Microsoft+":SkipLayerNormalization")
 	register(1, dropout, "Dropout")
+	register(7, cachedAttention, Microsoft+":GroupQueryAttention")
 	register(1, sameAsFirst, "RotaryEmbedding", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization",
 		"MeanVarianceNormalization", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Mish", "Softsign",
 		"ThresholdedRelu", "Shrink", Microsoft+":Gelu", Microsoft+":FastGelu", Microsoft+":BiasGelu")
@@ -43,6 +44,20 @@ func skipNormalize(n *Node, _ int64) error {
 		if (i == 1 || i == 2) && len(o.Shape) > 0 {
 			o.Type = Float32
 			o.Shape[len(o.Shape)-1] = Const(1)
+		}
+	}
+	return nil
+}
+
+// cachedAttention gives its queries' shape, and its caches'.
+func cachedAttention(n *Node, _ int64) error {
+	for i, o := range n.Outputs {
+		from := n.Inputs[0]
+		if i > 0 {
+			from = n.Inputs[2+i] // past_key and past_value
+		}
+		if from != nil {
+			o.Type, o.Shape = from.Type, slices.Clone(from.Shape)
 		}
 	}
 	return nil

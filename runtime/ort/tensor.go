@@ -113,6 +113,15 @@ func (t *Tensor) Bytes() []byte {
 	return unsafe.Slice((*byte)(t.data), t.bytes)
 }
 
+// Float32s is the memory of a tensor of float32, or nil as Bytes is.
+func (t *Tensor) Float32s() []float32 {
+	host := t.Bytes()
+	if len(host) == 0 || t.DType != Float32 {
+		return nil
+	}
+	return unsafe.Slice((*float32)(ptr(&host[0])), len(host)/Float32.Size())
+}
+
 // Zero clears the tensor.
 func (t *Tensor) Zero() error {
 	err := t.usable()

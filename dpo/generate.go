@@ -1,0 +1,292 @@
+package dpo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+)
+
+// GenerateFiles says which prompts are continued, and where to.
+type GenerateFiles struct {
+	Data      []string          // files, globs or folders; all have the same columns
+	Columns   map[string]string // the data's names for columns, by ours, as in datasets.Options
+	Out       string            // Parquet file
+	Overwrite bool              // replaces Out, and columns that the data has already
+	Strict    bool              // the first prompt that cannot be continued ends the job
+}
+
+// GenerateEvent is progress of generating.
+type GenerateEvent struct {
+	Rows, Total     int64
+	Failed          int64 // rows with an error
+	Samples, Tokens int64
+	Stopped         int64 // of Samples: ended by themselves, or at a stop string
+	Resumed         int64 // of Rows: continued before, in a job that was stopped
+	Endless         bool  // the model names no token that ends texts
+}
+
+// generateMetadata is where a generated file has what it was made with, as JSON.
+const generateMetadata = "dpo-ort.generate"
+
+// Generate continues the prompts of files and writes a row for each: its columns but for those of answers, and the lists completions,
+// completion_logps, completion_tokens and finish_reasons. A prompt that cannot be continued has its error in the column error.
+//
+// The file Out appears whole at the end. Until then the results lie in the folder Out.parts, which is removed afterwards; a job
+// that was stopped in any way goes on from there, to the same bytes.
+func Generate(ctx context.Context, c GenerateConfig, tok datasets.Tokenizer, f GenerateFiles) iter.Seq2[GenerateEvent, error] {
+	return func(yield func(GenerateEvent, error) bool) {
+		j := &generating{GenerateFiles: f}
+		err := j.run(ctx, c, tok, func() bool { return yield(j.event, nil) })
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(GenerateEvent{}, err)
+		}
+	}
+}
+
+// generating is a job of Generate.
+type generating struct {
+	GenerateFiles
+	span
+	made  generateJob
+	parts *parts[sampledRow]
+	event GenerateEvent
+}
+
+// generateJob is all that samples depend on, under the names of the flags. Model, tokenizer and data are digests.
+type generateJob struct {
+	Model       string            `json:"model"`
+	Tokenizer   string            `json:"tokenizer"` // "" if unknown
+	Samples     int               `json:"samples"`
+	MaxTokens   int               `json:"max-tokens"`
+	Temperature float64           `json:"temperature"`
+	TopK        int               `json:"top-k"`
+	TopP        float64           `json:"top-p"`
+	MinP        float64           `json:"min-p"`
+	Stop        []string          `json:"stop,omitempty"`
+	Seed        int64             `json:"seed"`
+	Batch       int               `json:"batch"`
+	Columns     map[string]string `json:"columns,omitempty"`
+	Data        string            `json:"data"`
+}
+
+// job says what samples of the data depend on.
+func (s *Sampler) job(data string, columns map[string]string) (j generateJob, err error) {
+	j = generateJob{Samples: s.Samples, MaxTokens: s.MaxTokens, Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP,
+		Stop: s.Stop, Seed: s.Seed, Batch: s.Batch, Columns: columns, Data: data}
+	if d, ok := s.tok.(digester); ok {
+		j.Tokenizer, _ = d.Digests()
+	}
+	j.Model, err = weightsDigest(s.model())
+	return j, err
+}
+
+func (j *generating) run(ctx context.Context, c GenerateConfig, tok datasets.Tokenizer, yield func() bool) (err error) {
+	if _, err := os.Stat(j.Out); err == nil && !j.Overwrite {
+		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", j.Out)
+	}
+	if j.tables, j.last, err = datasets.OpenTables(j.Data, datasets.Options{Columns: j.Columns, PromptOnly: true}); err != nil {
+		return err
+	}
+	defer func() {
+		for _, t := range j.tables {
+			err = errors.Join(err, t.Close())
+		}
+	}()
+	j.event.Total = j.last
+	probe, err := j.create(nil) // what stands in the way of writing shows now
+	if err != nil {
+		return err
+	}
+	if err := probe.Abort(); err != nil {
+		return err
+	}
+	if err := j.compute(ctx, c, tok, yield); err != nil {
+		return err
+	}
+	return j.assemble(ctx)
+}
+
+// create begins a file of the results.
+func (j *generating) create(metadata map[string]string) (*datasets.TableWriter, error) {
+	t := j.tables[0]
+	return datasets.CreateTable(j.Out, t, []datasets.Column{
+		{Name: "completions", Type: datasets.StringsColumn}, {Name: "completion_logps", Type: datasets.Float64sColumn},
+		{Name: "completion_tokens", Type: datasets.Int64sColumn}, {Name: "finish_reasons", Type: datasets.StringsColumn},
+		{Name: "error", Type: datasets.StringColumn},
+	}, datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite, Without: t.Answers()})
+}
+
+// columns are a row's values in the order of create.
+func (r sampledRow) columns() []any {
+	if r.Error != "" {
+		return []any{nil, nil, nil, nil, r.Error}
+	}
+	var texts, reasons []string
+	var logps []float64
+	var tokens []int64
+	for _, s := range r.Samples {
+		texts, reasons = append(texts, s.Text), append(reasons, s.Finish)
+		logps, tokens = append(logps, s.LogProb), append(tokens, int64(s.Tokens))
+	}
+	return []any{texts, logps, tokens, reasons, nil}
+}
+
+// compute brings the parts to the last row. However it ends, windows that are whole are kept.
+func (j *generating) compute(ctx context.Context, c GenerateConfig, tok datasets.Tokenizer, yield func() bool) (err error) {
+	sampler, err := NewSampler(c, tok)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sampler.Close()) }()
+	j.event.Endless = sampler.Endless()
+	if err := j.resume(sampler); err != nil {
+		return err
+	}
+	if !yield() {
+		return errStopped
+	}
+	defer func() { err = errors.Join(err, j.parts.commit()) }()
+	for w, err := range sampler.sampled(ctx, j.promptWindows(sampler)) {
+		if err == nil {
+			err = w.err
+		}
+		if err == nil {
+			err = j.count(j.parts.next, w.rows)
+		}
+		if err == nil {
+			err = j.parts.add(w.rows)
+		}
+		switch {
+		case errors.Is(err, ErrInterrupted):
+			return j.interrupted()
+		case err != nil:
+			return err
+		case !yield():
+			return errStopped
+		}
+	}
+	return nil
+}
+
+// promptWindows yields the windows that are not in the parts.
+func (j *generating) promptWindows(s *Sampler) iter.Seq2[promptWindow, error] {
+	return func(yield func(promptWindow, error) bool) {
+		at := j.parts.next
+		for rows, err := range j.windowsOf(at, s.windowAt) {
+			w := promptWindow{first: at}
+			for _, row := range rows {
+				w.prompts, w.errs = append(w.prompts, row.Group.Prompt), append(w.errs, row.Err)
+			}
+			if !yield(w, err) {
+				return
+			}
+			at += int64(len(rows))
+		}
+	}
+}
+
+// resume finds the parts of a job that was stopped.
+func (j *generating) resume(s *Sampler) error {
+	data, err := dataDigest(j.tables)
+	if err != nil {
+		return err
+	}
+	if j.made, err = s.job(data, j.Columns); err != nil {
+		return err
+	}
+	if j.parts, err = openParts[sampledRow](j.Out, j.made, j.Overwrite); err != nil {
+		return err
+	}
+	for j.parts.next < j.last {
+		rows, err := j.parts.read(j.parts.next)
+		if err == nil {
+			err = j.count(j.parts.next, rows)
+		}
+		if err != nil {
+			return err
+		}
+		if rows == nil {
+			break
+		}
+		j.parts.next += int64(len(rows))
+	}
+	j.event.Resumed = j.event.Rows
+	return nil
+}
+
+// count adds rows from one on to what is told of the job.
+func (j *generating) count(first int64, rows []sampledRow) error {
+	for i, r := range rows {
+		if r.Error != "" {
+			if j.Strict {
+				file, row := j.place(first + int64(i))
+				return fmt.Errorf("continue row %d of %s: %s (without --strict the column error says so, and the others are continued)", row, file, r.Error)
+			}
+			j.event.Failed++
+		}
+		for _, s := range r.Samples {
+			j.event.Samples++
+			j.event.Tokens += int64(s.Tokens)
+			if s.Finish == FinishStop {
+				j.event.Stopped++
+			}
+		}
+		j.event.Rows++
+	}
+	return nil
+}
+
+func (j *generating) interrupted() error {
+	if j.event.Rows == 0 {
+		return fmt.Errorf("%w before the first rows were whole", ErrInterrupted)
+	}
+	return fmt.Errorf("%w after %d of %d rows, kept in %s; the same command goes on from there", ErrInterrupted, j.event.Rows, j.event.Total, j.parts.dir)
+}
+
+// assemble writes the rows with their samples as one file, and removes the parts.
+func (j *generating) assemble(ctx context.Context) error {
+	text, err := json.Marshal(j.made)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", j.Out, err)
+	}
+	w, err := j.create(map[string]string{generateMetadata: string(text)})
+	if err != nil {
+		return err
+	}
+	if err := j.merge(ctx, w); err != nil {
+		return errors.Join(err, w.Abort())
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return j.parts.remove()
+}
+
+// merge writes each row with its samples.
+func (j *generating) merge(ctx context.Context, w *datasets.TableWriter) error {
+	results := &partReader[sampledRow]{parts: j.parts}
+	for row, err := range j.rows(0) {
+		var r sampledRow
+		if err == nil {
+			r, err = results.next()
+		}
+		if err == nil {
+			err = w.Write(row, r.columns()...)
+		}
+		if err == nil && ctx.Err() != nil {
+			err = j.interrupted()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if results.at != j.last {
+		return fmt.Errorf("write %s: the data ends at row %d of %d: was it changed meanwhile?", j.Out, results.at, j.last)
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// Graphs that continue sequences run in the places of stages' own. Those of blocks keep keys and values in a cache of M positions a
+// sequence, [B,KV,M,d], which they extend in place: past_key and present_key are one tensor, as are the values. Letters beside
+// those of Decoder: B sequences, S tokens of each.
+
+// Prompt names the graph that runs whole prompts, padded on the right, where a stage's own runs a micro-batch.
+func Prompt(graph string) string {
+	if graph == HeadGraph {
+		return Step(graph)
+	}
+	return graph + ".prompt"
+}
+
+// Step names the graph that runs the next token of each sequence.
+func Step(graph string) string { return graph + ".step" }
+
+// DecodeGraphs builds the graphs that Prompt and Step name. Attention over a cache has kernels of float32 alone.
+func (d Decoder) DecodeGraphs(t Types) (map[string]*onnx.Graph, error) {
+	if t.Compute != onnx.Float32 {
+		return nil, fmt.Errorf("build graphs that continue sequences: they compute in float32, not in %s", t.Compute)
+	}
+	builders := map[string]func(*net){Step(HeadGraph): d.next}
+	for _, kind := range d.Kinds() {
+		builders[Prompt(kind.Graph)] = func(n *net) { d.prompt(n, kind) }
+		builders[Step(kind.Graph)] = func(n *net) { d.step(n, kind) }
+	}
+	return buildAll(builders, t)
+}
+
+// prompt is a layer over whole prompts [B·S,D], whose cache is empty.
+func (d Decoder) prompt(n *net, kind LayerKind) {
+	B, S := onnx.Sym("B"), onnx.Sym("S")
+	x := n.Input("x", n.types.Compute, B.Mul(S), onnx.Const(int64(d.Hidden)))
+	sequences := n.Input("sequences", onnx.Int64, onnx.Const(3))
+	sequences.Elems = []onnx.Dim{B, S, onnx.Const(-1)}
+	c := n.cache(d, kind, B.Mul(S))
+	apart := func(x *onnx.Value) *onnx.Value { return n.Op("Reshape", n.of(x, sequences), nil) }
+	n.Output("y", d.layer(n, x, c.layout, func(q, k, v *onnx.Value) *onnx.Value {
+		return n.reshape(n.cached(apart(q), apart(k), apart(v), c), -1, int64(d.Heads*d.HeadDim))
+	}))
+}
+
+// step is a layer over one token of each sequence [B,D].
+func (d Decoder) step(n *net, kind LayerKind) {
+	n.few = true
+	x := n.Input("x", n.types.Compute, onnx.Sym("B"), onnx.Const(int64(d.Hidden)))
+	c := n.cache(d, kind, onnx.Sym("B"))
+	alone := func(x *onnx.Value) *onnx.Value { return n.Op("Unsqueeze", n.of(x, n.Ints(1)), nil) }
+	n.Output("y", d.layer(n, x, c.layout, func(q, k, v *onnx.Value) *onnx.Value {
+		return n.flat(n.cached(alone(q), alone(k), alone(v), c))
+	}))
+}
+
+// next gives, of each row, the logits of all tokens [R,V], their log-sum-exp [R], and the tokens' probabilities [R,V] where logits are
+// times sharpness, 1/temperature.
+func (d Decoder) next(n *net) {
+	n.few = true
+	x := n.Input("x", n.types.Compute, onnx.Sym("R"), onnx.Const(int64(d.Hidden)))
+	sharpness := n.Input("sharpness", n.types.Compute, onnx.Const(1))
+	logits := n.linear(x, n.param("unembed", int64(d.Vocab), int64(d.Hidden)), nil)
+	n.Output("logits", logits)
+	n.Output("lse", n.flat(n.logSumExp(logits)))
+	n.Output("probs", n.Op("Softmax", n.of(n.mul(logits, sharpness)), onnx.Attrs{"axis": -1}))
+}
+
+// cache holds a block's inputs that say where tokens lie, and what came before them.
+type cache struct {
+	*layout
+	keys, values *onnx.Value // [B,KV,M,d]
+	last         *onnx.Value // [B]: the position of each sequence's last token
+	total        *onnx.Value // [1]: tokens of the longest sequence, of prompts S
+	window       int
+}
+
+func (n *net) cache(d Decoder, kind LayerKind, rows onnx.Dim) *cache {
+	t, half := n.types.Compute, onnx.Const(int64(d.Rope.Dim/2))
+	c := &cache{layout: &layout{heads: int64(d.Heads), kvHeads: int64(d.KVHeads), headDim: int64(d.HeadDim)}, window: kind.Window}
+	c.cos, c.sin = n.Input("cos", t, rows, half), n.Input("sin", t, rows, half)
+	past := []onnx.Dim{onnx.Sym("B"), onnx.Const(c.kvHeads), onnx.Sym("M"), onnx.Const(c.padded())}
+	c.keys, c.values = n.Input("past_key", t, past...), n.Input("past_value", t, past...)
+	c.last, c.total = n.Input("last", onnx.Int32, onnx.Sym("B")), n.Input("total", onnx.Int32, onnx.Const(1))
+	return c
+}
+
+// cached is attention of queries [B,S,H·d] to the keys in the cache and to their own, [B,S,KV·d], which go into it.
+func (n *net) cached(q, k, v *onnx.Value, c *cache) *onnx.Value {
+	window := -1 // keys that a query sees, its own included
+	if c.window > 0 {
+		window = c.window
+	}
+	q, k, v = n.widen(q, c.heads, c), n.widen(k, c.kvHeads, c), n.widen(v, c.kvHeads, c)
+	out := n.Node(&onnx.Node{Op: "GroupQueryAttention", Domain: onnx.Microsoft, Inputs: n.of(q, k, v, c.keys, c.values, c.last, c.total),
+		Attrs: onnx.Attrs{"num_heads": int(c.heads), "kv_num_heads": int(c.kvHeads), "scale": scale(int(c.headDim)), "local_window_size": window}}, 3)
+	n.Output("present_key", out[1])
+	n.Output("present_value", out[2])
+	return n.narrow(out[0], c)
+}
+
+// padded is the entries of a head in the cache: attention with one takes multiples of 8.
+func (c *cache) padded() int64 { return (c.headDim + 7) / 8 * 8 }
+
+// widen pads each head of x [B,S,heads·d] with zeros, which change no product.
+func (n *net) widen(x *onnx.Value, heads int64, c *cache) *onnx.Value {
+	if c.padded() == c.headDim {
+		return x
+	}
+	x = n.reshape(x, 0, 0, heads, c.headDim)
+	x = n.Op("Pad", n.of(x, n.Ints(0, 0, 0, 0, 0, 0, 0, c.padded()-c.headDim)), nil)
+	return n.reshape(x, 0, 0, heads*c.padded())
+}
+
+// narrow takes the zeros off again.
+func (n *net) narrow(x *onnx.Value, c *cache) *onnx.Value {
+	if c.padded() == c.headDim {
+		return x
+	}
+	x = n.reshape(x, 0, 0, c.heads, c.padded())
+	x = n.Op("Slice", n.of(x, n.Ints(0), n.Ints(c.headDim), n.Ints(3)), nil)
+	return n.reshape(x, 0, 0, c.heads*c.headDim)
+}
+
+// turned is w·xᵀ + bias, [out,T]: of few rows it is faster, since ONNX Runtime packs a product's right factor anew each time, and takes
+// the left one as it lies.
+func (n *net) turned(x, w, bias *onnx.Value) *onnx.Value {
+	inputs := n.of(w, x)
+	if bias != nil {
+		inputs = append(inputs, n.Op("Unsqueeze", n.of(bias, n.Ints(1)), nil))
+	}
+	return n.Op("Gemm", inputs, onnx.Attrs{"transB": 1})
+}

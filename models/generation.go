@@ -1,0 +1,62 @@
+package models
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Generation is what a model directory says of text that is to be generated.
+type Generation struct {
+	Context int     // positions that the model was made for (max_position_embeddings); 0 if it does not say
+	EOS     []int32 // tokens that end a text, as transformers' generate has them; nil if none is named
+}
+
+// ReadGeneration reads DIR/config.json, and DIR/generation_config.json where there is one: its eos_token_id goes first.
+func ReadGeneration(dir string) (g Generation, err error) {
+	var config struct {
+		Context int      `json:"max_position_embeddings"`
+		EOS     tokenIDs `json:"eos_token_id"`
+	}
+	for _, name := range []string{"config.json", "generation_config.json"} {
+		path := filepath.Join(dir, name)
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) && name != "config.json" {
+			continue
+		}
+		if err == nil {
+			config.EOS = nil
+			err = json.Unmarshal(text, &config)
+		}
+		if err != nil {
+			return g, fmt.Errorf("read how to generate: %s: %w", path, err)
+		}
+		if config.EOS != nil {
+			g.EOS = config.EOS
+		}
+	}
+	g.Context = max(config.Context, 0)
+	return g, nil
+}
+
+// tokenIDs are a number, a list of numbers, or null.
+type tokenIDs []int32
+
+// UnmarshalJSON reads either form.
+func (t *tokenIDs) UnmarshalJSON(text []byte) error {
+	if slices.Equal(text, []byte("null")) {
+		return nil
+	}
+	if err := json.Unmarshal(text, (*[]int32)(t)); err == nil {
+		return nil
+	}
+	*t = make([]int32, 1)
+	if err := json.Unmarshal(text, &(*t)[0]); err != nil {
+		return errors.New("eos_token_id must be an id, or a list of ids")
+	}
+	return nil
+}
