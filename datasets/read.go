@@ -12,6 +12,10 @@ type Options struct {
 	Columns map[string]string
 	// AnyColumns lets a [Table] lack the columns that make a group; Read ignores it.
 	AnyColumns bool
+	// Unranked has a [Table] take lists of answers as they stand, whatever their ranks and scores; Read ignores it.
+	Unranked bool
+	// Keep names further columns of a [Table], by the file's names, whose values Row.Value gives; Read ignores it.
+	Keep []string
 }
 
 // Check reports a column that is none of ours.

@@ -35,6 +35,8 @@ const (
 type TableOptions struct {
 	// Metadata are key-value pairs for the file, beside those of the table it is made from.
 	Metadata map[string]string
+	// Names gives columns of the table other names; "" leaves one out. The others keep theirs.
+	Names map[string]string
 	// Overwrite lets an added column take the place of one of the same name, which is left out.
 	Overwrite bool
 	// RowGroup is the number of rows in a row group; 0 is 10,000.
@@ -68,7 +70,7 @@ func CreateTable(path string, t *Table, added []Column, o TableOptions) (*TableW
 	if w.rowGroup <= 0 {
 		w.rowGroup = 10_000
 	}
-	fields, err := w.layOut(t, o.Overwrite)
+	fields, err := w.layOut(t, o)
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -87,7 +89,7 @@ func CreateTable(path string, t *Table, added []Column, o TableOptions) (*TableW
 }
 
 // layOut returns the columns of the file, and says where those of the table go.
-func (w *TableWriter) layOut(t *Table, overwrite bool) ([]parquet.Field, error) {
+func (w *TableWriter) layOut(t *Table, o TableOptions) ([]parquet.Field, error) {
 	isAdded := map[string]bool{}
 	for _, c := range w.columns {
 		if isAdded[c.Name] {
@@ -99,18 +101,24 @@ func (w *TableWriter) layOut(t *Table, overwrite bool) ([]parquet.Field, error) 
 	var taken []string
 	for _, f := range t.fields() {
 		n := leaves(f)
-		if isAdded[f.Name()] {
-			taken = append(taken, f.Name())
+		name, given := o.Names[f.Name()]
+		if !given {
+			name = f.Name()
+		}
+		if name == "" || isAdded[name] {
+			if name != "" {
+				taken = append(taken, name)
+			}
 			w.place = append(w.place, slices.Repeat([]int{-1}, n)...)
 			continue
 		}
-		fields = append(fields, f)
+		fields = append(fields, renamed(f, name))
 		for range n {
 			w.place = append(w.place, w.kept)
 			w.kept++
 		}
 	}
-	if taken != nil && !overwrite {
+	if taken != nil && !o.Overwrite {
 		return nil, fmt.Errorf("%s has the columns %s already: name others, or ask for them to be replaced (--overwrite)", t.File, strings.Join(taken, ", "))
 	}
 	for _, c := range w.columns {

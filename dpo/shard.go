@@ -100,7 +100,10 @@ func (s span) rowsOf(t *datasets.Table, start, first int64, yield func(datasets.
 }
 
 // windows cuts the rows from a window's first on into windows.
-func (s span) windows(first int64) iter.Seq2[[]datasets.Row, error] {
+func (s span) windows(first int64) iter.Seq2[[]datasets.Row, error] { return s.cut(first, window) }
+
+// cut gives the rows from one on together, as many as size says of those that begin at a row.
+func (s span) cut(first int64, size func(at int64) int64) iter.Seq2[[]datasets.Row, error] {
 	return func(yield func([]datasets.Row, error) bool) {
 		var rows []datasets.Row
 		at := first
@@ -109,7 +112,7 @@ func (s span) windows(first int64) iter.Seq2[[]datasets.Row, error] {
 				yield(nil, err)
 				return
 			}
-			if rows = append(rows, row); int64(len(rows)) == window(at) {
+			if rows = append(rows, row); int64(len(rows)) == size(at) {
 				if !yield(rows, nil) {
 					return
 				}
