@@ -160,15 +160,20 @@ func (r row) whole() (Group, error) {
 }
 
 func (r row) ranked(column string) (Group, error) {
-	var missing string
-	switch {
-	case !r.has("prompt"):
-		missing = "no column prompt"
-	case !r.has("ranks") && !r.has("scores"):
-		missing = "no column ranks or scores beside " + column
+	if r.has("prompt") && !r.has("ranks") && !r.has("scores") {
+		return Group{}, &columnsError{r.rec.columns, "no column ranks or scores beside " + column}
 	}
-	if missing != "" {
-		return Group{}, &columnsError{r.rec.columns, missing}
+	g, err := r.list(column)
+	if err != nil {
+		return Group{}, err
+	}
+	return g, r.rank(&g)
+}
+
+// list reads a prompt and a list of answers, in the order of the file.
+func (r row) list(column string) (Group, error) {
+	if !r.has("prompt") {
+		return Group{}, &columnsError{r.rec.columns, "no column prompt"}
 	}
 	prompt, err := r.text("prompt")
 	if err != nil {
@@ -187,7 +192,7 @@ func (r row) ranked(column string) (Group, error) {
 		g.Completions = append(g.Completions, t)
 	}
 	g.matchKinds()
-	return g, r.rank(&g)
+	return g, nil
 }
 
 // rank reads what goes with each answer of a ranked row, and sorts the answers, best first.

@@ -14,6 +14,10 @@ type Options struct {
 	AnyColumns bool
 	// PromptOnly makes groups of a [Table]'s column prompt alone, without answers; Read ignores it.
 	PromptOnly bool
+	// Unranked has a [Table] take lists of answers as they stand, whatever their ranks and scores; Read ignores it.
+	Unranked bool
+	// Keep names further columns of a [Table], by the file's names, whose values Row.Value gives; Read ignores it.
+	Keep []string
 }
 
 // Check reports a column that is none of ours.

@@ -34,6 +34,16 @@ func (f *parquetFile) keepField(c *parquet.Column) *field {
 	return kept
 }
 
+// renamed is a column under another name.
+func renamed(f parquet.Field, name string) parquet.Field {
+	if f.Name() == name {
+		return f
+	}
+	of := *f.(*field)
+	of.name = name
+	return &of
+}
+
 func (f *field) Name() string                      { return f.name }
 func (f *field) Type() parquet.Type                { return f.typ }
 func (f *field) Fields() []parquet.Field           { return f.children }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -11,9 +13,9 @@ import (
 // A Table is a file whose rows are read whole, so that they can be written to another with
 // columns added: see [CreateTable].
 type Table struct {
-	File  string
-	names columns
-	group func(record) (Group, error)
+	File    string
+	names   columns
+	options Options
 	tableFile
 }
 
@@ -46,9 +48,14 @@ type Row struct {
 	Group Group
 	Err   error // a *[RowError] if the row makes no group; it is kept and written like any other
 
+	record map[string]any
 	values parquet.Row
 	json   object // of a row of JSON
 }
+
+// Value is what the row holds in a column that means something to us, or that Options.Keep names: nil, bool, float64, string,
+// []any or map[string]any. It is nil where there is no such column.
+func (r Row) Value(column string) any { return r.record[column] }
 
 // OpenTable opens a file. It is refused if it has not the columns that make a group, unless o says that it may have any.
 //
@@ -69,16 +76,31 @@ func OpenTable(file string, o Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{File: file, names: names, group: names.group, tableFile: f}
-	check := names.check
-	if o.PromptOnly {
-		t.group, check = names.promptAlone, names.checkPrompt
-	}
-	if err := check(t.Columns()); err != nil && !o.AnyColumns {
+	t := &Table{File: file, names: names, options: o, tableFile: f}
+	if err := t.check(); err != nil {
 		f.close()
 		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
 	return t, nil
+}
+
+// check tells what is missing among the columns: of those to be kept, and for a group.
+func (t *Table) check() error {
+	names := t.Columns()
+	for _, name := range t.options.Keep {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("no column %s: the columns are %s", name, strings.Join(names, ", "))
+		}
+	}
+	switch {
+	case t.options.AnyColumns:
+		return nil
+	case t.options.Unranked:
+		return t.names.checkList(names)
+	case t.options.PromptOnly:
+		return t.names.checkPrompt(names)
+	}
+	return t.names.check(names)
 }
 
 // check tells what is missing for a group among the columns of a file.
@@ -94,6 +116,20 @@ func (c columns) check(names []string) error {
 	}
 	return nil // that there are nulls in place of values is no matter here
 }
+
+// group makes a group of a record.
+func (t *Table) group(rec record) (Group, error) {
+	switch {
+	case t.options.Unranked:
+		return t.names.unranked(rec)
+	case t.options.PromptOnly:
+		return t.names.promptAlone(rec)
+	}
+	return t.names.group(rec)
+}
+
+// Column returns the file's name of a column by ours, whether there is one or not.
+func (t *Table) Column(ours string) string { return t.names[ours] }
 
 // Columns returns the names of all columns, in the file's order.
 func (t *Table) Columns() []string {
@@ -113,8 +149,12 @@ func (t *Table) Metadata() map[string]string { return t.metadata() }
 // Rows streams the rows from the one with number first on. An error ends them; a row that makes no group is one with Err.
 func (t *Table) Rows(first int64) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		for raw, err := range t.read(first, t.names.wanted()) {
-			row := Row{values: raw.values, json: raw.json}
+		want := t.names.wanted()
+		for _, name := range t.options.Keep {
+			want[name] = true
+		}
+		for raw, err := range t.read(first, want) {
+			row := Row{record: raw.rec.values, values: raw.values, json: raw.json}
 			if err == nil {
 				var bad error
 				if row.Group, bad = t.group(raw.rec); bad != nil {

@@ -36,10 +36,10 @@ const (
 type TableOptions struct {
 	// Metadata are key-value pairs for the file, beside those of the table it is made from.
 	Metadata map[string]string
+	// Names gives columns of the table other names; "" leaves one out. The others keep theirs.
+	Names map[string]string
 	// Overwrite lets an added column take the place of one of the same name, which is left out.
 	Overwrite bool
-	// Without names columns of the table that are left out.
-	Without []string
 	// RowGroup is the number of rows in a row group; 0 is 10,000.
 	RowGroup int
 }
@@ -102,15 +102,18 @@ func (w *TableWriter) layOut(t *Table, o TableOptions) ([]parquet.Field, error) 
 	var taken []string
 	for _, f := range t.fields() {
 		n := leaves(f)
-		without := slices.Contains(o.Without, f.Name())
-		if isAdded[f.Name()] && !without {
-			taken = append(taken, f.Name())
+		name, given := o.Names[f.Name()]
+		if !given {
+			name = f.Name()
 		}
-		if isAdded[f.Name()] || without {
+		if name == "" || isAdded[name] {
+			if name != "" {
+				taken = append(taken, name)
+			}
 			w.place = append(w.place, slices.Repeat([]int{-1}, n)...)
 			continue
 		}
-		fields = append(fields, f)
+		fields = append(fields, renamed(f, name))
 		for range n {
 			w.place = append(w.place, w.kept)
 			w.kept++

@@ -243,13 +243,5 @@ func (t *Trainer) saveModel() error {
 
 // writeDropped lists the rows that were left out, of training and held-out data.
 func (t *Trainer) writeDropped() error {
-	var text bytes.Buffer
-	for _, d := range append(slices.Clone(t.rows.Dropped), t.eval.Dropped...) {
-		line, err := json.Marshal(d)
-		if err != nil {
-			return fmt.Errorf("write %s: %w", droppedFile, err)
-		}
-		text.Write(append(line, '\n'))
-	}
-	return safefile.Write(t.path(droppedFile), text.Bytes())
+	return writeDrops(t.path(droppedFile), slices.Concat(t.rows.Dropped, t.eval.Dropped))
 }

@@ -114,11 +114,15 @@ func (j *generating) run(ctx context.Context, c GenerateConfig, tok datasets.Tok
 // create begins a file of the results.
 func (j *generating) create(metadata map[string]string) (*datasets.TableWriter, error) {
 	t := j.tables[0]
+	left := map[string]string{}
+	for _, name := range t.Answers() {
+		left[name] = ""
+	}
 	return datasets.CreateTable(j.Out, t, []datasets.Column{
 		{Name: "completions", Type: datasets.StringsColumn}, {Name: "completion_logps", Type: datasets.Float64sColumn},
 		{Name: "completion_tokens", Type: datasets.Int64sColumn}, {Name: "finish_reasons", Type: datasets.StringsColumn},
 		{Name: "error", Type: datasets.StringColumn},
-	}, datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite, Without: t.Answers()})
+	}, datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite, Names: left})
 }
 
 // columns are a row's values in the order of create.
@@ -177,7 +181,7 @@ func (j *generating) compute(ctx context.Context, c GenerateConfig, tok datasets
 func (j *generating) promptWindows(s *Sampler) iter.Seq2[promptWindow, error] {
 	return func(yield func(promptWindow, error) bool) {
 		at := j.parts.next
-		for rows, err := range j.windowsOf(at, s.windowAt) {
+		for rows, err := range j.cut(at, s.windowAt) {
 			w := promptWindow{first: at}
 			for _, row := range rows {
 				w.prompts, w.errs = append(w.prompts, row.Group.Prompt), append(w.errs, row.Err)
@@ -242,10 +246,7 @@ func (j *generating) count(first int64, rows []sampledRow) error {
 }
 
 func (j *generating) interrupted() error {
-	if j.event.Rows == 0 {
-		return fmt.Errorf("%w before the first rows were whole", ErrInterrupted)
-	}
-	return fmt.Errorf("%w after %d of %d rows, kept in %s; the same command goes on from there", ErrInterrupted, j.event.Rows, j.event.Total, j.parts.dir)
+	return interruptedAfter(j.event.Rows, j.event.Total, j.parts.dir)
 }
 
 // assemble writes the rows with their samples as one file, and removes the parts.

@@ -1,12 +1,15 @@
 package dpo
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"runtime"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // Drop is a row that holds nothing to learn from, as run/dropped.jsonl lists it.
@@ -14,6 +17,19 @@ type Drop struct {
 	File   string `json:"file"`
 	Row    int64  `json:"row"` // 0-based
 	Reason string `json:"reason"`
+}
+
+// writeDrops writes a line of JSON for each row that was left out.
+func writeDrops(path string, drops []Drop) error {
+	var text bytes.Buffer
+	for _, d := range drops {
+		line, err := json.Marshal(d)
+		if err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+		text.Write(append(line, '\n'))
+	}
+	return safefile.Write(path, text.Bytes())
 }
 
 // Rows are a data set as token ids, with what happened to it on the way.

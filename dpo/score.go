@@ -235,10 +235,7 @@ func (j *scoring) count(first int64, scores []Scores) error {
 }
 
 func (j *scoring) interrupted() error {
-	if j.event.Rows == 0 {
-		return fmt.Errorf("%w before the first row", ErrInterrupted)
-	}
-	return fmt.Errorf("%w after %d of %d rows, kept in %s; the same command goes on from there", ErrInterrupted, j.event.Rows, j.event.Total, j.parts.dir)
+	return interruptedAfter(j.event.Rows, j.event.Total, j.parts.dir)
 }
 
 // assemble writes the rows with their results as one file, and removes the parts.

@@ -100,12 +100,10 @@ func (s span) rowsOf(t *datasets.Table, start, first int64, yield func(datasets.
 }
 
 // windows cuts the rows from a window's first on into windows.
-func (s span) windows(first int64) iter.Seq2[[]datasets.Row, error] {
-	return s.windowsOf(first, window)
-}
+func (s span) windows(first int64) iter.Seq2[[]datasets.Row, error] { return s.cut(first, window) }
 
-// windowsOf is windows whose sizes a function of their first row gives.
-func (s span) windowsOf(first int64, size func(at int64) int64) iter.Seq2[[]datasets.Row, error] {
+// cut gives the rows from one on together, as many as size says of those that begin at a row.
+func (s span) cut(first int64, size func(at int64) int64) iter.Seq2[[]datasets.Row, error] {
 	return func(yield func([]datasets.Row, error) bool) {
 		var rows []datasets.Row
 		at := first

@@ -271,8 +271,6 @@ func (n *net) logSumExp(x *onnx.Value) *onnx.Value {
 	return n.add(n.Op("Log", n.of(sum), nil), shift)
 }
 
-// flat is a column as a vector.
-
 // linear is x·wᵀ + bias: [T,in] → [T,out]. Every product with a weight passes here.
 func (n *net) linear(x, w, bias *onnx.Value) *onnx.Value {
 	if n.few {
