@@ -167,7 +167,7 @@ func dress(a *plot.Axis, label string) {
 	a.Label.Text, a.Label.Padding, a.Padding = label, 3, 3
 	a.Label.TextStyle.Font, a.Label.TextStyle.Color = font.From(sans, textSize), ink
 	a.Tick.Label.Font, a.Tick.Label.Color = font.From(sans, textSize-1), ink
-	a.Tick.Marker, a.Tick.Length, a.LineStyle.Color = ticks{}, 0, rule
+	a.Tick.Marker, a.Tick.Length, a.Color = ticks{}, 0, rule
 }
 
 // under are a series' error bars, and its points where their mean is drawn.
