@@ -170,5 +170,8 @@ func (t *Table) Rows(first int64) iter.Seq2[Row, error] {
 	}
 }
 
+// JSON gives a row that t has read as a JSON object with the values of all its columns, as Convert writes it.
+func (t *Table) JSON(row Row) ([]byte, error) { return t.appendJSON(nil, row) }
+
 // Close closes the file.
 func (t *Table) Close() error { return t.close() }

@@ -26,7 +26,7 @@ func badSettings() []badCase {
 		scored("--columns prompt"), scored("--max-length -1"), scored("--eos maybe"), scored("--device gpu"),
 		sampled("--samples 0"), sampled("--temperature -1"), sampled("--temperature NaN"), sampled("--top-p 0"), sampled("--top-p 1.5"), sampled("--top-k -1"),
 		sampled("--min-p 2"), sampled("--max-tokens 0"), sampled("--columns question=prompt"), sampled("--device cuda:0"), sampled("--stop="), sampled("--temperatur 1"),
-		usage("generate"), usage("trian"), usage("data tune"), usage("train --resume"), usage("score"), usage("export"), usage("data validate"),
+		usage("generate"), usage("trian"), usage("data tune"), usage("train --resume"), usage("score"), usage("report"), usage("export"), usage("data validate"),
 		usage("export --model model --print nothing"), usage("export --model model --out out --rung half"),
 		usage("export --model model --out out --loss ipo-mean"), usage("data convert --data pairs.jsonl"),
 	}
@@ -84,6 +84,16 @@ func badOutputs() []badCase {
 		}, trainOn("scored.parquet") + " --max-length 400", 1, 0, ""},
 		{"ref columns required", nil, train + " --ref-columns require", 1, 0, ""},
 		{"export over a file", func(w *work) { w.write("out", "a file") }, "export --model model --out out", 1, 0, ""},
+
+		{"report of no run", nil, "report --run model", 1, 0, ""},
+		{"report of a damaged line", func(w *work) {
+			w.write("out/run/metrics.jsonl", "{\"step\":1,\"loss\":0.7}\n{\"step\":2,\"lo")
+		}, "report --run out", 1, 0, ""},
+		{"report of an unknown field", func(w *work) { w.write("frontier.json", `{"pionts": []}`) }, "report --frontier frontier.json", 1, 0, ""},
+		{"report of samples without answers", func(w *work) { w.write("prompts.jsonl", `{"prompt": "a"}`) }, "report --samples prompts.jsonl", 1, 0, ""},
+		{"report of samples that are gone", nil, "report --samples nowhere.parquet", 1, 0, ""},
+		{"report into no folder", func(w *work) { w.write("out/run/metrics.jsonl", "") }, "report --run out --out nowhere/report.html", 1, 0, ""},
+		{"report of plots over a file", func(w *work) { w.write("out/run/metrics.jsonl", "") }, "report --run out --plots pairs.jsonl", 1, 0, ""},
 
 		{"doctor without the device", nil, "doctor --device gpu", 1, 0, ""},
 
