@@ -11,5 +11,6 @@
 //
 // [NewArtifact] exports a model's graphs, batch.go lays groups out as their inputs, [Trainer] runs steps and keeps
 // checkpoints that a run resumes from to the same bits, [Scorer] computes rewards, and [Score] those of whole files, in parts
-// that a job which was stopped goes on from.
+// that a job which was stopped goes on from. The same Trainer fine-tunes on answers by themselves and trains reward models: [NewObjective]
+// has their settings.
 package dpo

@@ -116,7 +116,12 @@ func TestTooLittleMemoryIsRefused(t *testing.T) {
 
 // A run does not depend on its plan beyond rounding, and releasing gradients changes no bit.
 func TestPlansTrainTheSame(t *testing.T) {
-	c := tinyConfig(t)
+	for name, c := range map[string]Config{Preference: tinyConfig(t), Likelihood: aimed(t, Likelihood), Reward: aimed(t, Reward)} {
+		t.Run(name, func(t *testing.T) { plansTrainTheSame(t, c) })
+	}
+}
+
+func plansTrainTheSame(t *testing.T, c Config) {
 	c.MaxGradNorm = 0
 	run := func(p MemoryPlan) (last Metrics, model []byte) {
 		c := c

@@ -39,6 +39,8 @@ func trlDefaults(c *Config) {
 	c.MaxLength, c.Truncate = 1024, "end"
 }
 
+var objectiveNames = []string{Preference, Likelihood, Reward}
+
 var objectives = map[string]objective{
 	Preference: {verb: "train", losses: loss.Comparing, set: func(*Config) {}},
 	Likelihood: {verb: "sft", losses: func() []string { return []string{"nll"} }, alone: true, set: func(c *Config) {
@@ -60,7 +62,7 @@ func NewObjective(name string) (Config, error) {
 	}
 	o, ok := objectives[name]
 	if !ok {
-		return c, OneOf("objective", name, []string{Preference, Likelihood, Reward})
+		return c, OneOf("objective", name, objectiveNames)
 	}
 	o.set(&c)
 	if c.Objective = name; name == Preference {
@@ -79,7 +81,7 @@ func (c Config) Verb() string { return c.aim().verb }
 func (c Config) checkObjective() (wrong []string) {
 	o := c.aim()
 	if o.verb == "" {
-		return []string{OneOf("objective", c.Objective, []string{Preference, Likelihood, Reward}).Error()}
+		return []string{OneOf("objective", c.Objective, objectiveNames).Error()}
 	}
 	if l, err := loss.Lookup(c.Loss); err == nil && l.Alone && !o.alone {
 		wrong = append(wrong, fmt.Sprintf("loss %s compares no answers: dpo-ort sft trains by it", c.Loss))

@@ -44,8 +44,12 @@ func summaryText(c dpo.Config, s dpo.Summary) string {
 		fmt.Fprintf(&b, "cut       %d rows to %d tokens\n", s.Truncated, c.MaxLength)
 	}
 	if s.StepSeconds > 0 {
-		fmt.Fprintf(&b, "speed     %d tokens in %s of steps (%.0f tokens/s); reference %s, evaluation %s\n", s.Tokens, duration(s.StepSeconds),
-			float64(s.Tokens)/s.StepSeconds, duration(s.ReferenceSeconds), duration(s.EvaluationSeconds))
+		reference := ""
+		if c.Verb() == "train" {
+			reference = "reference " + duration(s.ReferenceSeconds) + ", "
+		}
+		fmt.Fprintf(&b, "speed     %d tokens in %s of steps (%.0f tokens/s); %sevaluation %s\n", s.Tokens, duration(s.StepSeconds),
+			float64(s.Tokens)/s.StepSeconds, reference, duration(s.EvaluationSeconds))
 	}
 	if s.PeakMemoryBytes > 0 {
 		fmt.Fprintf(&b, "memory    %s at most\n", size(s.PeakMemoryBytes))
