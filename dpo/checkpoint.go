@@ -27,7 +27,6 @@ const (
 	weightsFile      = "weights.safetensors"
 	optimizerFile    = "optimizer.safetensors"
 	stateFile        = "state.json"
-	keepCheckpoints  = 2
 )
 
 // state is where a run stands between two steps.
@@ -122,7 +121,7 @@ func (t *Trainer) prune() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range names[:max(0, len(names)-keepCheckpoints)] {
+	for _, name := range names[:max(0, len(names)-t.Keep)] {
 		if err := os.RemoveAll(t.path(checkpointFolder, name)); err != nil {
 			return fmt.Errorf("remove old checkpoint: %w", err)
 		}

@@ -49,6 +49,7 @@ type Config struct {
 	EvalData  []string `yaml:"eval-data,omitempty"`
 	EvalEvery int      `yaml:"eval-every"` // steps; 0 means only at the end
 	SaveEvery int      `yaml:"save-every"` // steps; 0 means only at the end
+	Keep      int      `yaml:"keep"`       // checkpoints: the newest
 	SaveType  string   `yaml:"save-type"`  // float32, bfloat16 or source
 
 	Memory     string `yaml:"memory"`      // what the run may take: see parseMemory
@@ -82,7 +83,7 @@ func NewConfig(preset string) (Config, error) {
 		RefColumns: "use", Loss: "sigmoid", Beta: 0.1, Optimizer: "rmsprop", LR: 1e-6, MaxGradNorm: 10,
 		Schedule: "constant", Warmup: -1, WarmupRule: "paper", Batch: 64, Epochs: 1,
 		MaxLength: 512, MaxPromptLength: 256, Truncate: "prompt", EOS: "add",
-		SaveEvery: 100, SaveType: "float32", Memory: "60%", Rung: autoRung, Device: "cpu", DType: "float32",
+		SaveEvery: 100, Keep: 2, SaveType: "float32", Memory: "60%", Rung: autoRung, Device: "cpu", DType: "float32",
 	}
 	set, ok := presets[preset]
 	if !ok {
@@ -121,6 +122,7 @@ func (c Config) Check() error {
 	refuse(c.MaxPromptLength >= c.MaxLength, "max-prompt-length %d leaves no room below max-length %d", c.MaxPromptLength, c.MaxLength)
 	refuse(c.MicroBatch < 0 || c.Threads < 0 || c.EvalEvery < 0 || c.SaveEvery < 0,
 		"micro-batch, threads, eval-every and save-every must not be negative")
+	refuse(c.Keep < 1, "keep must be at least 1, it is %d", c.Keep)
 	one := func(flag, value string, of []string) {
 		if err := OneOf(flag, value, of); err != nil {
 			wrong = append(wrong, err.Error())

@@ -30,6 +30,9 @@ type promptWindow struct {
 type sampledRow struct {
 	Samples []Sample `json:"samples,omitempty"`
 	Error   string   `json:"error,omitempty"`
+
+	prompt datasets.Text // not kept in parts
+	ids    []int32       // of the prompt
 }
 
 // sampledWindow are a window's rows, or why there are none.
@@ -66,6 +69,7 @@ func (g *generator) window(ctx context.Context, w promptWindow) ([]sampledRow, e
 	rows := make([]sampledRow, len(w.prompts))
 	var usable []*prompt
 	for i, text := range w.prompts {
+		rows[i].prompt = text
 		var p *prompt
 		var err error
 		if w.errs != nil {
@@ -81,7 +85,7 @@ func (g *generator) window(ctx context.Context, w promptWindow) ([]sampledRow, e
 			rows[i].Error = reason(err).Error()
 			continue
 		}
-		rows[i].Samples, usable = p.samples, append(usable, p)
+		rows[i].Samples, rows[i].ids, usable = p.samples, p.ids, append(usable, p)
 	}
 	return rows, g.run(ctx, usable)
 }

@@ -205,6 +205,7 @@ func (t *trying) window(ctx context.Context, first int64, sampled []sampledRow) 
 			out[i].Answers = append(out[i].Answers, TriedText{Text: answer.Text, Tokens: answer.Tokens, Finish: answer.Finish})
 		}
 	}
+	score.asked = score.examples
 	scores, err := t.scorer.compute(score)
 	if err != nil {
 		return nil, err

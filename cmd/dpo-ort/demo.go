@@ -135,9 +135,9 @@ func (o demoFlags) makeUp() (r demoResult, err error) {
 	r = demoResult{Seed: o.seed, Pairs: len(p.Train), HeldOut: len(p.HeldOut), ByLength: p.ByLength(), ByFirstWord: p.ByFirstWord()}
 	return r, errors.Join(
 		demo.WriteModel(o.path("model"), o.seed),
-		demo.WritePairs(o.path("train.jsonl"), p.Train),
-		demo.WritePairs(o.path("control.jsonl"), p.Control),
-		demo.WritePairs(o.path("held-out.jsonl"), p.HeldOut))
+		demo.WriteRows(o.path("train.jsonl"), p.Train),
+		demo.WriteRows(o.path("control.jsonl"), p.Control),
+		demo.WriteRows(o.path("held-out.jsonl"), p.HeldOut))
 }
 
 // untrained is the accuracy of the model's own log-probabilities on held-out pairs.

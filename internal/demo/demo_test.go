@@ -21,7 +21,7 @@ func write(t *testing.T, seed int64) (dir string, p demo.Preferences) {
 	t.Helper()
 	dir, p = t.TempDir(), demo.NewPreferences(seed)
 	for name, pairs := range map[string][]demo.Pair{"train.jsonl": p.Train, "control.jsonl": p.Control, "held-out.jsonl": p.HeldOut} {
-		if err := demo.WritePairs(filepath.Join(dir, name), pairs); err != nil {
+		if err := demo.WriteRows(filepath.Join(dir, name), pairs); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -156,6 +156,40 @@ func TestTokenizerKnowsAllWords(t *testing.T) {
 			if err != nil || len(ids) != len(strings.Fields(text)) || slices.Contains(ids, unknown) {
 				t.Fatalf("%q becomes %v (%v)", text, ids, err)
 			}
+		}
+	}
+}
+
+// The shape's tokenizer knows every word of reviews: a token a word, and the same text back. The same bytes each time.
+func TestShapeKnowsReviews(t *testing.T) {
+	dir, again := t.TempDir(), t.TempDir()
+	shape := demo.Shape{Hidden: 8, Intermediate: 8, Layers: 1, Heads: 2, KVHeads: 1, Positions: 128}
+	for _, to := range []string{dir, again} {
+		if err := demo.WriteShape(to, shape, demo.Films().Words()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"config.json", "tokenizer.json", "tokenizer_config.json"} {
+		first, err := os.ReadFile(filepath.Join(dir, name))
+		second, err2 := os.ReadFile(filepath.Join(again, name))
+		if err != nil || err2 != nil || !bytes.Equal(first, second) {
+			t.Errorf("%s differs between two runs (%v, %v)", name, err, err2)
+		}
+	}
+	tok, err := tokenizer.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tok.Close()
+	unknown, _ := tok.ID("<unk>")
+	for _, r := range demo.NewCorpus(6, 1000, 0, 0, 0).Train {
+		text := r.Prompt + r.Completion
+		ids, _, err := tok.Encode(text)
+		if err != nil || len(ids) != len(strings.Fields(r.Prompt))+r.Tokens()-1 || slices.Contains(ids, unknown) || len(ids) >= shape.Positions {
+			t.Fatalf("%q becomes %v (%v)", text, ids, err)
+		}
+		if back, err := tok.Decode(ids); err != nil || back != text {
+			t.Fatalf("%q comes back as %q (%v)", text, back, err)
 		}
 	}
 }

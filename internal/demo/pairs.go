@@ -121,13 +121,13 @@ func vocabulary() (words []string) {
 	return words
 }
 
-// WritePairs writes a file of lines.
-func WritePairs(path string, pairs []Pair) error {
+// WriteRows writes a file of JSON lines.
+func WriteRows[T any](path string, rows []T) error {
 	var b bytes.Buffer
-	for _, p := range pairs {
-		line, err := json.Marshal(p)
+	for _, row := range rows {
+		line, err := json.Marshal(row)
 		if err != nil {
-			return fmt.Errorf("write pairs: %w", err)
+			return fmt.Errorf("write rows: %w", err)
 		}
 		b.Write(append(line, '\n'))
 	}
