@@ -63,30 +63,36 @@ func runReport(cmd *cobra.Command, o reportFlags) error {
 	if len(o.runs)+len(o.samples)+len(o.evals) == 0 && o.frontier == "" {
 		return dpo.Usage("there is nothing to report: name a run with --run, or give --frontier, --eval or --samples")
 	}
-	r, err := o.read()
+	done, text, err := o.write()
 	if err != nil {
 		return err
 	}
+	return o.talk.result(cmd.OutOrStdout(), done, text)
+}
+
+// write draws the page, and says what was written.
+func (o reportFlags) write() (done reportResult, text string, err error) {
+	r, err := o.read()
+	if err != nil {
+		return done, "", err
+	}
 	var page bytes.Buffer
 	if err := report.Write(&page, r); err != nil {
-		return err
+		return done, "", err
 	}
-	done := reportResult{Out: o.out, Bytes: int64(page.Len()), Runs: len(r.Runs)}
-	text := fmt.Sprintf("written   %s (%s)\n", o.out, size(done.Bytes))
+	done = reportResult{Out: o.out, Bytes: int64(page.Len()), Runs: len(r.Runs)}
+	text = fmt.Sprintf("written   %s (%s)\n", o.out, size(done.Bytes))
 	if o.plots != "" {
 		files, err := report.WritePlots(o.plots, r)
 		if err != nil {
-			return err
+			return done, "", err
 		}
 		for _, name := range files {
 			done.Plots = append(done.Plots, filepath.Join(o.plots, name))
 		}
 		text += fmt.Sprintf("plots     %s: %d files\n", o.plots, len(files))
 	}
-	if err := safefile.Write(o.out, page.Bytes()); err != nil {
-		return err
-	}
-	return o.talk.result(cmd.OutOrStdout(), done, text)
+	return done, text, safefile.Write(o.out, page.Bytes())
 }
 
 // read reads all that the page is to show.
