@@ -15,7 +15,7 @@ import (
 )
 
 // judgeBy scores answers "1" to "9" by a shell script that gets $DIR, a folder of its own.
-func judgeBy(t *testing.T, ctx context.Context, script string, o JudgeOptions, n int) ([]float64, error) {
+func judgeBy(ctx context.Context, t *testing.T, script string, o JudgeOptions, n int) ([]float64, error) {
 	t.Helper()
 	j, err := OpenJudge("command:DIR="+t.TempDir()+"\n"+script, o)
 	if err != nil {
@@ -43,7 +43,7 @@ while read -r line; do score; done`
 func TestProgramIsStartedAgain(t *testing.T) {
 	want := []float64{1, 2, 3, 4, 5, 6}
 	for name, script := range map[string]string{"dies": dies, "hangs": hangs, "chats": chats} {
-		got, err := judgeBy(t, context.Background(), script, JudgeOptions{Timeout: time.Second, Restarts: 1}, 6)
+		got, err := judgeBy(context.Background(), t, script, JudgeOptions{Timeout: time.Second, Restarts: 1}, 6)
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %v (%v), want %v", name, got, err, want)
 		}
@@ -52,7 +52,7 @@ func TestProgramIsStartedAgain(t *testing.T) {
 
 // An answer at which the program always fails is named, with what went to stderr, and the others have their scores.
 func TestProgramGivesUpOneAnswer(t *testing.T) {
-	got, err := judgeBy(t, context.Background(), alwaysDies, JudgeOptions{Restarts: 2}, 6)
+	got, err := judgeBy(context.Background(), t, alwaysDies, JudgeOptions{Restarts: 2}, 6)
 	var some *UnjudgedError
 	if !errors.As(err, &some) || len(some.Answers) != 1 || !slices.Equal(got, []float64{1, 2, 0, 4, 5, 6}) {
 		t.Fatalf("%v (%v)", got, err)
@@ -74,7 +74,7 @@ func TestProgramIsGivenUp(t *testing.T) {
 		"other reply": {`while read -r line; do echo '{"score": 1, "id": 77}'; done`, "it replied to question 77 where "},
 		"talks first": {"echo 1; sleep 0.1; exec cat", "it printed"},
 	} {
-		got, err := judgeBy(t, context.Background(), test.script, JudgeOptions{Timeout: 200 * time.Millisecond, Restarts: 1}, 3)
+		got, err := judgeBy(context.Background(), t, test.script, JudgeOptions{Timeout: 200 * time.Millisecond, Restarts: 1}, 3)
 		if name == "talks first" && err == nil {
 			continue // which of its lines is a reply is decided by who is first: cat's is none
 		}
@@ -92,7 +92,7 @@ func TestProgramInterrupted(t *testing.T) {
 	defer cancel()
 	script := "three() { sleep 100 & echo $! > " + pid + "; wait; }\n" + replies
 	start := time.Now()
-	got, err := judgeBy(t, ctx, script, JudgeOptions{}, 6)
+	got, err := judgeBy(ctx, t, script, JudgeOptions{}, 6)
 	if !errors.Is(err, ErrInterrupted) || !slices.Equal(got, []float64{1, 2}) || time.Since(start) > 10*time.Second {
 		t.Errorf("%v (%v) after %v", got, err, time.Since(start))
 	}
