@@ -94,7 +94,7 @@ func OpenJudge(spec string, o JudgeOptions) (Judge, error) {
 	if !known {
 		return nil, OneOf("reward", name, slices.Sorted(maps.Keys(judges)))
 	}
-	if takes, given := strings.Contains(k.form, ":"), arg != ""; !takes && given || takes && !given && !strings.Contains(k.form, "[") {
+	if takes, given := strings.Contains(k.form, ":"), arg != ""; !takes && given || takes && !given && !strings.Contains(k.form, "[:") {
 		return nil, Usage("reward %q: it is written %s", spec, k.form)
 	}
 	j, err := k.open(arg, o)

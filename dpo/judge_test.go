@@ -50,7 +50,7 @@ func judgeCases() map[string]judgeCase {
 	none := []string{"", "", ""}
 	return map[string]judgeCase{
 		"lexicon": {func(t *testing.T) string { return "lexicon:" + golden.Testdata(t, "golden", "vader.lexicon.tsv") },
-			[]float64{0.4404, 0, -0.9015}, none},
+			[]float64{0.4404, 0, 0.6284}, none},
 		"regex": {func(t *testing.T) string { return "regex:" + writeFile(t, "p.tsv", "good\t2\n(?i)\\bbad\\b\t-1.5\n") },
 			[]float64{2, 0, -1}, none},
 		"length": {fixed("length"), []float64{3, 0, 5}, none},

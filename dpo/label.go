@@ -155,7 +155,7 @@ func (j *labelling) run(ctx context.Context, yield func() bool) (err error) {
 	if _, err := os.Stat(j.Out); err == nil && !j.Overwrite {
 		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", j.Out)
 	}
-	if j.judge, err = OpenJudge(j.Reward, j.LabelConfig.Judge); err != nil {
+	if j.judge, err = OpenJudge(j.Reward, j.Judge); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.judge.Close()) }()
@@ -316,7 +316,7 @@ func (j *labelling) finish(row datasets.Row) []string {
 
 // resume finds the parts of a job that was stopped.
 func (j *labelling) resume() error {
-	o := j.LabelConfig.Judge
+	o := j.Judge
 	j.made = labelJob{Reward: j.Reward, Beta: o.Score.Beta, PerToken: o.PerToken, Sent: o.Columns,
 		MicroBatch: o.Score.MicroBatch, Device: o.Score.Device, Columns: j.Columns}
 	made, err := judgeIdentity(j.judge)

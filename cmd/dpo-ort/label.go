@@ -102,10 +102,12 @@ func runLabel(cmd *cobra.Command, o labelFlags) error {
 			progress.end()
 			return err
 		}
+		if e.Rows > last.Rows { // the last event has the same as the one before, and the pairs
+			progress.show(dpo.Event{Phase: "label", Done: int(e.Rows), Total: int(e.Total)})
+		}
 		if last = e; e.Resumed > 0 && e.Rows == e.Resumed {
 			progress.say("resumed   after %d rows\n", e.Resumed)
 		}
-		progress.show(dpo.Event{Phase: "label", Done: int(e.Rows), Total: int(e.Total)})
 	}
 	progress.end()
 	return o.talk.result(cmd.OutOrStdout(), last, labelText(o, last, time.Since(start).Seconds()))

@@ -309,7 +309,7 @@ func punctuation(text string) float64 {
 // set is of words separated by spaces.
 func set(words string) map[string]bool {
 	out := map[string]bool{}
-	for _, w := range strings.Fields(words) {
+	for w := range strings.FieldsSeq(words) {
 		out[w] = true
 	}
 	return out
@@ -318,7 +318,7 @@ func set(words string) map[string]bool {
 // degrees says what words add: those that strengthen, and those that weaken.
 func degrees(more, less string, lessPhrases ...string) map[string]float64 {
 	out := map[string]float64{}
-	for _, w := range strings.Fields(more) {
+	for w := range strings.FieldsSeq(more) {
 		out[w] = booster
 	}
 	for _, w := range append(strings.Fields(less), lessPhrases...) {
