@@ -3,12 +3,14 @@ package demo_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/internal/demo"
@@ -191,6 +193,38 @@ func TestShapeKnowsReviews(t *testing.T) {
 		if back, err := tok.Decode(ids); err != nil || back != text {
 			t.Fatalf("%q comes back as %q (%v)", text, back, err)
 		}
+	}
+}
+
+// What a pipeline makes up is there: as many rows as its settings say, of reviews that the data's reader takes, and a shape. The same bytes for a seed.
+func TestPipelineWrites(t *testing.T) {
+	p, dir, again := demo.NewPipeline(), t.TempDir(), t.TempDir()
+	if want := p.Learn.Steps * p.Learn.Batch; p.Reviews != want {
+		t.Errorf("%d reviews for %d in all steps", p.Reviews, want)
+	}
+	p.Reviews, p.HeldOut, p.Prompts, p.Fresh = 40, 10, 20, 30
+	if err := errors.Join(p.Write(dir, 5), p.Write(again, 5)); err != nil {
+		t.Fatal(err)
+	}
+	for name, rows := range map[string]int{demo.ReviewsFile: 40, demo.HeldOutFile: 10, demo.PromptsFile: 20, demo.FreshFile: 30, demo.InitFolder + "/config.json": 0, demo.InitFolder + "/tokenizer.json": 0} {
+		first, err := os.ReadFile(filepath.Join(dir, name))
+		second, err2 := os.ReadFile(filepath.Join(again, name))
+		if err != nil || err2 != nil || !bytes.Equal(first, second) {
+			t.Errorf("%s differs between two runs (%v, %v)", name, err, err2)
+		}
+		if lines := bytes.Count(first, []byte("\n")); rows > 0 && lines != rows {
+			t.Errorf("%s has %d rows, want %d", name, lines, rows)
+		}
+	}
+	n := 0
+	for g, err := range datasets.Read([]string{filepath.Join(dir, demo.ReviewsFile)}, datasets.Options{}) {
+		if err != nil || len(g.Completions) != 1 {
+			t.Fatalf("row %d is read as %v (%v)", n, g, err)
+		}
+		n++
+	}
+	if n != 40 {
+		t.Errorf("%d reviews are read", n)
 	}
 }
 
