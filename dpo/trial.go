@@ -2,9 +2,12 @@ package dpo
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
+	"os"
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -24,6 +27,8 @@ type Trial struct {
 	Seed      int64
 	Threads   int
 	Device    string
+
+	Prepare func() error // makes the policy's directory, if it is to be tried; nil where it is there
 }
 
 // Tried is what became of a prompt.
@@ -244,6 +249,35 @@ func (t *trying) reward(ctx context.Context, rows []Tried, answers []Answer) err
 		}
 	}
 	return nil
+}
+
+// kept tries the policy and keeps the results as a file of JSON, unless they are there already.
+func (c Trial) kept(ctx context.Context, file string, yield func(done, total int64) bool) (rows []Tried, err error) {
+	text, err := os.ReadFile(file)
+	if err == nil {
+		if err = json.Unmarshal(text, &rows); err != nil {
+			err = fmt.Errorf("read %s: %w (remove the file to have it made again)", file, err)
+		}
+		return rows, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if c.Prepare != nil {
+		if err := c.Prepare(); err != nil {
+			return nil, err
+		}
+	}
+	t, err := openTrial(c)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	rows, parts, err := t.try(ctx, file, yield)
+	if err != nil {
+		return nil, err
+	}
+	return rows, errors.Join(writeJSON(file, rows), parts.remove())
 }
 
 // each gives a value of every answer, by prompt; prompts without answers are left out.
