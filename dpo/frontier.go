@@ -256,4 +256,3 @@ func (f *frontier) samples() error {
 func (f *frontier) path(name ...string) string {
 	return filepath.Join(append([]string{f.dir}, name...)...)
 }
-
