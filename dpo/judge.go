@@ -78,6 +78,14 @@ var judges = map[string]judgeKind{}
 // registerJudge adds a kind of judge. Each judge's file calls it from init.
 func registerJudge(name string, k judgeKind) { judges[name] = k }
 
+// RegisterJudge adds a kind of judge of the caller's own: score gives an answer's reward, which depends on nothing but the answer and what
+// digest stands for.
+func RegisterJudge(name, says, digest string, score func(Answer) (float64, error)) {
+	registerJudge(name, judgeKind{form: name, says: says, open: func(string, JudgeOptions) (Judge, error) {
+		return &eachJudge{score: score, digest: digest}, nil
+	}})
+}
+
 // JudgesText says what each judge rewards, a line a judge.
 func JudgesText() string {
 	var b strings.Builder

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,13 +74,10 @@ func runFrontier(cmd *cobra.Command, o frontierFlags) error {
 	}
 	plan.Judge = o.judge
 	progress := o.talk.progress(cmd.ErrOrStderr())
-	if err := showFrontier(cmd, plan, o.out, progress); err != nil {
+	if err := showFrontier(cmd.Context(), plan, o.out, progress); err != nil {
 		return err
 	}
-	drawn := reportFlags{frontier: filepath.Join(o.out, "frontier.json"), out: filepath.Join(o.out, "report.html"), plots: filepath.Join(o.out, "plots"), name: "Frontier"}
-	if drawn.runs, err = filepath.Glob(filepath.Join(o.out, "runs", "*")); err != nil {
-		return err
-	}
+	drawn := frontierDrawing(o.out, "Frontier")
 	_, written, err := drawn.write()
 	if err != nil {
 		return err
@@ -91,11 +89,21 @@ func runFrontier(cmd *cobra.Command, o frontierFlags) error {
 	return o.talk.result(cmd.OutOrStdout(), f, frontierText(f)+written)
 }
 
+// frontierDrawing is what is drawn of a frontier's folder.
+func frontierDrawing(dir, title string) reportFlags {
+	r := reportFlags{frontier: filepath.Join(dir, "frontier.json"), out: filepath.Join(dir, "report.html"), plots: filepath.Join(dir, "plots"), name: title}
+	entries, _ := os.ReadDir(filepath.Join(dir, "runs")) // a frontier may have trained nothing
+	for _, e := range entries {
+		r.runs = append(r.runs, filepath.Join(dir, "runs", e.Name()))
+	}
+	return r
+}
+
 // showFrontier makes the frontier and shows how it comes along.
-func showFrontier(cmd *cobra.Command, plan dpo.FrontierPlan, out string, p *progress) error {
+func showFrontier(ctx context.Context, plan dpo.FrontierPlan, out string, p *progress) error {
 	defer p.end()
 	stage := ""
-	for e, err := range dpo.Frontier(cmd.Context(), plan, out) {
+	for e, err := range dpo.Frontier(ctx, plan, out) {
 		if err != nil {
 			return err
 		}

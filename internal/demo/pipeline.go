@@ -25,14 +25,22 @@ type Pipeline struct {
 	Samples int // of each prompt
 	Longest int // tokens of an answer
 	Learn   Stage
+
+	Align     Stage // by DPO, at each beta, on all pairs of the samples
+	Betas     []float64
+	Imitate   Stage // Preferred-FT
+	Points    int   // of each training, at even distances
+	Reference int   // samples of the reference for each fresh prompt
 }
 
 // NewPipeline gives the settings of make demo.
 func NewPipeline() Pipeline {
 	return Pipeline{
 		Shape:   Shape{Hidden: 128, Intermediate: 256, Layers: 3, Heads: 4, KVHeads: 2, Positions: 128},
-		Reviews: 500 * 64, HeldOut: 500, Prompts: 512, Fresh: 1024, Samples: 4, Longest: 80,
+		Reviews: 500 * 64, HeldOut: 500, Prompts: 512, Fresh: 128, Samples: 4, Longest: 80,
 		Learn: Stage{LR: 3e-3, Batch: 64, Steps: 500, Warmup: 30},
+		Align: Stage{LR: 3e-4, Batch: 32, Steps: 90, Warmup: 5}, Betas: []float64{0.1, 0.3, 1}, Imitate: Stage{LR: 3e-4, Batch: 32, Steps: 90, Warmup: 5},
+		Points: 2, Reference: 128,
 	}
 }
 
@@ -46,12 +54,12 @@ const (
 )
 
 // Write makes up the corpus for a seed and the shape of the model, in a folder that it makes.
-func (p Pipeline) Write(dir string, seed int64) error {
+func (p Pipeline) Write(dir string, seed int64) (Corpus, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write the demo's corpus: %w", err)
+		return Corpus{}, fmt.Errorf("write the demo's corpus: %w", err)
 	}
 	c := NewCorpus(seed, p.Reviews, p.HeldOut, p.Prompts, p.Fresh)
-	return errors.Join(
+	return c, errors.Join(
 		WriteShape(filepath.Join(dir, InitFolder), p.Shape, Films().Words()),
 		WriteRows(filepath.Join(dir, ReviewsFile), c.Train),
 		WriteRows(filepath.Join(dir, HeldOutFile), c.HeldOut),
