@@ -79,7 +79,7 @@ trained on the same pairs with shuffled labels, and what the answers' length or 
 
 func runDemo(cmd *cobra.Command, o demoFlags) error {
 	if !o.quick {
-		return runPipeline(cmd, o)
+		return runPipeline(cmd, o, demo.NewPipeline())
 	}
 	start := time.Now()
 	if o.steps < 1 {

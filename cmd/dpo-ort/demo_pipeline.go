@@ -49,9 +49,9 @@ type pipeline struct {
 	judge    dpo.JudgeOptions
 }
 
-func runPipeline(cmd *cobra.Command, o demoFlags) error {
+func runPipeline(cmd *cobra.Command, o demoFlags, settings demo.Pipeline) error {
 	start := time.Now()
-	p := &pipeline{demoFlags: o, Pipeline: demo.NewPipeline(), ctx: cmd.Context(), progress: o.talk.progress(cmd.ErrOrStderr()), judge: dpo.JudgeOptions{Tokenizer: openTokenizer}}
+	p := &pipeline{demoFlags: o, Pipeline: settings, ctx: cmd.Context(), progress: o.talk.progress(cmd.ErrOrStderr()), judge: dpo.JudgeOptions{Tokenizer: openTokenizer}}
 	defer p.progress.end()
 	if err := p.claim(); err != nil {
 		return err
