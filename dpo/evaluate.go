@@ -28,7 +28,7 @@ func (t *Trainer) evaluate(yield func(Event) bool) error {
 		if err != nil {
 			return fmt.Errorf("evaluate: %w", err)
 		}
-		e.add(out.loss, logps, out.rewards, len(groups[0].Completions), float64(e.Groups))
+		e.add(groups, out.loss, logps, out.rewards, float64(e.Groups))
 		if i < len(batches)-1 && !yield(Event{Phase: "eval", Done: i + 1, Total: len(batches)}) {
 			return errStopped
 		}

@@ -60,7 +60,7 @@ func (w work) ratios() Work {
 }
 
 // Preferences sum up how a model's implicit rewards r̂ order groups: means over groups. In a ranked group "chosen" is
-// the best answer, "rejected" the worst, and accuracies counts each pair of answers.
+// the best answer, "rejected" the worst, and accuracies counts each pair of answers that are not tied.
 type Preferences struct {
 	Loss          float64 `json:"loss"`
 	Chosen        float64 `json:"rewards/chosen"`
@@ -72,29 +72,37 @@ type Preferences struct {
 }
 
 // add takes in one micro-batch of groups of K completions whose weights are 1/total: policy and rewards are [G,K].
-func (p *Preferences) add(lossSum float64, policy, rewards []float64, completions int, total float64) {
+func (p *Preferences) add(groups []datasets.Example, lossSum float64, policy, rewards []float64, total float64) {
 	p.Loss += lossSum
-	for at := 0; at < len(rewards); at += completions {
+	completions := len(groups[0].Completions)
+	for g, x := range groups {
+		at := g * completions
 		r, logps := rewards[at:at+completions], policy[at:at+completions]
 		p.Chosen += r[0] / total
 		p.Rejected += r[completions-1] / total
 		p.Margins += (r[0] - r[completions-1]) / total
 		p.ChosenLogps += logps[0] / total
 		p.RejectedLogps += logps[completions-1] / total
-		p.Accuracies += ordered(r) / total
+		p.Accuracies += ordered(x, r) / total
 	}
 }
 
-// ordered is the share of pairs whose better answer has the higher reward.
-func ordered(rewards []float64) float64 {
+// ordered is the share of pairs whose better answer has the higher reward, of those that are not tied; a half where all are.
+func ordered(x datasets.Example, rewards []float64) float64 {
 	right, pairs := 0.0, 0.0
 	for i, better := range rewards {
-		for _, worse := range rewards[i+1:] {
+		for k := i + 1; k < len(rewards); k++ {
+			if tied(x, i, k) {
+				continue
+			}
 			pairs++
-			if better > worse {
+			if better > rewards[k] {
 				right++
 			}
 		}
+	}
+	if pairs == 0 {
+		return 0.5
 	}
 	return right / pairs
 }

@@ -104,7 +104,7 @@ func (t *Trainer) accumulate(m *Metrics, rows []int, total int, grads *engine.Gr
 	if err != nil {
 		return err
 	}
-	m.add(out.loss, pass.LogProbs, out.rewards, len(groups[0].Completions), float64(total))
+	m.add(groups, out.loss, pass.LogProbs, out.rewards, float64(total))
 	if !m.finite() {
 		return t.diverged(fmt.Sprintf("the loss is %v", out.losses), rows)
 	}
@@ -145,6 +145,7 @@ func (t *Trainer) diverged(what string, rows []int) error {
 type method struct {
 	optimizer *optim.Optimizer
 	name      string
+	ties      datasets.TiePolicy
 	graph     *onnx.Graph
 	scalars   map[string]float64
 }
@@ -154,7 +155,7 @@ func newMethod(c Config, a *artifact.Artifact) (*method, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &method{optimizer: o, name: a.Loss, graph: a.Graphs[lossGraph],
+	return &method{optimizer: o, name: a.Loss, ties: datasets.TiePolicy(c.Ties), graph: a.Graphs[lossGraph],
 		scalars: map[string]float64{"beta": c.Beta, "label_smoothing": c.LabelSmoothing}}, nil
 }
 
@@ -168,25 +169,27 @@ type losses struct {
 func (m *method) loss(e *engine.Engine, groups []datasets.Example, policy []float64, reference [][]float64, total int) (losses, error) {
 	G, K := len(groups), len(groups[0].Completions)
 	l, err := loss.Lookup(m.name)
-	if err == nil {
-		err = l.Check(K)
-	}
 	if err != nil {
-		return losses{}, fmt.Errorf("row %d of %s: %w", groups[0].Row, groups[0].File, err)
+		return losses{}, err
+	}
+	choices := make([]loss.Choices, G)
+	for g, x := range groups {
+		if choices[g], err = choicesOf(l, x, m.ties); err != nil {
+			return losses{}, fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
+		}
 	}
 	values := map[string][]float64{"policy_logps": policy, "reference_logps": slices.Concat(reference...)}
 	for _, x := range groups {
 		values["margin"] = append(values["margin"], x.Margin)
 		values["weight"] = append(values["weight"], 1/float64(total))
 		for k := range x.Completions {
-			values["mask"] = append(values["mask"], 1)
 			values["lengths"] = append(values["lengths"], float64(scored(x, k)))
 		}
 	}
 	for name, v := range m.scalars {
 		values[name] = []float64{v}
 	}
-	sizes, inputs := map[string]int64{"G": int64(G), "K": int64(K)}, map[string]engine.Array{}
+	sizes, inputs := map[string]int64{"G": int64(G), "K": int64(K), "Q": int64(addChoices(values, choices, K))}, map[string]engine.Array{}
 	for _, in := range m.graph.Inputs {
 		shape, err := in.Shape.Eval(sizes)
 		if err != nil {

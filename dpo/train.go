@@ -198,14 +198,14 @@ func (t *Trainer) readTraining(enc *datasets.Encoder, vocabulary int) error {
 	return t.checkLoss(rows.Examples)
 }
 
-// checkLoss names the first example whose completions the loss is not defined for.
+// checkLoss names the first example that the loss is not defined for.
 func (t *Trainer) checkLoss(examples []datasets.Example) error {
 	l, err := loss.Lookup(t.Loss)
 	if err != nil {
 		return err
 	}
 	for _, x := range examples {
-		if err := l.Check(len(x.Completions)); err != nil {
+		if _, err := choicesOf(l, x, datasets.TiePolicy(t.Ties)); err != nil {
 			return fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
 		}
 	}
@@ -223,7 +223,7 @@ func (t *Trainer) warmup() int {
 // encoder gives what turns text into token ids under these settings.
 func (c Config) encoder(tok datasets.Tokenizer) *datasets.Encoder {
 	return &datasets.Encoder{Tokenizer: tok, MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength,
-		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS)}
+		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS), Ties: datasets.TiePolicy(c.Ties)}
 }
 
 // build exports the artifact, or loads the one that the run began with, and makes the policy's weights and states.
