@@ -41,7 +41,7 @@ func (t *Trainer) evaluate(yield func(Event) bool) error {
 		if out.err != nil {
 			return fmt.Errorf("evaluate: %w", out.err)
 		}
-		e.add(out.losses, len(t.eval.Examples[batches[i][0]].Completions), float64(total))
+		e.add(pick(t.eval.Examples, batches[i]), out.losses, float64(total))
 		if i++; i < len(batches) && !yield(Event{Phase: "eval", Done: i, Total: len(batches)}) {
 			return errStopped
 		}
