@@ -17,7 +17,7 @@ var known = []string{
 }
 
 const needed = "needed are prompt, chosen and rejected (prompt may be left out where chosen and rejected begin with it); " +
-	"or prompt, completions (or responses) and ranks or scores; or prompt and completion; or text"
+	"or prompt, completions (or responses) and ranks or scores; or prompt, a, b and votes; or prompt and completion; or text"
 
 // columnsError is a row without the columns that make a group.
 type columnsError struct {
