@@ -154,3 +154,25 @@ func TestWhatIsCompared(t *testing.T) {
 		}
 	}
 }
+
+// The first answer alone is the best there is, whatever it is tied with; one that nobody ranked is not.
+func TestFirstIsTheBest(t *testing.T) {
+	for row, want := range map[string]string{
+		`"completions":["a","b"],"scores":[2,2]`:          "a 0 []",
+		`"completions":["a","b"],"ranks":[null,1]`:        "b 0 []",
+		`"completions":["","b"],"scores":[null,1]`:        "b 0 []",
+		`"a":"a","b":"b","votes":[1,2,2]`:                 "b 0 []",
+		`"completions":["a","b"],"scores":[null,null]`:    DropUnranked,
+		`"completions":["a","a"],"ranks":[1,2]`:           "a 0 []",
+		`"chosen":"a","rejected":"b","chosen_share":0.25`: "a 0 []",
+	} {
+		g := readAll(t, write(t, "a.jsonl", `{"prompt":"p",`+row+`}`))[0]
+		g, got := (&Encoder{First: true, Ties: TiesDrop}).usable(g)
+		if got == "" {
+			got = fmt.Sprint(strings.Join(answers(g), " "), " ", g.Dissent, " ", g.places())
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", row, got, want)
+		}
+	}
+}

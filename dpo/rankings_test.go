@@ -282,6 +282,29 @@ func TestTrainOnTiesAndVotes(t *testing.T) {
 	}
 }
 
+// A reward model learns from ties and votes, too: a row of them is the mean of the pair and its reverse, in shares.
+func TestRewardOnTiesAndVotes(t *testing.T) {
+	first := func(loss, row string) float64 {
+		c := aimed(t, Reward)
+		c.Data, c.EvalData, c.Loss, c.Steps = []string{writeLines(t, row)}, nil, loss, 1
+		return mustTrain(t, c)[0].Loss
+	}
+	right := first("sigmoid", `{"prompt": "the cat", "chosen": " sat", "rejected": " ran off"}`)
+	wrong := first("sigmoid", `{"prompt": "the cat", "chosen": " ran off", "rejected": " sat"}`)
+	for row, share := range map[string]float64{
+		`{"prompt": "the cat", "completions": [" sat", " ran off"], "scores": [2, 2]}`:          1. / 2,
+		`{"prompt": "the cat", "a": " ran off", "b": " sat", "votes": [1, 2, 2]}`:               2. / 3,
+		`{"prompt": "the cat", "chosen": " sat", "rejected": " ran off", "chosen_share": 0.75}`: 3. / 4,
+	} {
+		for _, loss := range []string{"sigmoid", "plackett_luce"} {
+			want := share*right + (1-share)*wrong
+			if got := first(loss, row); math.Abs(got-want) > 1e-6 || math.Abs(right-wrong) < 1e-3 {
+				t.Errorf("%s of %s: %v, want %v, of %v and %v", loss, row, got, want, right, wrong)
+			}
+		}
+	}
+}
+
 // Votes that are even draw two answers together, those of one mind apart: after some steps the rewards say so.
 func TestVotesTeachTheirShare(t *testing.T) {
 	for share, want := range map[string]float64{"0.5": 0, "0.75": log3, "0.9": math.Log(9)} {
