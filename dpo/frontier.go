@@ -2,16 +2,13 @@ package dpo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
 
 	"github.com/dpo-ort/dpo-ort/dpo/report"
-	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
@@ -60,7 +57,7 @@ func (f *frontier) run() error {
 	if err := f.Check(); err != nil {
 		return err
 	}
-	if err := f.claim(); err != nil {
+	if err := claimFolder(f.dir, planFile, f.FrontierPlan); err != nil {
 		return err
 	}
 	f.out.Reward = f.Reward
@@ -78,33 +75,7 @@ func (f *frontier) run() error {
 	if err := f.samples(); err != nil {
 		return err
 	}
-	return f.writeJSON(frontierFile, f.out)
-}
-
-// claim writes the plan down, or refuses a folder that was begun by another.
-func (f *frontier) claim() error {
-	text, err := os.ReadFile(f.path(planFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		if entries, err := os.ReadDir(f.dir); err == nil && len(entries) > 0 {
-			return fmt.Errorf("output directory %s is not empty (it holds %s): choose another --out", f.dir, entries[0].Name())
-		}
-		return f.writeJSON(planFile, f.FrontierPlan)
-	}
-	if err != nil {
-		return fmt.Errorf("go on with %s: %w", f.dir, err)
-	}
-	var begun FrontierPlan
-	if err := readStrictly(text, &begun); err != nil {
-		return fmt.Errorf("go on with %s: %s: %w", f.dir, planFile, err)
-	}
-	changed, err := differences(begun, f.FrontierPlan)
-	if err == nil && changed != nil {
-		err = fmt.Errorf("it was begun by another plan: %v; choose another --out, or the plan that it was begun by", changed)
-	}
-	if err != nil {
-		return fmt.Errorf("go on with %s: %w", f.dir, err)
-	}
-	return nil
+	return writeJSON(f.path(frontierFile), f.out)
 }
 
 // frontierRun is a run whose checkpoints become points.
@@ -210,43 +181,16 @@ func (f *frontier) model(checkpoint, dir string) error {
 
 // try tries a policy on the prompts, unless that is done already. write makes its directory; nil means the reference.
 func (f *frontier) try(name string, samples int, ref string, write func(dir string) error) (rows []Tried, err error) {
-	file := f.path(pointsFolder, name+".json")
-	text, err := os.ReadFile(file)
-	if err == nil {
-		if err = json.Unmarshal(text, &rows); err != nil {
-			err = fmt.Errorf("read %s: %w (remove the file to have it made again)", file, err)
-		}
-		return rows, err
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	policy := f.Reference
+	c := Trial{Policy: f.Reference, Ref: ref, Reward: f.Reward, Judge: f.Judge, Data: f.Prompts, Samples: samples, MaxTokens: f.MaxTokens,
+		Seed: f.Seed, Threads: f.Threads, Device: f.Device}
 	if write != nil {
-		policy = f.path(pointsFolder, name)
-		if err := write(policy); err != nil {
-			return nil, err
-		}
+		c.Policy = f.path(pointsFolder, name)
+		c.Prepare = func() error { return write(c.Policy) }
+		defer func() { err = errors.Join(err, os.RemoveAll(c.Policy)) }()
 	}
-	t, err := openTrial(Trial{Policy: policy, Ref: ref, Reward: f.Reward, Judge: f.Judge, Data: f.Prompts, Samples: samples, MaxTokens: f.MaxTokens,
-		Seed: f.Seed, Threads: f.Threads, Device: f.Device})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, t.close()) }()
-	rows, kept, err := t.try(f.ctx, file, func(done, total int64) bool {
+	return c.kept(f.ctx, f.path(pointsFolder, name+".json"), func(done, total int64) bool {
 		return f.yield(FrontierEvent{Stage: "point " + name, Event: Event{Phase: "try", Done: int(done), Total: int(total)}})
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := f.writeJSON(filepath.Join(pointsFolder, name+".json"), rows); err != nil {
-		return nil, err
-	}
-	if write != nil {
-		err = os.RemoveAll(policy)
-	}
-	return rows, errors.Join(err, kept.remove())
 }
 
 // reference tries the reference, and makes of its answers best-of-N and the bound.
@@ -261,11 +205,7 @@ func (f *frontier) reference() error {
 	}
 	rewards := each(rows, func(a TriedText) float64 { return a.Reward })
 	for _, n := range f.BestOf {
-		var of []float64
-		for _, r := range rewards {
-			of = append(of, bestOf(r, n))
-		}
-		if !f.point(report.FrontierPoint{Method: "best-of-n", Label: fmt.Sprint("best of ", n), N: n}, Mean{Mean: bestOfKL(n)}, mean(of), answersOf(rows)) {
+		if !f.point(report.FrontierPoint{Method: "best-of-n", Label: fmt.Sprint("best of ", n), N: n}, Mean{Mean: bestOfKL(n)}, bestOfMean(rows, n), answersOf(rows)) {
 			return errStopped
 		}
 	}
@@ -315,16 +255,4 @@ func (f *frontier) samples() error {
 
 func (f *frontier) path(name ...string) string {
 	return filepath.Join(append([]string{f.dir}, name...)...)
-}
-
-func (f *frontier) writeJSON(name string, value any) error {
-	path := f.path(name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("output directory: %w", err)
-	}
-	text, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return safefile.Write(path, append(text, '\n'))
 }

@@ -114,15 +114,20 @@ func (j *generating) run(ctx context.Context, c GenerateConfig, tok datasets.Tok
 // create begins a file of the results.
 func (j *generating) create(metadata map[string]string) (*datasets.TableWriter, error) {
 	t := j.tables[0]
-	left := map[string]string{}
-	for _, name := range t.Answers() {
-		left[name] = ""
-	}
 	return datasets.CreateTable(j.Out, t, []datasets.Column{
 		{Name: "completions", Type: datasets.StringsColumn}, {Name: "completion_logps", Type: datasets.Float64sColumn},
 		{Name: "completion_tokens", Type: datasets.Int64sColumn}, {Name: "finish_reasons", Type: datasets.StringsColumn},
 		{Name: "error", Type: datasets.StringColumn},
-	}, datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite, Names: left})
+	}, datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite, Names: leftOut(t.Answers())})
+}
+
+// leftOut names columns that a table is written without.
+func leftOut(columns []string) map[string]string {
+	names := map[string]string{}
+	for _, name := range columns {
+		names[name] = ""
+	}
+	return names
 }
 
 // columns are a row's values in the order of create.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/models"
@@ -44,10 +45,10 @@ func NewGenerateConfig() GenerateConfig {
 
 // Check reports all settings that make no sense, by the names of their flags.
 func (c GenerateConfig) Check() error {
-	var errs []error
+	var wrong []string
 	refuse := func(bad bool, format string, args ...any) {
 		if bad {
-			errs = append(errs, fmt.Errorf(format, args...))
+			wrong = append(wrong, fmt.Sprintf(format, args...))
 		}
 	}
 	refuse(c.Model == "", "model is missing: name a Hugging Face model directory")
@@ -63,20 +64,10 @@ func (c GenerateConfig) Check() error {
 	device, err := ort.ParseDevice(c.Device)
 	refuse(err != nil, "%v", err)
 	refuse(err == nil && device.Kind != ort.CPU, "device %s: attention with a cache of float32 runs on the cpu alone", c.Device)
-	if errs != nil {
-		return Usage("%s", joined(errs))
+	if wrong != nil {
+		return Usage("%s", strings.Join(wrong, "; "))
 	}
 	return nil
-}
-
-func joined(errs []error) (text string) {
-	for i, err := range errs {
-		if i > 0 {
-			text += "; "
-		}
-		text += err.Error()
-	}
-	return text
 }
 
 // Why a sample ended, as finish_reason has it.

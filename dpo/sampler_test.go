@@ -13,7 +13,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
 
-// wordsOf are prompts of unequal length.
+// mixedPrompts are prompts of unequal length.
 var mixedPrompts = []string{"the cat", "she was very", "a", "the big red dog sat on the mat and then he ran to see the sun", "he", "glad to see it and"}
 
 func generateConfig(dir string, change func(*GenerateConfig)) GenerateConfig {
@@ -55,7 +55,7 @@ func mustSample(t *testing.T, s *Sampler, prompts []string) [][]Sample {
 	return out
 }
 
-// scored gives log pi of ids after a prompt's by the graphs that score.
+// scoredAgain gives log pi of ids after a prompt's by the graphs that score.
 func scoredAgain(t *testing.T, n *network, prompt []int32, samples []Sample) []float64 {
 	t.Helper()
 	x := datasets.Example{Prompt: prompt}

@@ -2,9 +2,12 @@ package dpo
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
+	"os"
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -24,6 +27,8 @@ type Trial struct {
 	Seed      int64
 	Threads   int
 	Device    string
+
+	Prepare func() error // makes the policy's directory, if it is to be tried; nil where it is there
 }
 
 // Tried is what became of a prompt.
@@ -58,6 +63,7 @@ type trying struct {
 	sampler *Sampler
 	scorer  *Scorer
 	judge   Judge // nil where there is no reward
+	parts   *parts[Tried]
 }
 
 // sampling are the settings that answers are drawn by.
@@ -130,48 +136,48 @@ func (t *trying) job() (j trialJob, err error) {
 
 // try tries the policy on all prompts, and yields progress. What it has done so far lies in the parts of out; a trial that was stopped
 // goes on from there, to the same results. The parts stay, for whoever uses the results to remove.
-func (t *trying) try(ctx context.Context, out string, yield func(done, total int64) bool) (rows []Tried, kept *parts[Tried], err error) {
+func (t *trying) try(ctx context.Context, out string, yield func(done, total int64) bool) (rows []Tried, err error) {
 	j, err := t.job()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if kept, err = openParts[Tried](out, j, false); err != nil {
-		return nil, nil, err
+	if t.parts, err = openParts[Tried](out, j, false); err != nil {
+		return nil, err
 	}
 	for {
-		part, err := kept.read(kept.next)
+		part, err := t.parts.read(t.parts.next)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if part == nil {
 			break
 		}
 		rows = append(rows, part...)
-		kept.next += int64(len(part))
+		t.parts.next += int64(len(part))
 	}
-	defer func() { err = errors.Join(err, kept.commit()) }()
-	for w, err := range t.sampler.sampled(ctx, t.prompts(kept.next)) {
+	defer func() { err = errors.Join(err, t.parts.commit()) }()
+	for w, err := range t.sampler.sampled(ctx, t.prompts(t.parts.next)) {
 		if err == nil {
 			err = w.err
 		}
 		var done []Tried
 		if err == nil {
-			done, err = t.window(ctx, kept.next, w.rows)
+			done, err = t.window(ctx, t.parts.next, w.rows)
 		}
 		if err == nil {
-			err = kept.add(done)
+			err = t.parts.add(done)
 		}
 		switch {
 		case errors.Is(err, ErrInterrupted):
-			return nil, nil, interruptedAfter(kept.next, t.last, kept.dir)
+			return nil, interruptedAfter(t.parts.next, t.last, t.parts.dir)
 		case err != nil:
-			return nil, nil, err
+			return nil, err
 		}
-		if rows = append(rows, done...); !yield(kept.next, t.last) {
-			return nil, nil, errStopped
+		if rows = append(rows, done...); !yield(t.parts.next, t.last) {
+			return nil, errStopped
 		}
 	}
-	return rows, kept, nil
+	return rows, nil
 }
 
 // prompts yields windows of prompts from a row on.
@@ -244,6 +250,37 @@ func (t *trying) reward(ctx context.Context, rows []Tried, answers []Answer) err
 		}
 	}
 	return nil
+}
+
+// kept tries the policy and keeps the results as a file of JSON, unless they are there already.
+func (c Trial) kept(ctx context.Context, file string, yield func(done, total int64) bool) (rows []Tried, err error) {
+	text, err := os.ReadFile(file)
+	if err == nil {
+		if err = json.Unmarshal(text, &rows); err != nil {
+			err = fmt.Errorf("read %s: %w (remove the file to have it made again)", file, err)
+		}
+		return rows, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if c.Prepare != nil {
+		if err := c.Prepare(); err != nil {
+			return nil, err
+		}
+	}
+	t, err := openTrial(c)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	if rows, err = t.try(ctx, file, yield); err != nil {
+		return nil, err
+	}
+	if err := writeJSON(file, rows); err != nil {
+		return nil, err
+	}
+	return rows, t.parts.remove()
 }
 
 // each gives a value of every answer, by prompt; prompts without answers are left out.

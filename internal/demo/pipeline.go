@@ -10,27 +10,21 @@ import (
 // A Stage is how one training of the demo goes: AdamW, gradients clipped at 1, a linear warm-up and then a linear decay.
 type Stage struct {
 	LR     float64
-	Batch  int // reviews, or pairs
-	Steps  int // 0: as many as Epochs are
-	Epochs int
+	Batch  int // reviews
+	Steps  int
 	Warmup int // steps
 }
 
-// Pipeline is the settings of the whole demo: what is made up, and how each stage goes.
+// Pipeline is the settings of the whole demo: what is made up, and how the reference is learnt from it.
 type Pipeline struct {
-	Shape    Shape
-	Reviews  int // to learn the reference from, each once
-	HeldOut  int // reviews to measure the reference on
-	Prompts  int // to sample answers for
-	Fresh    int // prompts to measure on
-	Samples  int // of each prompt; all pairs of them are compared
-	Longest  int // tokens of an answer
-	Learn    Stage
-	Compare  Stage     // DPO
-	Prefer   Stage     // maximum likelihood on the chosen answers: Preferred-FT
-	Betas    []float64 // of DPO, from far from the reference to near
-	BestOf   []int     // N of best-of-N
-	DrawWins bool      // pairs are drawn from Bradley–Terry with the reward as logit; otherwise the higher reward wins
+	Shape   Shape
+	Reviews int // to learn the reference from, each once
+	HeldOut int // reviews to measure the reference on
+	Prompts int // to sample answers for
+	Fresh   int // prompts to measure on
+	Samples int // of each prompt
+	Longest int // tokens of an answer
+	Learn   Stage
 }
 
 // NewPipeline gives the settings of make demo.
@@ -38,12 +32,7 @@ func NewPipeline() Pipeline {
 	return Pipeline{
 		Shape:   Shape{Hidden: 128, Intermediate: 256, Layers: 3, Heads: 4, KVHeads: 2, Positions: 128},
 		Reviews: 500 * 64, HeldOut: 500, Prompts: 512, Fresh: 1024, Samples: 4, Longest: 80,
-		Learn:    Stage{LR: 3e-3, Batch: 64, Steps: 500, Warmup: 30},
-		Compare:  Stage{LR: 1e-3, Batch: 64, Epochs: 1, Warmup: 10},
-		Prefer:   Stage{LR: 1e-3, Batch: 64, Epochs: 2, Warmup: 10},
-		Betas:    []float64{0.25, 0.5, 1},
-		BestOf:   []int{1, 2, 4, 8, 16, 32, 64, 128},
-		DrawWins: true,
+		Learn: Stage{LR: 3e-3, Batch: 64, Steps: 500, Warmup: 30},
 	}
 }
 

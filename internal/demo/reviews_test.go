@@ -43,7 +43,7 @@ more:
 who:
  1 <topic>
  2 the <topic>
- 1 b b
+ 1 b d
 topic.west: a b
 topic.sea: b c
 topic: d

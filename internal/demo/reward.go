@@ -1,6 +1,9 @@
 package demo
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // worth is how much the words of a rule say, from 1 to 3; those of its variants "up" for the film, those of "down" against it.
 var worth = map[string]float64{"fair": 1, "good": 2, "great": 3, "success": 2, "pleases": 2, "pleased": 2, "helps": 2, "manner": 2}
@@ -35,10 +38,7 @@ type Critic struct {
 
 // NewCritic takes the worth of words from a grammar's rules.
 func NewCritic(g *Grammar) *Critic {
-	c := &Critic{worth: map[string]float64{}, signs: map[string]sign{}}
-	for word, s := range signs {
-		c.signs[word] = s
-	}
+	c := &Critic{worth: map[string]float64{}, signs: maps.Clone(signs)}
 	for _, name := range g.order {
 		rule, variant, _ := strings.Cut(name, ".")
 		for word := range g.rules[name].words {
