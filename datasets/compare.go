@@ -44,6 +44,22 @@ func (e *Encoder) compared(g Group) (Group, string) {
 	return g, ""
 }
 
+// Tied reports whether the data has two answers as equally good, by votes, ranks or scores, or says nothing about them: two without a
+// rank, or one without a score.
+func (g *Group) Tied(i, k int) bool {
+	if g.Ranks == nil && g.Scores == nil {
+		return g.Dissent == 0.5
+	}
+	a, b := g.values()[i], g.values()[k]
+	switch {
+	case math.IsNaN(a) && math.IsNaN(b):
+		return true
+	case math.IsNaN(a) || math.IsNaN(b):
+		return g.Ranks == nil
+	}
+	return a == b
+}
+
 // keep leaves the first n completions of a ranked group.
 func (g *Group) keep(n int) {
 	g.Completions, g.Scores = g.Completions[:n], g.Scores[:n]

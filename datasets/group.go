@@ -91,13 +91,18 @@ func (g Group) first() (Group, string) {
 	return g, ""
 }
 
+// values are what orders a ranked group: ranks, where there are any, or scores.
+func (g *Group) values() []float64 {
+	if g.Ranks != nil {
+		return g.Ranks
+	}
+	return g.Scores
+}
+
 // places says where the completions of a ranked group stand, from 0: tied ones share a place, and −1 is one without a rank or
 // score. It is nil where each stands above the next.
 func (g *Group) places() []int {
-	values := g.Ranks
-	if values == nil {
-		values = g.Scores
-	}
+	values := g.values()
 	places, strict := make([]int, len(values)), true
 	for i, v := range values {
 		switch {

@@ -126,10 +126,7 @@ func (in *Inspection) see(g Group, err error, enc *Encoder) error {
 
 // count counts a row by how its answers are ordered.
 func (in *Inspection) count(g Group) {
-	values := g.Ranks
-	if values == nil {
-		values = g.Scores
-	}
+	values := g.values()
 	for of, is := range map[*int64]bool{
 		&in.Tied:    len(slices.Compact(slices.Clone(values))) < len(values), // they are sorted, and NaN equals none
 		&in.Partial: slices.ContainsFunc(values, math.IsNaN),

@@ -176,3 +176,29 @@ func TestFirstIsTheBest(t *testing.T) {
 		}
 	}
 }
+
+// What is tied is what the data calls equal, and what it says nothing of.
+func TestTied(t *testing.T) {
+	for row, want := range map[string]string{
+		`"completions":["a","b","c"],"ranks":[1,1,2]`:       "ab",
+		`"completions":["a","b","c"],"ranks":[null,1,null]`: "ac",
+		`"completions":["a","b","c"],"scores":[3,null,1]`:   "ab cb",
+		`"completions":["a","b","c"],"scores":[3,1,1]`:      "bc",
+		`"a":"a","b":"b","votes":[1,2]`:                     "ab",
+		`"a":"a","b":"b","votes":[1,2,2]`:                   "",
+		`"chosen":"a","rejected":"b"`:                       "",
+	} {
+		g := readAll(t, write(t, "a.jsonl", `{"prompt":"p",`+row+`}`))[0]
+		var got []string
+		for i, a := range g.Completions {
+			for k := i + 1; k < len(g.Completions); k++ {
+				if g.Tied(i, k) {
+					got = append(got, a.String+g.Completions[k].String)
+				}
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %v, want %s", row, got, want)
+		}
+	}
+}
