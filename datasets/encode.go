@@ -144,7 +144,7 @@ func (e *Encoder) drop(g Group, reason string) error {
 
 // usable leaves out the answers that are not taken, and returns the reason to drop a group whatever its tokens are.
 func (e *Encoder) usable(g Group) (Group, string) {
-	reason := ""
+	var reason string
 	if e.First {
 		g, reason = g.first()
 	} else {

@@ -129,27 +129,33 @@ func TestWhatIsCompared(t *testing.T) {
 		ties TiePolicy
 		want string
 	}{
-		{`"scores":[null,1,null,2]`, "", "d b a c [3 1 0 2] [-4 -2 -1 -3] [true false false false]"},
-		{`"scores":[null,1,null,2]`, TiesAverage, "d b [3 1] [-4 -2] [true false]"},
-		{`"scores":[3,1,null,2]`, TiesDrop, "a d b [0 3 1] [-1 -4 -2] [false true false]"},
-		{`"ranks":[null,1,null,2]`, TiesDrop, "b d a c [1 3 0 2] [-2 -4 -1 -3] [false true false false]"},
+		{`"scores":[null,1,null,2]`, "", "d b a c [3 1 0 2] [-4 -2 -1 -3] [0]"},
+		{`"scores":[null,1,null,2]`, TiesAverage, "d b [3 1] [-4 -2] [0]"},
+		{`"scores":[3,1,null,2]`, TiesDrop, "a d b [0 3 1] [-1 -4 -2] [1]"},
+		{`"ranks":[null,1,null,2]`, TiesDrop, "b d a c [1 3 0 2] [-2 -4 -1 -3] [1]"},
 		{`"scores":[null,1,null,null]`, TiesAverage, DropUncompared},
 		{`"ranks":[null,null,null,null]`, TiesAverage, DropUnranked},
 		{`"scores":[1,1,null,1]`, TiesDrop, DropTied},
-		{`"scores":[1,1,1,1]`, TiesAverage, "a b c d [] [-1 -2 -3 -4] [false false false true]"},
-		{`"ranks":[1,1,null,1]`, TiesDrop, "a b d c [0 1 3 2] [-1 -2 -4 -3] [false false true false]"},
+		{`"scores":[1,1,1,1]`, TiesAverage, "a b c d [] [-1 -2 -3 -4] [3]"},
+		{`"ranks":[1,1,null,1]`, TiesDrop, "a b d c [0 1 3 2] [-1 -2 -4 -3] [2]"},
 	} {
 		g := readAll(t, write(t, "a.jsonl", `{"prompt":"p","completions":["a","b","c","d"],"ref_logps":[-1,-2,-3,-4],`+
 			`"finish_reasons":["stop","stop","stop","length"],`+c.row+`}`))[0]
 		kept, reason := (&Encoder{Ties: c.ties}).compared(g)
-		got := fmt.Sprint(strings.Join(answers(kept), " "), " ", kept.Order, " ", kept.Ref, " ", kept.Cut)
+		var cut []int
+		for i, is := range kept.Cut {
+			if is {
+				cut = append(cut, i)
+			}
+		}
+		got := fmt.Sprint(strings.Join(answers(kept), " "), " ", kept.Order, " ", kept.Ref, " ", cut)
 		if reason != "" {
 			got = reason
 		}
 		if got != c.want {
 			t.Errorf("%s, ties %q: %s, want %s", c.row, c.ties, got, c.want)
 		}
-		if n := len(kept.Completions); kept.Scores != nil && reason == "" && c.ties != "" && (len(kept.Scores) != n || slices.ContainsFunc(kept.Scores, math.IsNaN)) {
+		if n := len(kept.Completions); kept.Scores != nil && reason == "" && c.ties != "" && (len(kept.Scores) != n || len(kept.Cut) != n || slices.ContainsFunc(kept.Scores, math.IsNaN)) {
 			t.Errorf("%s: scores %v", c.row, kept.Scores)
 		}
 	}

@@ -23,22 +23,22 @@ func choicesOf(l *loss.Loss, x datasets.Example, ties datasets.TiePolicy) (c los
 	return c, l.CheckChoices(c)
 }
 
-// addChoices lays choices of groups of K completions out as inputs of the loss graph, wins [G,K], rivals [G,Q,K] and choices
-// [G,Q], and gives Q, the most that a group has.
-func addChoices(values map[string][]float64, groups []loss.Choices, K int) (Q int) {
-	Q = 1 // no tensor is empty
+// addChoices lays out choices of groups of K completions as inputs of the loss graph, wins [G,K], rivals [G,Q,K] and choices [G,Q],
+// and gives Q, the most that a group has.
+func addChoices(values map[string][]float64, groups []loss.Choices, completions int) int {
+	most := 1 // no tensor is empty
 	for _, c := range groups {
-		Q = max(Q, len(c.Share))
+		most = max(most, len(c.Share))
 	}
 	for _, c := range groups {
 		values["wins"] = append(values["wins"], c.Wins...)
-		values["choices"] = append(append(values["choices"], c.Share...), make([]float64, Q-len(c.Share))...)
+		values["choices"] = append(append(values["choices"], c.Share...), make([]float64, most-len(c.Share))...)
 		for _, rivals := range c.Rivals {
 			values["rivals"] = append(values["rivals"], rivals...)
 		}
-		values["rivals"] = append(values["rivals"], make([]float64, (Q-len(c.Rivals))*K)...)
+		values["rivals"] = append(values["rivals"], make([]float64, (most-len(c.Rivals))*completions)...)
 	}
-	return Q
+	return most
 }
 
 // tied reports whether the data has two answers of a group, i before k, as equally good, or says nothing about them.

@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -114,7 +115,7 @@ func (e *evaluating) scoredGroups(file string) (groups []orderedGroup, failed in
 func rewardColumns(k datasets.Kind, ref bool) ([]string, error) {
 	switch {
 	case k == datasets.Singles:
-		return nil, fmt.Errorf("evaluate: rows of one answer have no order; pairs or rankings are needed")
+		return nil, errors.New("evaluate: rows of one answer have no order; pairs or rankings are needed")
 	case k == datasets.Pairs && ref:
 		return []string{"chosen_rewards", "rejected_rewards", "chosen_tokens", "rejected_tokens"}, nil
 	case k == datasets.Pairs:

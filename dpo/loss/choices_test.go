@@ -107,7 +107,7 @@ func TestDroppedTiesCompareNothing(t *testing.T) {
 		"[0 -1 -1]": "[[1 1 1]] [1] [1 0 0]",
 	} {
 		var p []int
-		for _, f := range strings.Fields(strings.Trim(places, "[]")) {
+		for f := range strings.FieldsSeq(strings.Trim(places, "[]")) {
 			var v int
 			fmt.Sscan(f, &v)
 			p = append(p, v)
