@@ -67,7 +67,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 // useless are the settings that mean nothing under an objective.
 var useless = map[string][]string{
 	"":             {"objective", "on"},
-	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing"},
+	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "ties"},
 	dpo.Reward:     {"objective", "on", "ref", "ref-columns", "beta"},
 }
 
