@@ -11,12 +11,13 @@ import (
 // The columns that mean something to us.
 var known = []string{
 	"prompt", "chosen", "rejected", "completion", "text", "completions", "responses", "ranks", "scores", "margin",
+	"chosen_share", "a", "b", "votes",
 	"ref_chosen_logps", "ref_rejected_logps", "ref_logps",
 	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason",
 }
 
 const needed = "needed are prompt, chosen and rejected (prompt may be left out where chosen and rejected begin with it); " +
-	"or prompt, completions (or responses) and ranks or scores; or prompt and completion; or text"
+	"or prompt, completions (or responses) and ranks or scores; or prompt, a, b and votes; or prompt and completion; or text"
 
 // columnsError is a row without the columns that make a group.
 type columnsError struct {
@@ -77,6 +78,8 @@ func (c columns) group(rec record) (Group, error) {
 		return r.ranked("completions")
 	case r.has("responses"):
 		return r.ranked("responses")
+	case r.has("a") && r.has("b") && r.has("votes"):
+		return r.voted()
 	case r.has("completion"):
 		return r.single()
 	case r.has("chosen"):
@@ -106,6 +109,9 @@ func (r row) pair() (Group, error) {
 		return Group{}, err
 	}
 	if g.Margin, err = r.number("margin", 0); err != nil {
+		return Group{}, err
+	}
+	if g.Dissent, err = r.dissent(); err != nil {
 		return Group{}, err
 	}
 	if r.value("ref_chosen_logps") != nil && r.value("ref_rejected_logps") != nil {
@@ -199,9 +205,9 @@ func (r row) list(column string) (Group, error) {
 func (r row) rank(g *Group) error {
 	n := len(g.Completions)
 	var err1, err2, err3, err4 error
-	g.Ranks, err1 = r.numbers("ranks", n)
-	g.Scores, err2 = r.numbers("scores", n)
-	g.Ref, err3 = r.numbers("ref_logps", n)
+	g.Ranks, err1 = r.numbers("ranks", n, true)
+	g.Scores, err2 = r.numbers("scores", n, true)
+	g.Ref, err3 = r.numbers("ref_logps", n, false)
 	g.Cut, err4 = r.cut(n)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
@@ -213,9 +219,9 @@ func (r row) rank(g *Group) error {
 	for i := range perm {
 		perm[i] = i
 	}
-	slices.SortStableFunc(perm, func(a, b int) int {
+	slices.SortStableFunc(perm, func(a, b int) int { // cmp.Compare has NaN below all numbers
 		if g.Ranks != nil {
-			return cmp.Compare(g.Ranks[a], g.Ranks[b])
+			return cmp.Compare(-g.Ranks[b], -g.Ranks[a])
 		}
 		return cmp.Compare(g.Scores[b], g.Scores[a])
 	})

@@ -20,10 +20,16 @@
 //	            conversations) the common beginning of the two is the prompt
 //	completions (or responses)
 //	            a list of answers, with ranks (lower is better) or scores (higher
-//	            is better); ties keep the order of the file
+//	            is better); tied answers keep the order of the file. One whose rank
+//	            is null stands below all that have one; one whose score is null is
+//	            left out of training
+//	a, b, votes two answers, and the votes on them: a list, each 1 or a, 2 or b, 0
+//	            or tie; or an object with the counts of a, b and tie
 //	completion  one answer; its prompt may be empty or null
 //	text        a whole text, without a prompt, where there is no other answer
 //	margin      number, optional: by how much chosen should win
+//	chosen_share
+//	            number from 0 to 1, optional: the share of votes for chosen
 //	ref_chosen_logps, ref_rejected_logps, ref_logps
 //	            numbers, optional: the reference's log-probabilities
 //	finish_reason, finish_reasons, chosen_finish_reason, rejected_finish_reason

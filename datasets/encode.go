@@ -52,6 +52,8 @@ type Encoder struct {
 	EOS       EOSPolicy // "" is EOSAdd
 	// First takes the first of a group's answers alone, the best.
 	First bool
+	// Ties says how answers are compared; "" has all answers in an example, in order, as scoring needs them.
+	Ties TiePolicy
 	// AllowEqual takes answers that are equal, as scoring them does no harm.
 	AllowEqual bool
 	// Render writes messages as the model's chat template has them, with the beginning of the
@@ -70,10 +72,14 @@ type Example struct {
 	// BorderTokens counts the completions whose first token spans the border to the prompt.
 	BorderTokens int
 	Margin       float64
-	Ref          []float64
-	Order        []int // as in Group
-	File         string
-	Row          int64
+	Dissent      float64
+	// Places says where the completions of a ranked row stand, from 0: tied ones share a place, and −1 is one without a rank,
+	// below all that have one. It is nil where each stands above the next.
+	Places []int
+	Ref    []float64
+	Order  []int // as in Group
+	File   string
+	Row    int64
 }
 
 // Completion is one answer. IDs[Start:] are scored; before it is the end of the prompt as far
@@ -109,10 +115,8 @@ var ErrMessages = errors.New("the row holds chat messages, and there is no chat 
 // Encode returns the token ids of a group. A *[DropError] is a row that cannot be used, a *[RowError] one
 // whose text cannot be encoded; any other error concerns all rows.
 func (e *Encoder) Encode(g Group) (Example, error) {
-	if e.First {
-		g = g.first()
-	}
-	if reason := e.unusable(g); reason != "" {
+	g, reason := e.usable(g)
+	if reason != "" {
 		return Example{}, e.drop(g, reason)
 	}
 	seqs := make([]sequence, len(g.Completions))
@@ -126,7 +130,8 @@ func (e *Encoder) Encode(g Group) (Example, error) {
 		}
 	}
 	x := share(seqs)
-	x.Margin, x.Ref, x.Order, x.File, x.Row = g.Margin, g.Ref, g.Order, g.File, g.Row
+	x.Margin, x.Dissent, x.Places, x.Ref = g.Margin, g.Dissent, g.places(), g.Ref
+	x.Order, x.File, x.Row = g.Order, g.File, g.Row
 	if reason := e.truncate(&x, seqs); reason != "" {
 		return Example{}, e.drop(g, reason)
 	}
@@ -137,7 +142,20 @@ func (e *Encoder) drop(g Group, reason string) error {
 	return &DropError{Reason: reason, File: g.File, Row: g.Row}
 }
 
-// unusable returns the reason to drop a group whatever its tokens are.
+// usable leaves out the answers that are not taken, and returns the reason to drop a group whatever its tokens are.
+func (e *Encoder) usable(g Group) (Group, string) {
+	var reason string
+	if e.First {
+		g, reason = g.first()
+	} else {
+		g, reason = e.compared(g)
+	}
+	if reason == "" {
+		reason = e.unusable(g)
+	}
+	return g, reason
+}
+
 func (e *Encoder) unusable(g Group) string {
 	for i, c := range g.Completions {
 		if c.empty() {

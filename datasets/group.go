@@ -29,15 +29,17 @@ type Group struct {
 	Prompt      Text
 	Completions []Text // best first; a pair is chosen, rejected
 
-	// Ranks or Scores, of a ranked row, in the order of Completions; nil otherwise.
+	// Ranks or Scores, of a ranked row, in the order of Completions; nil otherwise. NaN is a null, and stands last.
 	Ranks, Scores []float64
 	// Order holds the place in the file's list of each of Completions; nil if it is the same.
 	Order []int
 	// Cut marks the completions that ended because of a limit on their length; nil if none is known to.
 	Cut []bool
 
-	Margin float64   // 0 if the row has none
-	Ref    []float64 // the reference's log-probabilities, in the order of Completions; nil if the row has none
+	Margin  float64 // 0 if the row has none
+	Dissent float64 // of two answers: the share of votes for the second; 0 if there are no votes
+
+	Ref []float64 // the reference's log-probabilities, in the order of Completions; nil if the row has none
 
 	File string
 	Row  int64 // 0-based in File
@@ -78,12 +80,46 @@ func (g *Group) permute(perm []int) {
 	g.Cut, g.Ref = pick(g.Cut, perm), pick(g.Ref, perm)
 }
 
-// first is the group with its first completion alone.
-func (g Group) first() Group {
+// first is the group with its first completion alone, or the reason that none is the best: no answer has a rank or score.
+func (g Group) first() (Group, string) {
+	if places := g.places(); places != nil && places[0] < 0 {
+		return g, DropUnranked
+	}
 	g.Completions, g.Order, g.Ref = g.Completions[:1], nil, nil
-	g.Ranks, g.Scores, g.Margin = nil, nil, 0
+	g.Ranks, g.Scores, g.Margin, g.Dissent = nil, nil, 0, 0
 	g.Cut = g.Cut[:min(len(g.Cut), 1)]
-	return g
+	return g, ""
+}
+
+// values are what orders a ranked group: ranks, where there are any, or scores.
+func (g *Group) values() []float64 {
+	if g.Ranks != nil {
+		return g.Ranks
+	}
+	return g.Scores
+}
+
+// places says where the completions of a ranked group stand, from 0: tied ones share a place, and −1 is one without a rank or
+// score. It is nil where each stands above the next.
+func (g *Group) places() []int {
+	values := g.values()
+	places, strict := make([]int, len(values)), true
+	for i, v := range values {
+		switch {
+		case math.IsNaN(v):
+			places[i] = -1
+			strict = strict && i > 0 && i == len(values)-1
+		case i > 0 && v == values[i-1]:
+			places[i] = places[i-1]
+			strict = false
+		case i > 0:
+			places[i] = places[i-1] + 1
+		}
+	}
+	if strict {
+		return nil
+	}
+	return places
 }
 
 func pick[T any](s []T, perm []int) []T {

@@ -3,6 +3,7 @@ package datasets
 import (
 	"errors"
 	"iter"
+	"math"
 	"slices"
 )
 
@@ -14,7 +15,10 @@ type Inspection struct {
 	Kind        Kind          // "" if the columns make no group
 	Missing     string        // why they do not
 	Answers     map[int]int64 // rows by their number of answers
-	Tied        int64         // rows with equal ranks or scores, whose answers keep the file's order
+	Tied        int64         // rows with equal ranks or scores
+	Partial     int64         // rows with an answer that has no rank or score
+	Voted       int64         // rows whose votes are divided
+	Even        int64         // of these, rows with as many votes for each answer
 	Broken      int64         // rows that make no group
 	Dropped     int64         // rows that hold nothing to learn from
 	Lengths     []*Lengths    // nil without a tokenizer
@@ -102,9 +106,7 @@ func (in *Inspection) see(g Group, err error, enc *Encoder) error {
 	var x Example
 	if err == nil {
 		in.Answers[len(g.Completions)]++
-		if ties(g.Ranks) || g.Ranks == nil && ties(g.Scores) {
-			in.Tied++
-		}
+		in.count(g)
 		whole := *enc
 		whole.MaxLength = 0
 		x, err = whole.preview(g)
@@ -122,9 +124,19 @@ func (in *Inspection) see(g Group, err error, enc *Encoder) error {
 	return nil
 }
 
-// ties reports whether two of the numbers, which are sorted, are equal.
-func ties(sorted []float64) bool {
-	return len(slices.Compact(slices.Clone(sorted))) < len(sorted)
+// count counts a row by how its answers are ordered.
+func (in *Inspection) count(g Group) {
+	values := g.values()
+	for of, is := range map[*int64]bool{
+		&in.Tied:    len(slices.Compact(slices.Clone(values))) < len(values), // they are sorted, and NaN equals none
+		&in.Partial: slices.ContainsFunc(values, math.IsNaN),
+		&in.Voted:   g.Dissent > 0 && g.Dissent < 1,
+		&in.Even:    g.Dissent == 0.5,
+	} {
+		if is {
+			*of++
+		}
+	}
 }
 
 // measure counts the tokens of a row that was not cut.

@@ -7,7 +7,7 @@ type Kind string
 
 const (
 	Pairs   Kind = "pairs"   // chosen and rejected
-	Ranked  Kind = "ranked"  // a list of answers
+	Ranked  Kind = "ranked"  // a list of answers, or two with votes
 	Singles Kind = "singles" // one answer
 )
 
@@ -21,6 +21,8 @@ func (t *Table) Kind() Kind {
 	case has[t.names["chosen"]] && has[t.names["rejected"]]:
 		return Pairs
 	case has[t.names["completions"]] || has[t.names["responses"]]:
+		return Ranked
+	case has[t.names["a"]] && has[t.names["b"]] && has[t.names["votes"]]:
 		return Ranked
 	}
 	return Singles

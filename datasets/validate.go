@@ -123,7 +123,7 @@ func (e *Encoder) preview(g Group) (Example, error) {
 	if e.Tokenizer != nil {
 		return e.Encode(g)
 	}
-	if reason := e.unusable(g); reason != "" {
+	if g, reason := e.usable(g); reason != "" {
 		return Example{}, e.drop(g, reason)
 	}
 	return Example{}, nil

@@ -187,6 +187,17 @@ func TestInspectColumns(t *testing.T) {
 	if in.Kind != Ranked || fmt.Sprint(in.Answers) != "map[2:2 3:1]" || in.Tied != 1 || fmt.Sprint(in.Files[0].RowGroups) != "[2 1]" || in.Lengths != nil {
 		t.Errorf("%+v", in)
 	}
+	divided := inspect(t, &Encoder{Ties: TiesDrop}, write(t, "a.jsonl", strings.Join([]string{
+		`{"prompt":"p","completions":["a","b","c"],"ranks":[1,1,null]}`, `{"prompt":"p","completions":["a","b"],"scores":[null,2]}`,
+		`{"prompt":"p","completions":["a","b"],"scores":[2,2]}`, `{"prompt":"p","completions":["a","b"],"ranks":[1,2]}`}, "\n")))
+	if divided.Tied != 2 || divided.Partial != 2 || divided.Dropped != 2 || divided.Voted != 0 || fmt.Sprint(divided.Answers) != "map[2:3 3:1]" {
+		t.Errorf("%+v", divided)
+	}
+	voted := inspect(t, &Encoder{}, write(t, "a.jsonl", `{"prompt":"p","a":"a","b":"b","votes":[1,2]}`+"\n"+`{"prompt":"p","a":"a","b":"b","votes":[1,2,2]}`+
+		"\n"+`{"prompt":"p","a":"a","b":"b","votes":[2,2]}`))
+	if voted.Kind != Ranked || voted.Voted != 2 || voted.Even != 1 || voted.Tied != 0 || voted.Dropped+voted.Broken != 0 {
+		t.Errorf("%+v", voted)
+	}
 	other := inspect(t, &Encoder{}, write(t, "a.jsonl", `{"body":"a"}`))
 	if other.Kind != "" || !strings.Contains(other.Missing, "no answers: the columns are body") || other.Rows != 1 || fmt.Sprint(other.Columns) != "[{body string}]" {
 		t.Errorf("%+v", other)

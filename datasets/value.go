@@ -3,6 +3,7 @@ package datasets
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -96,8 +97,8 @@ func (r row) number(column string, otherwise float64) (float64, error) {
 	}
 }
 
-// numbers reads a list of n finite numbers, nil where there is none.
-func (r row) numbers(column string, n int) ([]float64, error) {
+// numbers reads a list of n finite numbers, nil where there is none. Where it may be partial, NaN is a null in it.
+func (r row) numbers(column string, n int, partial bool) ([]float64, error) {
 	v := r.value(column)
 	if v == nil {
 		return nil, nil
@@ -111,11 +112,18 @@ func (r row) numbers(column string, n int) ([]float64, error) {
 	}
 	out := make([]float64, n)
 	for i, v := range list {
+		if v == nil && partial {
+			out[i] = math.NaN()
+			continue
+		}
 		if out[i], ok = v.(float64); !ok {
 			return nil, fmt.Errorf("column %s holds a list with %s: numbers are needed", column, describe(v))
 		}
+		if err := checkFinite(column, out[i]); err != nil {
+			return nil, err
+		}
 	}
-	return out, checkFinite(column, out...)
+	return out, nil
 }
 
 // describe names a value in an error message.

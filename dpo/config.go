@@ -26,6 +26,7 @@ type Config struct {
 	Loss           string  `yaml:"loss"`
 	Beta           float64 `yaml:"beta"`
 	LabelSmoothing float64 `yaml:"label-smoothing"`
+	Ties           string  `yaml:"ties"` // "average" or "drop": see loss.Rank
 
 	Optimizer   string  `yaml:"optimizer"`
 	LR          float64 `yaml:"lr"`
@@ -80,7 +81,7 @@ func Presets() []string { return []string{"paper", "trl"} }
 // NewConfig gives a preset's defaults: "paper" has those of App. B of the DPO paper and of its code.
 func NewConfig(preset string) (Config, error) {
 	c := Config{
-		RefColumns: "use", Loss: "sigmoid", Beta: 0.1, Optimizer: "rmsprop", LR: 1e-6, MaxGradNorm: 10,
+		RefColumns: "use", Loss: "sigmoid", Beta: 0.1, Ties: "average", Optimizer: "rmsprop", LR: 1e-6, MaxGradNorm: 10,
 		Schedule: "constant", Warmup: -1, WarmupRule: "paper", Batch: 64, Epochs: 1,
 		MaxLength: 512, MaxPromptLength: 256, Truncate: "prompt", EOS: "add",
 		SaveEvery: 100, Keep: 2, SaveType: "float32", Memory: "60%", Rung: autoRung, Device: "cpu", DType: "float32",
@@ -129,6 +130,7 @@ func (c Config) Check() error {
 		}
 	}
 	one("ref-columns", c.RefColumns, []string{"use", "require", "ignore"})
+	one("ties", c.Ties, []string{"average", "drop"})
 	one("optimizer", c.Optimizer, optim.Names())
 	one("schedule", c.Schedule, optim.Schedules())
 	one("warmup-rule", c.WarmupRule, []string{"paper", "trl"})

@@ -11,7 +11,12 @@ import (
 // randomFor gives the numbers that a sample is drawn by, one a token: a function of the seed, the prompt's row in the whole data, and
 // the sample's number, so that neither batches nor a restart change them.
 func (c GenerateConfig) randomFor(row int64, sample int) *rand.Rand {
-	return rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Appendf(nil, "dpo-ort generate: seed %d, row %d, sample %d", c.Seed, row, sample))))
+	return randomFor("generate: seed %d, row %d, sample %d", c.Seed, row, sample)
+}
+
+// randomFor gives the numbers of what the text names, and of nothing else.
+func randomFor(format string, args ...any) *rand.Rand {
+	return rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Appendf(nil, "dpo-ort "+format, args...))))
 }
 
 // draw takes a token: the likeliest at temperature 0, of equal ones the first; else by u from [0,1), where u lies among the

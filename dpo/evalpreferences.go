@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -114,7 +115,7 @@ func (e *evaluating) scoredGroups(file string) (groups []orderedGroup, failed in
 func rewardColumns(k datasets.Kind, ref bool) ([]string, error) {
 	switch {
 	case k == datasets.Singles:
-		return nil, fmt.Errorf("evaluate: rows of one answer have no order; pairs or rankings are needed")
+		return nil, errors.New("evaluate: rows of one answer have no order; pairs or rankings are needed")
 	case k == datasets.Pairs && ref:
 		return []string{"chosen_rewards", "rejected_rewards", "chosen_tokens", "rejected_tokens"}, nil
 	case k == datasets.Pairs:
@@ -148,17 +149,12 @@ func orderedRow(row datasets.Row, names []string) (g orderedGroup, err error) {
 	for k := range K {
 		g.longest = max(g.longest, int64(values[K+k]))
 		for j := k + 1; j < K; j++ {
-			if !tied(row.Group, k, j) {
+			if !row.Group.Tied(k, j) {
 				g.margins = append(g.margins, values[inFile(k)]-values[inFile(j)])
 			}
 		}
 	}
 	return g, nil
-}
-
-// tied reports two answers of a ranked group that share a place.
-func tied(g datasets.Group, i, j int) bool {
-	return g.Ranks != nil && g.Ranks[i] == g.Ranks[j] || g.Ranks == nil && g.Scores != nil && g.Scores[i] == g.Scores[j]
 }
 
 // numbersOf gives a number, or the entries of a list of them.

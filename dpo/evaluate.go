@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -37,11 +38,11 @@ func (t *Trainer) evaluate(yield func(Event) bool) error {
 	start := time.Now()
 	batches, total := t.evalBatches(), t.whole(t.eval.Examples)
 	i := 0
-	for out := range inLanes(t.engines, batches, func(e *engine.Engine, rows []int) evaluated { return t.evaluated(e, rows, total) }) {
-		if out.err != nil {
-			return fmt.Errorf("evaluate: %w", out.err)
+	for out, err := range inLanes(t.engines, batches, func(e *engine.Engine, rows []int) evaluated { return t.evaluated(e, rows, total) }) {
+		if err = cmp.Or(err, out.err); err != nil {
+			return fmt.Errorf("evaluate: %w", err)
 		}
-		e.add(out.losses, len(t.eval.Examples[batches[i][0]].Completions), float64(total))
+		e.add(pick(t.eval.Examples, batches[i]), out.losses, float64(total))
 		if i++; i < len(batches) && !yield(Event{Phase: "eval", Done: i, Total: len(batches)}) {
 			return errStopped
 		}

@@ -62,7 +62,7 @@ func TestFrontierResumesToTheSameBytes(t *testing.T) {
 	for _, p := range f.Points {
 		points = append(points, p.Method)
 	}
-	if got := strings.Join(points, " "); got != "reference best-of-n best-of-n best-of-n dpo dpo preferred-ft preferred-ft" {
+	if got := strings.Join(points, ","); got != "reference,best-of-n,best-of-n,best-of-n,dpo,dpo,preferred-ft,preferred-ft" {
 		t.Errorf("points %s", got)
 	}
 	if a, b := f.Points[4], f.Points[5]; a.Step != 2 || b.Step != 4 || a.KL == b.KL || a.Samples != 24 || a.KLSE <= 0 || a.RewardSE <= 0 {

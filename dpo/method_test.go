@@ -125,10 +125,14 @@ func TestLossesEqualPyTorch(t *testing.T) {
 			values["weight"] = append(values["weight"], 1/float64(groups))
 			values["margin"] = append(values["margin"], 0)
 		}
-		for range groups * k {
-			values["mask"] = append(values["mask"], 1)
+		choices := make([]loss.Choices, groups)
+		for i := range choices {
+			if choices[i], err = loss.Rank(sequence(0, k), false); err != nil {
+				t.Fatal(err)
+			}
 		}
-		out := run(t, g, map[string]int64{"G": int64(groups), "K": int64(k)}, values)
+		q := addChoices(values, choices, k)
+		out := run(t, g, map[string]int64{"G": int64(groups), "K": int64(k), "Q": int64(q)}, values)
 		near(t, c.Loss, out["losses"], c.Losses)
 		near(t, "gradient of "+c.Loss, out["dlogps"], flat(c.Dlogps))
 	}

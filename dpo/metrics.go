@@ -60,7 +60,8 @@ func (w work) ratios() Work {
 }
 
 // Preferences sum up how a model's implicit rewards r̂ order groups: means over groups. In a ranked group "chosen" is
-// the best answer, "rejected" the worst, and accuracies counts each pair of answers. A reward model's rewards are its own.
+// the best answer, "rejected" the worst, and accuracies counts each pair of answers that are not tied. A reward model's rewards are
+// its own.
 type Preferences struct {
 	Loss          float64 `json:"loss"`
 	Chosen        float64 `json:"rewards/chosen"`
@@ -105,29 +106,40 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 }
 
 // add takes in one micro-batch of groups of K completions whose weights are 1/total.
-func (p *Preferences) add(of losses, completions int, total float64) {
+func (p *Preferences) add(groups []datasets.Example, of losses, total float64) {
 	p.Loss += of.loss
-	for at := 0; at < len(of.rewards); at += completions {
+	if of.rewards == nil {
+		return
+	}
+	completions := len(groups[0].Completions)
+	for g, x := range groups {
+		at := g * completions
 		r, logps := of.rewards[at:at+completions], of.policy[at:at+completions]
 		p.Chosen += r[0] / total
 		p.Rejected += r[completions-1] / total
 		p.Margins += (r[0] - r[completions-1]) / total
 		p.ChosenLogps += logps[0] / total
 		p.RejectedLogps += logps[completions-1] / total
-		p.Accuracies += ordered(r) / total
+		p.Accuracies += ordered(x, r) / total
 	}
 }
 
-// ordered is the share of pairs whose better answer has the higher reward.
-func ordered(rewards []float64) float64 {
+// ordered is the share of pairs whose better answer has the higher reward, of those that are not tied; a half where all are.
+func ordered(x datasets.Example, rewards []float64) float64 {
 	right, pairs := 0.0, 0.0
 	for i, better := range rewards {
-		for _, worse := range rewards[i+1:] {
+		for k := i + 1; k < len(rewards); k++ {
+			if tied(x, i, k) {
+				continue
+			}
 			pairs++
-			if better > worse {
+			if better > rewards[k] {
 				right++
 			}
 		}
+	}
+	if pairs == 0 {
+		return 0.5
 	}
 	return right / pairs
 }

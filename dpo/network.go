@@ -129,6 +129,9 @@ func (r *Rows) digest() string {
 		for _, c := range x.Completions {
 			line = fmt.Appendln(appendIDs(line, c.IDs), c.Start)
 		}
+		if x.Dissent != 0 || x.Places != nil {
+			line = fmt.Appendln(line, x.Dissent, x.Places)
+		}
 		h.Write(line)
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -13,12 +13,17 @@ import (
 // openTest opens a model directory to compute in a type.
 func openTest(t testing.TB, dir string, compute onnx.DType, o engine.Options) *network {
 	t.Helper()
+	return openForLoss(t, "sigmoid", dir, compute, o)
+}
+
+func openForLoss(t testing.TB, loss, dir string, compute onnx.DType, o engine.Options) *network {
+	t.Helper()
 	m, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a, err := NewArtifact(m.Architecture, m.Decoder, Export{Types: models.Types{Compute: compute, Weights: compute},
-		Loss: "sigmoid", Optimizer: "adamw", Rungs: artifact.Rungs})
+		Loss: loss, Optimizer: "adamw", Rungs: artifact.Rungs})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func (c Config) checkRow(x datasets.Example) error {
 	}
 	l, err := loss.Lookup(c.Loss)
 	if err == nil {
-		err = l.Check(k)
+		_, err = choicesOf(l, x, datasets.TiePolicy(c.Ties))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", at, err)

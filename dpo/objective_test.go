@@ -353,6 +353,8 @@ func TestLikelihoodIsTheScorers(t *testing.T) {
 func TestChosenAnswersAreCompletions(t *testing.T) {
 	pairs := writeLines(t, `{"prompt": "a cat", "chosen": " sat here", "rejected": ""}`, `{"prompt": "a dog", "chosen": " ran", "rejected": " ran"}`)
 	ranked := writeLines(t, `{"prompt": "a cat", "completions": [" lost", " sat here"], "scores": [1, 2]}`, `{"prompt": "a dog", "completions": [" ran", " sat"], "ranks": [1, 2]}`)
+	tied := writeLines(t, `{"prompt": "a cat", "completions": [" sat here", " lost"], "scores": [2, 2]}`, `{"prompt": "a dog", "completions": [" sat", " ran"], "ranks": [null, 1]}`)
+	voted := writeLines(t, `{"prompt": "a cat", "a": " lost", "b": " sat here", "votes": [1, 2, 2]}`, `{"prompt": "a dog", "chosen": " ran", "rejected": " sat", "chosen_share": 0.5}`)
 	single := writeLines(t, `{"prompt": "a cat", "completion": " sat here"}`, `{"prompt": "a dog", "completion": " ran"}`)
 	prefixed := writeLines(t, `{"prompt": "", "completion": "a cat sat here"}`, `{"prompt": null, "completion": "a dog ran"}`)
 	text := writeLines(t, `{"text": "a cat sat here"}`, `{"text": "a dog ran"}`)
@@ -366,8 +368,10 @@ func TestChosenAnswersAreCompletions(t *testing.T) {
 	if got := run(pairs, onChosen); got != want {
 		t.Errorf("chosen of pairs: %s, completions: %s", got, want)
 	}
-	if got := run(ranked, onChosen); got != want {
-		t.Errorf("best of rankings: %s, completions: %s", got, want)
+	for _, file := range []string{ranked, tied, voted} {
+		if got := run(file, onChosen); got != want {
+			t.Errorf("best of %s: %s, completions: %s", file, got, want)
+		}
 	}
 	whole := run(prefixed, onCompletion)
 	if got := run(text, onCompletion); got != whole || whole == want {

@@ -25,7 +25,7 @@ type pair struct{ chosen, rejected int }
 // pairings list the candidates among answers, given by their places in the row, before ties are looked at.
 var pairings = map[string]func(answers []int, scores []float64) []pair{
 	"all": allPairs,
-	// each pair once, as Bradley-Terry would have them labelled: draw decides
+	// each pair once, as Bradley-Terry would have them labelled: drawFor decides
 	"sampled": allPairs,
 	"best-worst": func(answers []int, scores []float64) []pair {
 		if len(answers) < 2 {
@@ -112,7 +112,7 @@ func (p Pairing) pairsOf(row int64, texts []datasets.Text, answers []int, scores
 		case tie && p.Ties == "drop":
 		case tie && p.Ties == "average":
 			out = append(out, c, pair{b, a})
-		case p.sampled() && draw(p.Seed, uint64(row), uint64(a), uint64(b)) >= 1/(1+math.Exp((scores[b]-scores[a])/p.Temperature)),
+		case p.sampled() && p.drawFor(row, a, b) >= 1/(1+math.Exp((scores[b]-scores[a])/p.Temperature)),
 			!p.sampled() && scores[a] < scores[b]:
 			out = append(out, pair{b, a})
 		default:
@@ -122,23 +122,11 @@ func (p Pairing) pairsOf(row int64, texts []datasets.Text, answers []int, scores
 	return out, tied, equal
 }
 
+// drawFor is the number that labels answers a and b of a row: a function of them and the seed.
+func (p Pairing) drawFor(row int64, a, b int) float64 {
+	return randomFor("label: seed %d, row %d, answers %d and %d", p.Seed, row, a, b).Float64()
+}
+
 func sameText(a, b datasets.Text) bool {
 	return a.String == b.String && slices.Equal(a.Messages, b.Messages)
-}
-
-// draw is a number from [0, 1) that counters and a seed determine, and nothing else: SplitMix64's mixing (Steele et al. 2014, "Fast
-// splittable pseudorandom number generators") over one after the other.
-func draw(seed int64, counters ...uint64) float64 {
-	x := scrambled(uint64(seed))
-	for _, c := range counters {
-		x = scrambled(x ^ scrambled(c))
-	}
-	return float64(x>>11) / (1 << 53)
-}
-
-func scrambled(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }

@@ -90,9 +90,9 @@ func TestSampledPairsAreBradleyTerrys(t *testing.T) {
 func TestDraw(t *testing.T) {
 	const n = 1 << 16
 	var sum, squares, neighbours float64
-	last := draw(0, 0, 0, 1)
-	for i := range uint64(n) {
-		x := draw(0, i+1, 0, 1)
+	last := Pairing{}.drawFor(0, 0, 1)
+	for i := range int64(n) {
+		x := Pairing{}.drawFor(i+1, 0, 1)
 		sum, squares, neighbours = sum+x, squares+x*x, neighbours+(x-0.5)*(last-0.5)
 		last = x
 	}

@@ -61,8 +61,8 @@ func (t *Trainer) reference() iter.Seq2[Event, error] {
 			return
 		}
 		i := 0
-		for s := range inLanes(lanes, batches, referenceLane.score) {
-			if err := s.keep(t.known); err != nil {
+		for s, err := range inLanes(lanes, batches, referenceLane.score) {
+			if err = cmp.Or(err, s.keep(t.known)); err != nil {
 				yield(Event{}, errors.Join(err, done()))
 				return
 			}

@@ -22,7 +22,7 @@ import (
 // fails a run: what cannot be read is tokenized again, what cannot be written is not kept.
 
 // tokensFormat is part of each key: it counts the changes of rowcodec.go, and of how text becomes ids.
-const tokensFormat = 1
+const tokensFormat = 2
 
 // unusedFor is how long an entry may lie unused before one that is written removes it.
 const unusedFor = 30 * 24 * time.Hour
@@ -39,6 +39,7 @@ type tokensKey struct {
 	MaxPromptLength     int
 	KeepStart           bool
 	EOS                 datasets.EOSPolicy
+	Ties                datasets.TiePolicy
 	AllowEqual, Render  bool
 	First               bool `json:",omitempty"`
 	Columns             map[string]string
@@ -63,7 +64,7 @@ func newEntry(folder string, files []string, enc *datasets.Encoder, vocabulary i
 		return e
 	}
 	e.key = tokensKey{Format: tokensFormat, Vocabulary: vocabulary, MaxLength: enc.MaxLength, MaxPromptLength: enc.MaxPromptLength,
-		KeepStart: enc.KeepStart, EOS: enc.EOS, AllowEqual: enc.AllowEqual, Render: enc.Render != nil, First: enc.First}
+		KeepStart: enc.KeepStart, EOS: enc.EOS, Ties: enc.Ties, AllowEqual: enc.AllowEqual, Render: enc.Render != nil, First: enc.First}
 	if e.key.Tokenizer, e.key.Template = tok.Digests(); e.key.Tokenizer == "" {
 		return e
 	}

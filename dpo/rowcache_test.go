@@ -42,6 +42,8 @@ func mixed(t *testing.T) string {
 	text = append([]byte(`{"prompt":"the cat","chosen":" sat","rejected":" sat"}`+"\n"), text...)
 	text = append(text, `{"prompt":"the cat","chosen":" sat","rejected":"","margin":2}`+"\n"...)
 	text = append(text, `{"prompt":"","chosen":"the cat sat","rejected":"a dog","margin":0.25,"ref_chosen_logps":-1.5,"ref_rejected_logps":-2}`+"\n"...)
+	text = append(text, `{"prompt":"the cat","chosen":" sat","rejected":" ran","chosen_share":0.75}`+"\n"...)
+	text = append(text, `{"prompt":"the cat","completions":[" sat"," ran"," ate"," hid"],"ranks":[null,1,1,null],"ref_logps":[-1,-2,-3,-4]}`+"\n"...)
 	if err := os.WriteFile(path, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +117,9 @@ func TestRowsDigest(t *testing.T) {
 		for _, c := range x.Completions {
 			fmt.Fprintln(h, c.IDs, c.Start)
 		}
+		if x.Places != nil || x.Dissent != 0 {
+			fmt.Fprintln(h, x.Dissent, x.Places)
+		}
 	}
 	if want := fmt.Sprintf("%x", h.Sum(nil)); rows.digest() != want {
 		t.Errorf("digest %s, want %s", rows.digest(), want)
@@ -161,6 +166,7 @@ func TestKeyHoldsWhatDecides(t *testing.T) {
 		"truncate":          func(e *datasets.Encoder) { e.KeepStart = true },
 		"eos":               func(e *datasets.Encoder) { e.EOS = datasets.EOSKeep },
 		"first answers":     func(e *datasets.Encoder) { e.First = true },
+		"ties":              func(e *datasets.Encoder) { e.Ties = datasets.TiesDrop },
 		"equal answers":     func(e *datasets.Encoder) { e.AllowEqual = true },
 		"messages": func(e *datasets.Encoder) {
 			e.Render = func([]datasets.Message, bool) (string, error) { return "", nil }

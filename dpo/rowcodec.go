@@ -15,8 +15,8 @@ import (
 //
 //	"dpo-ort tokens\n"
 //	SHA-256 of the key
-//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin,
-//	    list of prompt ids, list of the reference's log-probabilities, list of the order,
+//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, dissent,
+//	    list of prompt ids, list of the reference's log-probabilities, list of the order, list of the places + 1,
 //	    number of completions, and each: list of ids, start, flags (1: truncated)
 //	number of dropped rows, and each: file, row, length of the reason, reason
 //	rows cut, tokens that span a border
@@ -52,10 +52,11 @@ func (e entry) encode(w *bufio.Writer, rows *Rows) error {
 
 func appendExample(b []byte, x datasets.Example, file int) []byte {
 	b = binary.AppendUvarint(appendInt(b, file), uint64(x.Row))
-	b = appendFloat(appendInt(appendFlag(b, x.Truncated), x.BorderTokens), x.Margin)
+	b = appendFloat(appendFloat(appendInt(appendFlag(b, x.Truncated), x.BorderTokens), x.Margin), x.Dissent)
 	b = appendList(b, x.Prompt, appendInt)
 	b = appendList(b, x.Ref, appendFloat)
 	b = appendList(b, x.Order, appendInt)
+	b = appendList(b, x.Places, appendPlace)
 	b = appendInt(b, len(x.Completions))
 	for _, c := range x.Completions {
 		b = appendFlag(appendInt(appendList(b, c.IDs, appendInt), c.Start), c.Truncated)
@@ -64,6 +65,8 @@ func appendExample(b []byte, x datasets.Example, file int) []byte {
 }
 
 func appendInt[T int | int32](b []byte, v T) []byte { return binary.AppendUvarint(b, uint64(v)) }
+
+func appendPlace(b []byte, v int) []byte { return appendInt(b, v+1) }
 
 func appendFloat(b []byte, v float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
@@ -121,13 +124,18 @@ func (e entry) decode(r *bufio.Reader, size int64) (*Rows, error) {
 // sound reports whether an example is one that encodeGroup could have let pass.
 func sound(x datasets.Example, vocabulary int) bool {
 	return len(x.Completions) > 0 && checkIDs(x, vocabulary) == nil && scoredTokens(x) > 0 &&
-		(x.Ref == nil || len(x.Ref) == len(x.Completions)) && (x.Order == nil || len(x.Order) == len(x.Completions))
+		fits(x.Ref, x) && fits(x.Order, x) && fits(x.Places, x)
+}
+
+// fits reports whether a list has an item for each completion, where there is one.
+func fits[T any](list []T, x datasets.Example) bool {
+	return list == nil || len(list) == len(x.Completions)
 }
 
 func (d *decoder) example(files []string) (x datasets.Example) {
 	x.File, x.Row = d.file(files), int64(d.uint())
-	x.Truncated, x.BorderTokens, x.Margin = d.flag(), d.int(), d.float()
-	x.Prompt, x.Ref, x.Order = decodeList(d, d.id), decodeList(d, d.float), decodeList(d, d.int)
+	x.Truncated, x.BorderTokens, x.Margin, x.Dissent = d.flag(), d.int(), d.float(), d.float()
+	x.Prompt, x.Ref, x.Order, x.Places = decodeList(d, d.id), decodeList(d, d.float), decodeList(d, d.int), decodeList(d, d.place)
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		x.Completions = append(x.Completions, datasets.Completion{IDs: decodeList(d, d.id), Start: d.int(), Truncated: d.flag()})
 	}
@@ -167,6 +175,7 @@ func (d *decoder) atMost(limit uint64) uint64 {
 func (d *decoder) int() int   { return int(d.atMost(math.MaxInt32)) }
 func (d *decoder) id() int32  { return int32(d.atMost(math.MaxInt32)) }
 func (d *decoder) count() int { return int(d.atMost(d.most)) }
+func (d *decoder) place() int { return d.int() - 1 }
 func (d *decoder) flag() bool { return d.atMost(1) == 1 }
 
 func (d *decoder) float() float64 {

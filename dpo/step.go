@@ -103,7 +103,7 @@ func (t *Trainer) accumulate(m *Metrics, micros [][]int, total int, grads []*eng
 	for i, micro := range micros {
 		groups := pick(t.rows.Examples, micro)
 		w.add(groups)
-		m.add(out[i], len(groups[0].Completions), float64(total))
+		m.add(groups, out[i], float64(total))
 	}
 	m.Work = w.ratios()
 	return grads[0].Add(grads[1:]...)
@@ -160,6 +160,7 @@ func (t *Trainer) diverged(what string, rows []int) error {
 type method struct {
 	optimizer *optim.Optimizer
 	name      string
+	ties      datasets.TiePolicy
 	graph     *onnx.Graph
 	scalars   map[string]float64
 }
@@ -169,7 +170,7 @@ func newMethod(c Config, a *artifact.Artifact) (*method, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &method{optimizer: o, name: a.Loss, graph: a.Graphs[lossGraph],
+	return &method{optimizer: o, name: a.Loss, ties: datasets.TiePolicy(c.Ties), graph: a.Graphs[lossGraph],
 		scalars: map[string]float64{"beta": c.Beta, "label_smoothing": c.LabelSmoothing}}, nil
 }
 
@@ -184,25 +185,27 @@ type losses struct {
 func (m *method) loss(e *engine.Engine, groups []datasets.Example, policy []float64, reference [][]float64, total int) (losses, error) {
 	G, K := len(groups), len(groups[0].Completions)
 	l, err := loss.Lookup(m.name)
-	if err == nil {
-		err = l.Check(K)
-	}
 	if err != nil {
-		return losses{}, fmt.Errorf("row %d of %s: %w", groups[0].Row, groups[0].File, err)
+		return losses{}, err
+	}
+	choices := make([]loss.Choices, G)
+	for g, x := range groups {
+		if choices[g], err = choicesOf(l, x, m.ties); err != nil {
+			return losses{}, fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
+		}
 	}
 	values := map[string][]float64{"policy_logps": policy, "reference_logps": slices.Concat(reference...)}
 	for _, x := range groups {
 		values["margin"] = append(values["margin"], x.Margin)
 		values["weight"] = append(values["weight"], 1/float64(total))
 		for k := range x.Completions {
-			values["mask"] = append(values["mask"], 1)
 			values["lengths"] = append(values["lengths"], float64(scored(x, k)))
 		}
 	}
 	for name, v := range m.scalars {
 		values[name] = []float64{v}
 	}
-	sizes, inputs := map[string]int64{"G": int64(G), "K": int64(K)}, map[string]engine.Array{}
+	sizes, inputs := map[string]int64{"G": int64(G), "K": int64(K), "Q": int64(addChoices(values, choices, K))}, map[string]engine.Array{}
 	for _, in := range m.graph.Inputs {
 		shape, err := in.Shape.Eval(sizes)
 		if err != nil {

@@ -213,7 +213,7 @@ func (t *Trainer) warmup() int {
 // encoder gives what turns text into token ids under these settings.
 func (c Config) encoder(tok datasets.Tokenizer) *datasets.Encoder {
 	return &datasets.Encoder{Tokenizer: tok, MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength,
-		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS), First: c.On == onChosen}
+		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS), First: c.On == onChosen, Ties: datasets.TiePolicy(c.Ties)}
 }
 
 // build exports the artifact, or loads the one that the run began with, and makes the policy's weights and states.

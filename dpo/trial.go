@@ -253,7 +253,7 @@ func (t *trying) reward(ctx context.Context, rows []Tried, answers []Answer) err
 }
 
 // kept tries the policy and keeps the results as a file of JSON, unless they are there already.
-func (c Trial) kept(ctx context.Context, file string, yield func(done, total int64) bool) (rows []Tried, err error) {
+func (t Trial) kept(ctx context.Context, file string, yield func(done, total int64) bool) (rows []Tried, err error) {
 	text, err := os.ReadFile(file)
 	if err == nil {
 		if err = json.Unmarshal(text, &rows); err != nil {
@@ -264,23 +264,23 @@ func (c Trial) kept(ctx context.Context, file string, yield func(done, total int
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if c.Prepare != nil {
-		if err := c.Prepare(); err != nil {
+	if t.Prepare != nil {
+		if err := t.Prepare(); err != nil {
 			return nil, err
 		}
 	}
-	t, err := openTrial(c)
+	attempt, err := openTrial(t)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, t.close()) }()
-	if rows, err = t.try(ctx, file, yield); err != nil {
+	defer func() { err = errors.Join(err, attempt.close()) }()
+	if rows, err = attempt.try(ctx, file, yield); err != nil {
 		return nil, err
 	}
 	if err := writeJSON(file, rows); err != nil {
 		return nil, err
 	}
-	return rows, t.parts.remove()
+	return rows, attempt.parts.remove()
 }
 
 // each gives a value of every answer, by prompt; prompts without answers are left out.

@@ -33,7 +33,7 @@ func newData() *cobra.Command {
 
 // encodeFlags say how rows become tokens, as train has them.
 type encodeFlags struct {
-	model, truncate, eos       string
+	model, truncate, eos, ties string
 	maxLength, maxPromptLength int
 }
 
@@ -43,6 +43,7 @@ func (o *encodeFlags) bind(f *pflag.FlagSet) {
 	f.IntVar(&o.maxPromptLength, "max-prompt-length", 256, "what a prompt is cut to where max-length is exceeded")
 	f.StringVar(&o.truncate, "truncate", "prompt", "what exceeds max-length loses: prompt (its start, then the answers' ends) or end")
 	f.StringVar(&o.eos, "eos", "add", "end each answer with EOS (add), or take it as it is (keep)")
+	f.StringVar(&o.ties, "ties", "average", "answers of one rank or score: average, or drop: rows in which all are tied are dropped")
 }
 
 // encoder makes the encoder; end releases it.
@@ -55,7 +56,10 @@ func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func(), err error) {
 	case o.truncate != "prompt" && o.truncate != "end":
 		return nil, nil, dpo.Usage("truncate must be prompt or end, it is %q", o.truncate)
 	}
-	enc = &datasets.Encoder{MaxLength: o.maxLength, MaxPromptLength: o.maxPromptLength, KeepStart: o.truncate == "end", EOS: datasets.EOSPolicy(o.eos)}
+	if err := dpo.OneOf("ties", o.ties, []string{"average", "drop"}); err != nil {
+		return nil, nil, err
+	}
+	enc = &datasets.Encoder{Ties: datasets.TiePolicy(o.ties), MaxLength: o.maxLength, MaxPromptLength: o.maxPromptLength, KeepStart: o.truncate == "end", EOS: datasets.EOSPolicy(o.eos)}
 	if o.model == "" {
 		return enc, func() {}, nil
 	}

@@ -23,7 +23,8 @@ func newDataInspect() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect",
 		Short: "Say what data holds: rows, columns, answers, and their lengths in tokens",
-		Long: `inspect tells rows, columns with their types, row groups, and how many answers a prompt has. With --model it counts tokens
+		Long: `inspect tells rows, columns with their types, row groups, how many answers a prompt has, and in how many rows answers are tied, lack
+a rank or score, or divided the votes. With --model it counts tokens
 as train does: percentiles and histograms of prompts and answers (whole is a prompt with its longest answer), and what --max-length
 and --max-prompt-length would cut.`,
 		Example: `  dpo-ort data inspect --data pairs.parquet
@@ -86,7 +87,9 @@ func inspectionText(in *datasets.Inspection) string {
 		title string
 		rows  int64
 		words string
-	}{{"tied", in.Tied, "rows whose ranks or scores have ties: tied answers keep the file's order"},
+	}{{"tied", in.Tied, "rows whose ranks or scores have ties; train --ties says what these tell"},
+		{"partial", in.Partial, "rows with answers that have no rank (below all others) or no score (left out)"},
+		{"votes", in.Voted, "rows whose votes are divided: a label in shares"}, {"even", in.Even, "rows of these with as many votes for each answer"},
 		{"broken", in.Broken, "rows; dpo-ort data validate says why"}, {"dropped", in.Dropped, "rows; dpo-ort data validate says why"}} {
 		if c.rows > 0 {
 			fmt.Fprintf(&b, "%-9s %d %s\n", c.title, c.rows, c.words)

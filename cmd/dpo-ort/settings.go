@@ -29,6 +29,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Comparing(), ", "))
 	f.Float64Var(&c.Beta, "beta", c.Beta, "strength of the tie to the reference")
 	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong, below 0.5, by sigmoid (cDPO) and robust (rDPO)")
+	f.StringVar(&c.Ties, "ties", c.Ties, "answers of one rank or score: average (any order of them is as good) or drop (they are not compared)")
 
 	f.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "optimizer: "+strings.Join(optim.Names(), ", "))
 	f.Float64Var(&c.LR, "lr", c.LR, "learning rate")
@@ -66,7 +67,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 // useless are the settings that mean nothing under an objective.
 var useless = map[string][]string{
 	"":             {"objective", "on"},
-	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing"},
+	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "ties"},
 	dpo.Reward:     {"objective", "on", "ref", "ref-columns", "beta"},
 }
 
@@ -92,7 +93,7 @@ func lossesText() string {
 		}
 	}
 	b.WriteString("The name ipo means two things in the field: TRL's ipo is ipo_mean here, under each preset. rewards/* are beta·log pi/pi_ref\n" +
-		"of whole answers under each loss.")
+		"of whole answers under each loss. Votes that are divided, and ties, are labels in shares to sigmoid and plackett_luce; the others refuse them.")
 	return b.String()
 }
 

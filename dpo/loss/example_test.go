@@ -19,5 +19,5 @@ func ExampleGraph() {
 	for _, in := range g.Inputs {
 		fmt.Print(in.Name, in.Shape, " ")
 	}
-	// Output: policy_logps[G,2] reference_logps[G,2] weight[G] beta[] label_smoothing[]
+	// Output: policy_logps[G,2] reference_logps[G,2] wins[G,2] weight[G] beta[] label_smoothing[]
 }

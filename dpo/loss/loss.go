@@ -5,9 +5,10 @@
 //
 // a loss's graph has, for G groups,
 //
-//	inputs   policy_logps, reference_logps, lengths, mask [G,K]   sums of log-probs over a completion's scored tokens, how many
-//	         they are, and 1 for a completion or 0 for padding
-//	         margin, weight [G]                                   by how much the first should win; the group's share of loss
+//	inputs   policy_logps, reference_logps, lengths [G,K]   sums of log-probs over a completion's scored tokens, how many they are
+//	         wins [G,K], rivals [G,Q,K], choices [G,Q]      who was preferred to whom, and the choices' shares: see [Choices];
+//	                                                        a group with fewer than Q has choices of share 0
+//	         margin, weight [G]                             by how much the first should win; the group's share of loss
 //	         scalars such as beta, of rank 0
 //	outputs  loss [1]                                             Σ weight · losses over the groups
 //	         losses [G]                                           of each group
@@ -39,6 +40,7 @@ type Loss struct {
 	Scalars []Scalar // its settings, graph inputs of rank 0
 	Pairs   bool     // defined for two completions only
 	Alone   bool     // of each completion by itself: it compares none, and has no reference
+	Divided bool     // takes choices that votes or ties divide among completions
 
 	// losses gives the loss of each group, [G].
 	losses func(f formula, in inputs) *onnx.Value
@@ -59,7 +61,9 @@ var (
 type inputs struct {
 	policy                 *onnx.Value // [G,K]: log π(y|x)
 	ratios                 *onnx.Value // [G,K]: log π(y|x) − log π_ref(y|x)
-	rewards, lengths, mask *onnx.Value // [G,K]
+	rewards, lengths, wins *onnx.Value // [G,K]
+	rivals                 *onnx.Value // [G,Q,K]
+	choices                *onnx.Value // [G,Q]
 	margin                 *onnx.Value // [G]
 	scalars                map[string]*onnx.Value
 }
@@ -103,6 +107,14 @@ func (l *Loss) Check(k int) error {
 	return nil
 }
 
+// CheckChoices reports whether the loss takes choices that may be divided.
+func (l *Loss) CheckChoices(c Choices) error {
+	if l.Divided || !c.Divided() {
+		return nil
+	}
+	return fmt.Errorf("its answers are tied, or its votes divided, which loss %s does not take: give --loss sigmoid or plackett_luce, or leave such rows out", l.Name)
+}
+
 // Taking lists the losses that have a setting, sorted.
 func Taking(scalar string) []string {
 	return slices.DeleteFunc(Names(), func(name string) bool {
@@ -112,7 +124,7 @@ func Taking(scalar string) []string {
 
 // Graph makes the loss's graph in element type t.
 func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
-	groups, completions := onnx.Sym("G"), onnx.Sym("K")
+	groups, completions, choices := onnx.Sym("G"), onnx.Sym("K"), onnx.Sym("Q")
 	if l.Pairs {
 		completions = onnx.Const(2)
 	}
@@ -120,7 +132,8 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 		f := formula{b, t}
 		policy := b.Input("policy_logps", t, groups, completions)
 		reference := b.Input("reference_logps", t, groups, completions)
-		in := inputs{lengths: b.Input("lengths", t, groups, completions), mask: b.Input("mask", t, groups, completions),
+		in := inputs{lengths: b.Input("lengths", t, groups, completions), wins: b.Input("wins", t, groups, completions),
+			rivals: b.Input("rivals", t, groups, choices, completions), choices: b.Input("choices", t, groups, choices),
 			margin: b.Input("margin", t, groups), scalars: map[string]*onnx.Value{}}
 		weight := b.Input("weight", t, groups)
 		for _, s := range append([]Scalar{beta}, l.Scalars...) {
@@ -156,6 +169,7 @@ type formula struct {
 	t onnx.DType
 }
 
+func (f formula) add(x, y *onnx.Value) *onnx.Value { return f.Op("Add", []*onnx.Value{x, y}, nil) }
 func (f formula) sub(x, y *onnx.Value) *onnx.Value { return f.Op("Sub", []*onnx.Value{x, y}, nil) }
 func (f formula) mul(x, y *onnx.Value) *onnx.Value { return f.Op("Mul", []*onnx.Value{x, y}, nil) }
 func (f formula) div(x, y *onnx.Value) *onnx.Value { return f.Op("Div", []*onnx.Value{x, y}, nil) }
@@ -175,11 +189,7 @@ func (f formula) lead(x *onnx.Value) *onnx.Value {
 	return f.sum(f.mul(x, f.Constant(signs)))
 }
 
-// column makes [G,K] into [G,K,1], and row into [G,1,K].
-func (f formula) column(x *onnx.Value) *onnx.Value {
-	return f.Op("Unsqueeze", []*onnx.Value{x, f.Ints(2)}, nil)
-}
-
+// row makes [G,K] into [G,1,K].
 func (f formula) row(x *onnx.Value) *onnx.Value {
 	return f.Op("Unsqueeze", []*onnx.Value{x, f.Ints(1)}, nil)
 }

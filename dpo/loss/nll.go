@@ -10,6 +10,6 @@ func init() {
 		Says:   "-log pi, averaged over the scored tokens of a step",
 		Paper:  "Rafailov et al. 2023, arXiv 2305.18290, Section 6 (SFT and Preferred-FT)",
 		Alone:  true,
-		losses: func(f formula, in inputs) *onnx.Value { return f.neg(f.sum(f.mul(in.policy, in.mask))) },
+		losses: func(f formula, in inputs) *onnx.Value { return f.neg(f.sum(in.policy)) },
 	})
 }

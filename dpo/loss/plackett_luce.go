@@ -9,22 +9,20 @@ const absent = -1e30
 //
 //	−Σ_k [ r_k − log Σ_{j≥k} exp(r_j) ]
 //
-// the best first. Padding (mask 0) is neither ranked nor among those that a completion is ranked above. With K = 2 it is
-// the sigmoid loss.
+// the best first, as the choices that make the ranking up: see [Choices], which also says what ties and completions that are not
+// ranked come to. With K = 2 it is the sigmoid loss.
 func init() {
 	register(Loss{
 		Name:    "plackett_luce",
 		Says:    "-sum over k of log(exp r_k / (exp r_k + ... + exp r_K)), r the rewards of a ranking, the best first",
 		Paper:   "Rafailov et al. 2023, arXiv 2305.18290, Appendix A.3",
 		Scalars: []Scalar{beta},
+		Divided: true,
 		losses: func(f formula, in inputs) *onnx.Value {
-			place := f.Op("CumSum", []*onnx.Value{in.mask, f.Constant(onnx.IntTensor([]int64{1}, []int64{}...))}, nil)
-			later := f.Op("GreaterOrEqual", []*onnx.Value{f.row(place), f.column(place)}, nil)
-			there := f.Op("Greater", []*onnx.Value{f.row(in.mask), f.Scalar(f.t, 0)}, nil)
-			left := f.Op("And", []*onnx.Value{later, there}, nil) // [G,K,K]: j is left when k is chosen
-			rivals := f.Op("Where", []*onnx.Value{left, f.row(in.rewards), f.Scalar(f.t, absent)}, nil)
+			there := f.Op("Greater", []*onnx.Value{in.rivals, f.Scalar(f.t, 0)}, nil)
+			rivals := f.Op("Where", []*onnx.Value{there, f.row(in.rewards), f.Scalar(f.t, absent)}, nil) // [G,Q,K]
 			all := f.Op("ReduceLogSumExp", []*onnx.Value{rivals, f.Ints(2)}, onnx.Attrs{"keepdims": 0})
-			return f.sum(f.mul(f.sub(all, in.rewards), in.mask))
+			return f.sub(f.sum(f.mul(in.choices, all)), f.sum(f.mul(in.wins, in.rewards)))
 		},
 	})
 }

@@ -18,7 +18,8 @@ func init() {
 		Pairs:   true,
 		losses: func(f formula, in inputs) *onnx.Value {
 			right, wrong := labels(f, in)
-			return f.div(crossEntropy(f, in.rewards, right, f.neg(wrong)), f.sub(right, wrong))
+			target := f.Op("Concat", []*onnx.Value{right, f.neg(wrong)}, onnx.Attrs{"axis": 0})
+			return f.div(crossEntropy(f, in.rewards, target), f.sub(right, wrong))
 		},
 	})
 }

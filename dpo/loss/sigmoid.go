@@ -6,6 +6,8 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 // (Mitchell 2023), Equation 3, for preferences that are wrong with probability ε:
 //
 //	−(1 − ε) log σ(r₁ − r₂) − ε log σ(r₂ − r₁)
+//
+// Where votes are divided, or answers tied, each share of them is a label: the loss is the mean over labels.
 func init() {
 	register(Loss{
 		Name:    "sigmoid",
@@ -13,9 +15,11 @@ func init() {
 		Paper:   "Rafailov et al. 2023, arXiv 2305.18290, Equation 7; label smoothing: Mitchell 2023, Equation 3",
 		Scalars: []Scalar{beta, labelSmoothing},
 		Pairs:   true,
+		Divided: true,
 		losses: func(f formula, in inputs) *onnx.Value {
 			right, wrong := labels(f, in)
-			return crossEntropy(f, in.rewards, right, wrong)
+			lost := f.sub(f.Scalar(f.t, 1), in.wins)
+			return crossEntropy(f, in.rewards, f.add(f.mul(in.wins, right), f.mul(lost, wrong)))
 		},
 	})
 }
@@ -26,12 +30,11 @@ func labels(f formula, in inputs) (right, wrong *onnx.Value) {
 	return f.sub(f.Scalar(f.t, 1), wrong), wrong
 }
 
-// crossEntropy is −right·log σ(r₁ − r₂) − wrong·log σ(r₂ − r₁) of each group, [G]; right and wrong are [1].
+// crossEntropy is −t₁·log σ(r₁ − r₂) − t₂·log σ(r₂ − r₁) of each group, [G]; the target t is [G,2], or [2] for all.
 //
 // A softmax over two rewards is the sigmoid of their difference, so both logarithms come from one LogSoftmax, which
 // subtracts the larger reward first: nothing overflows, and the derivative at r₁ = r₂, where training begins, is exact.
-func crossEntropy(f formula, rewards, right, wrong *onnx.Value) *onnx.Value {
-	target := f.Op("Concat", []*onnx.Value{right, wrong}, onnx.Attrs{"axis": 0})
+func crossEntropy(f formula, rewards, target *onnx.Value) *onnx.Value {
 	logs := f.Op("LogSoftmax", []*onnx.Value{rewards}, onnx.Attrs{"axis": 1})
 	return f.neg(f.sum(f.mul(logs, target)))
 }
