@@ -121,6 +121,15 @@ func (j *generating) create(metadata map[string]string) (*datasets.TableWriter, 
 	}, datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite, Names: leftOut(t.Answers())})
 }
 
+// errorsBefore leaves out the column error of the stage before, generate or label: a row with one has no answers, and gets one anew.
+func errorsBefore(t *datasets.Table) map[string]string {
+	m := t.Metadata()
+	if m[generateMetadata] == "" && m[labelKey] == "" {
+		return map[string]string{}
+	}
+	return leftOut([]string{"error"})
+}
+
 // leftOut names columns that a table is written without.
 func leftOut(columns []string) map[string]string {
 	names := map[string]string{}

@@ -11,7 +11,7 @@ import (
 
 // create begins the file; made, where it is given, goes into its metadata with how pairs were chosen.
 func (j *labelling) create(made *labelJob) (*datasets.TableWriter, error) {
-	o := datasets.TableOptions{Overwrite: j.Overwrite, Names: map[string]string{}}
+	o := datasets.TableOptions{Overwrite: j.Overwrite, Names: errorsBefore(j.tables[0])}
 	if made != nil {
 		text, err := json.Marshal(struct {
 			labelJob

@@ -124,7 +124,7 @@ func (j *scoring) run(ctx context.Context, tok datasets.Tokenizer, yield func() 
 
 // create begins a file of the results.
 func (j *scoring) create(metadata map[string]string) (*datasets.TableWriter, error) {
-	return datasets.CreateTable(j.Out, j.tables[0], scoreColumns(j.kind, j.Ref != ""), datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite})
+	return datasets.CreateTable(j.Out, j.tables[0], scoreColumns(j.kind, j.Ref != ""), datasets.TableOptions{Metadata: metadata, Overwrite: j.Overwrite, Names: errorsBefore(j.tables[0])})
 }
 
 // compute brings the parts to the last row. However it ends, what was computed is kept.
