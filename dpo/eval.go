@@ -70,10 +70,10 @@ type BestOfPoint struct {
 
 // Check reports all settings that make no sense.
 func (c EvalConfig) Check() error {
-	var errs []error
+	var wrong []string
 	refuse := func(bad bool, format string, args ...any) {
 		if bad {
-			errs = append(errs, fmt.Errorf(format, args...))
+			wrong = append(wrong, fmt.Sprintf(format, args...))
 		}
 	}
 	refuse(c.Model == "", "model is missing: name a Hugging Face model directory")
@@ -88,8 +88,8 @@ func (c EvalConfig) Check() error {
 	refuse(c.Against != "" && c.Contest == "" && c.Reward == "", "against needs --contest or --reward, which decides whose answer is better")
 	refuse(len(c.BestOf) > 0 && (c.Ref == "" || c.Reward == ""), "best-of is of the reference's answers, by a reward: give --ref and --reward")
 	refuse(slices.ContainsFunc(c.BestOf, func(n int) bool { return n < 1 }), "best-of must be at least 1, it is %v", c.BestOf)
-	if errs != nil {
-		return Usage("%v", errors.Join(errs...))
+	if wrong != nil {
+		return Usage("%s", strings.Join(wrong, "; "))
 	}
 	return nil
 }

@@ -1,9 +1,10 @@
 package dpo
 
 import (
-	"errors"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // FrontierPlan says what a frontier is made of. In a file of YAML the keys are those below; dpo and preferred-ft hold settings of train
@@ -47,10 +48,10 @@ func NewFrontierPlan() (p FrontierPlan, err error) {
 
 // Check reports all settings that make no sense.
 func (p FrontierPlan) Check() error {
-	var errs []error
+	var wrong []string
 	refuse := func(bad bool, format string, args ...any) {
 		if bad {
-			errs = append(errs, Usage(format, args...))
+			wrong = append(wrong, fmt.Sprintf(format, args...))
 		}
 	}
 	refuse(p.Reference == "", "reference is missing: name the model directory that all runs begin with")
@@ -65,7 +66,7 @@ func (p FrontierPlan) Check() error {
 	check := func(name string, c Config) {
 		c.Model, c.Out = "reference", "out" // the frontier sets them
 		if err := c.Check(); err != nil {
-			errs = append(errs, Usage("%s: %v", name, err))
+			wrong = append(wrong, fmt.Sprintf("%s: %v", name, err))
 		}
 		refuse(c.Steps == 0, "%s: steps are missing: points lie at even distances of a known number", name)
 	}
@@ -73,8 +74,8 @@ func (p FrontierPlan) Check() error {
 	if p.PreferredFT != nil {
 		check("preferred-ft", *p.PreferredFT)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return Usage("%v", err)
+	if wrong != nil {
+		return Usage("%s", strings.Join(wrong, "; "))
 	}
 	return nil
 }
