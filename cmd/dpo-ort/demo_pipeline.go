@@ -68,7 +68,7 @@ func runPipeline(cmd *cobra.Command, o demoFlags, settings demo.Pipeline) error 
 		}
 	}
 	p.progress.end()
-	f := frontierDrawing(p.path("frontier"), "Controlled sentiment, seed "+fmt.Sprint(o.seed))
+	f := frontierDrawing(p.path("frontier"), fmt.Sprintf("Controlled sentiment, seed %d", o.seed))
 	f.runs = append([]string{p.path("sft")}, f.runs...)
 	_, written, err := f.write()
 	if err != nil {

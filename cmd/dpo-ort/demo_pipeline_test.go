@@ -14,7 +14,7 @@ import (
 )
 
 // demonstrate runs the demo's pipeline with settings as small as show that its stages fit each other.
-func demonstrate(t *testing.T, out string, ctx context.Context) (stdout, stderr string, err error) {
+func demonstrate(ctx context.Context, t *testing.T, out string) (stdout, stderr string, err error) {
 	t.Helper()
 	stage := demo.Stage{LR: 3e-3, Batch: 8, Steps: 4, Warmup: 1}
 	small := demo.Pipeline{Shape: demo.Shape{Hidden: 32, Intermediate: 32, Layers: 1, Heads: 2, KVHeads: 1, Positions: 128}, Reviews: 64, HeldOut: 8, Prompts: 8, Fresh: 6,
@@ -33,10 +33,10 @@ func TestDemoPipeline(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "demo")
 	stopped, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err := demonstrate(t, out, stopped); err == nil || !strings.Contains(err.Error(), "interrupted") {
+	if _, _, err := demonstrate(stopped, t, out); err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Fatalf("interrupted: %v", err)
 	}
-	stdout, stderr, err := demonstrate(t, out, context.Background())
+	stdout, stderr, err := demonstrate(context.Background(), t, out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestDemoPipeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, stderr, err = demonstrate(t, out, context.Background())
+	_, stderr, err = demonstrate(context.Background(), t, out)
 	again, _ := os.ReadFile(filepath.Join(out, "frontier", "frontier.json"))
 	if err != nil || !bytes.Equal(first, again) || strings.Contains(stderr, "train ") || strings.Contains(stderr, "try ") {
 		t.Errorf("done again: %v\n%s", err, stderr)
