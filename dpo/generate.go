@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 )
@@ -51,9 +50,8 @@ func Generate(ctx context.Context, c GenerateConfig, tok datasets.Tokenizer, f G
 // generating is a job of Generate.
 type generating struct {
 	GenerateFiles
-	span
+	rowJob[sampledRow]
 	made  generateJob
-	parts *parts[sampledRow]
 	event GenerateEvent
 }
 
@@ -86,23 +84,15 @@ func (s *Sampler) job(data string, columns map[string]string) (j generateJob, er
 }
 
 func (j *generating) run(ctx context.Context, c GenerateConfig, tok datasets.Tokenizer, yield func() bool) (err error) {
-	if _, err := os.Stat(j.Out); err == nil && !j.Overwrite {
-		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", j.Out)
-	}
-	if j.tables, j.last, err = datasets.OpenTables(j.Data, datasets.Options{Columns: j.Columns, PromptOnly: true}); err != nil {
+	if err := unwritten(j.Out, j.Overwrite); err != nil {
 		return err
 	}
-	defer func() {
-		for _, t := range j.tables {
-			err = errors.Join(err, t.Close())
-		}
-	}()
-	j.event.Total = j.last
-	probe, err := j.create(nil) // what stands in the way of writing shows now
-	if err != nil {
+	defer func() { err = errors.Join(err, j.closeTables()) }()
+	if err := j.open(j.Data, datasets.Options{Columns: j.Columns, PromptOnly: true}); err != nil {
 		return err
 	}
-	if err := probe.Abort(); err != nil {
+	j.tell, j.event.Total = j.count, j.last
+	if err := writable(func() (*datasets.TableWriter, error) { return j.create(nil) }); err != nil {
 		return err
 	}
 	if err := j.compute(ctx, c, tok, yield); err != nil {
@@ -168,44 +158,7 @@ func (j *generating) compute(ctx context.Context, c GenerateConfig, tok datasets
 	if !yield() {
 		return errStopped
 	}
-	defer func() { err = errors.Join(err, j.parts.commit()) }()
-	for w, err := range sampler.sampled(ctx, j.promptWindows(sampler)) {
-		if err == nil {
-			err = w.err
-		}
-		if err == nil {
-			err = j.count(j.parts.next, w.rows)
-		}
-		if err == nil {
-			err = j.parts.add(w.rows)
-		}
-		switch {
-		case errors.Is(err, ErrInterrupted):
-			return j.interrupted()
-		case err != nil:
-			return err
-		case !yield():
-			return errStopped
-		}
-	}
-	return nil
-}
-
-// promptWindows yields the windows that are not in the parts.
-func (j *generating) promptWindows(s *Sampler) iter.Seq2[promptWindow, error] {
-	return func(yield func(promptWindow, error) bool) {
-		at := j.parts.next
-		for rows, err := range j.cut(at, s.windowAt) {
-			w := promptWindow{first: at}
-			for _, row := range rows {
-				w.prompts, w.errs = append(w.prompts, row.Group.Prompt), append(w.errs, row.Err)
-			}
-			if !yield(w, err) {
-				return
-			}
-			at += int64(len(rows))
-		}
-	}
+	return j.keep(sampler.sampled(ctx, sampler.promptWindows(j.span, j.parts.next)), yield)
 }
 
 // resume finds the parts of a job that was stopped.
@@ -217,24 +170,11 @@ func (j *generating) resume(s *Sampler) error {
 	if j.made, err = s.job(data, j.Columns); err != nil {
 		return err
 	}
-	if j.parts, err = openParts[sampledRow](j.Out, j.made, j.Overwrite); err != nil {
-		return err
+	p, err := openParts[sampledRow](j.Out, j.made, j.Overwrite)
+	if err == nil {
+		j.event.Resumed, err = j.resumeFrom(p)
 	}
-	for j.parts.next < j.last {
-		rows, err := j.parts.read(j.parts.next)
-		if err == nil {
-			err = j.count(j.parts.next, rows)
-		}
-		if err != nil {
-			return err
-		}
-		if rows == nil {
-			break
-		}
-		j.parts.next += int64(len(rows))
-	}
-	j.event.Resumed = j.event.Rows
-	return nil
+	return err
 }
 
 // count adds rows from one on to what is told of the job.
@@ -259,10 +199,6 @@ func (j *generating) count(first int64, rows []sampledRow) error {
 	return nil
 }
 
-func (j *generating) interrupted() error {
-	return interruptedAfter(j.event.Rows, j.event.Total, j.parts.dir)
-}
-
 // assemble writes the rows with their samples as one file, and removes the parts.
 func (j *generating) assemble(ctx context.Context) error {
 	text, err := json.Marshal(j.made)
@@ -273,35 +209,9 @@ func (j *generating) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := j.merge(ctx, w); err != nil {
-		return errors.Join(err, w.Abort())
-	}
-	if err := w.Close(); err != nil {
+	err = j.merge(ctx, w, func(_ int64, row datasets.Row, made sampledRow) error { return w.Write(row, made.columns()...) })
+	if err != nil {
 		return err
 	}
 	return j.parts.remove()
-}
-
-// merge writes each row with its samples.
-func (j *generating) merge(ctx context.Context, w *datasets.TableWriter) error {
-	results := &partReader[sampledRow]{parts: j.parts}
-	for row, err := range j.rows(0) {
-		var r sampledRow
-		if err == nil {
-			r, err = results.next()
-		}
-		if err == nil {
-			err = w.Write(row, r.columns()...)
-		}
-		if err == nil && ctx.Err() != nil {
-			err = j.interrupted()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if results.at != j.last {
-		return fmt.Errorf("write %s: the data ends at row %d of %d: was it changed meanwhile?", j.Out, results.at, j.last)
-	}
-	return nil
 }

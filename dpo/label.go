@@ -140,9 +140,8 @@ func (l labelled) judged() (out []int) {
 type labelling struct {
 	LabelConfig
 	LabelFiles
-	span
+	rowJob[labelled]
 	judge Judge
-	parts *parts[labelled]
 	made  labelJob
 	event LabelEvent
 	drops []Drop
@@ -152,28 +151,19 @@ func (j *labelling) run(ctx context.Context, yield func() bool) (err error) {
 	if err := j.Check(); err != nil {
 		return err
 	}
-	if _, err := os.Stat(j.Out); err == nil && !j.Overwrite {
-		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", j.Out)
+	if err := unwritten(j.Out, j.Overwrite); err != nil {
+		return err
 	}
 	if j.judge, err = OpenJudge(j.Reward, j.Judge); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.judge.Close()) }()
-	o := datasets.Options{Columns: j.Columns, Unranked: true, Keep: JudgeColumns(j.judge)}
-	if j.tables, j.last, err = datasets.OpenTables(j.Data, o); err != nil {
+	defer func() { err = errors.Join(err, j.closeTables()) }()
+	if err := j.open(j.Data, datasets.Options{Columns: j.Columns, Unranked: true, Keep: JudgeColumns(j.judge)}); err != nil {
 		return err
 	}
-	defer func() {
-		for _, t := range j.tables {
-			err = errors.Join(err, t.Close())
-		}
-	}()
-	j.event.Total = j.last
-	probe, err := j.create(nil) // what stands in the way of writing shows now
-	if err != nil {
-		return err
-	}
-	if err := probe.Abort(); err != nil {
+	j.tell, j.event.Total = j.count, j.last
+	if err := writable(func() (*datasets.TableWriter, error) { return j.create(nil) }); err != nil {
 		return err
 	}
 	if err := j.compute(ctx, yield); err != nil {
@@ -194,34 +184,33 @@ func (j *labelling) compute(ctx context.Context, yield func() bool) (err error) 
 	if j.event.Resumed > 0 && !yield() {
 		return errStopped
 	}
-	defer func() { err = errors.Join(err, j.parts.commit()) }()
-	size := func(at int64) int64 { return labelWindow - at%labelWindow }
-	for rows, err := range j.cut(j.parts.next, size) {
-		if err == nil && ctx.Err() != nil {
-			err = ErrInterrupted
-		}
-		var done []labelled
-		if err == nil {
-			done, err = j.label(ctx, rows)
-		}
-		if bad := j.count(j.parts.next, done); bad != nil {
-			return bad
-		}
-		if bad := j.parts.add(done); bad != nil {
-			return bad
-		}
-		switch {
-		case errors.Is(err, ErrInterrupted):
-			return interruptedAfter(j.event.Rows, j.event.Total, j.parts.dir)
-		case err != nil && j.event.Rows > 0:
-			return fmt.Errorf("label: %w\n%d rows are kept in %s; the same command goes on from there", err, j.event.Rows, j.parts.dir)
-		case err != nil:
-			return fmt.Errorf("label: %w", err)
-		case !yield():
-			return errStopped
+	err = j.keep(j.windows(ctx), yield)
+	switch {
+	case err == nil || errors.Is(err, ErrInterrupted) || errors.Is(err, errStopped):
+		return err
+	case j.event.Rows > 0:
+		return fmt.Errorf("label: %w\n%d rows are kept in %s; the same command goes on from there", err, j.event.Rows, j.parts.dir)
+	}
+	return fmt.Errorf("label: %w", err)
+}
+
+// windows judges the rows that are not in the parts.
+func (j *labelling) windows(ctx context.Context) iter.Seq2[doneRows[labelled], error] {
+	return func(yield func(doneRows[labelled], error) bool) {
+		size := func(at int64) int64 { return labelWindow - at%labelWindow }
+		for rows, err := range j.cut(j.parts.next, size) {
+			if err == nil && ctx.Err() != nil {
+				err = ErrInterrupted
+			}
+			var done doneRows[labelled]
+			if err == nil {
+				done.rows, done.err = j.label(ctx, rows)
+			}
+			if !yield(done, err) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 // label judges rows. With an error there are results of the first rows, as far as they had come.
@@ -332,24 +321,11 @@ func (j *labelling) resume() error {
 	if j.made.Data, err = dataDigest(j.tables); err != nil {
 		return err
 	}
-	if j.parts, err = openParts[labelled](j.Out, j.made, j.Overwrite); err != nil {
-		return err
+	p, err := openParts[labelled](j.Out, j.made, j.Overwrite)
+	if err == nil {
+		j.event.Resumed, err = j.resumeFrom(p)
 	}
-	for j.parts.next < j.last {
-		rows, err := j.parts.read(j.parts.next)
-		if err == nil {
-			err = j.count(j.parts.next, rows)
-		}
-		if err != nil {
-			return err
-		}
-		if rows == nil {
-			break
-		}
-		j.parts.next += int64(len(rows))
-	}
-	j.event.Resumed = j.event.Rows
-	return nil
+	return err
 }
 
 // count adds results of the rows from one on to what is told of the job.
@@ -376,14 +352,9 @@ func (j *labelling) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := j.merge(ctx, w); err != nil {
-		return errors.Join(err, w.Abort())
-	}
-	list := j.Out + DroppedSuffix
-	if len(j.drops) > 0 {
-		err = writeDrops(list, j.drops)
-	} else if err = os.Remove(list); errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	err = j.each(ctx, func(number int64, row datasets.Row, l labelled) error { return j.write(w, number, row, l) })
+	if err == nil {
+		err = j.writeDrops()
 	}
 	if err != nil {
 		return errors.Join(err, w.Abort())
@@ -394,26 +365,14 @@ func (j *labelling) assemble(ctx context.Context) error {
 	return j.parts.remove()
 }
 
-// merge writes what becomes of each row.
-func (j *labelling) merge(ctx context.Context, w *datasets.TableWriter) error {
-	results := &partReader[labelled]{parts: j.parts}
-	for row, err := range j.rows(0) {
-		var l labelled
-		if err == nil {
-			l, err = results.next()
-		}
-		if err == nil {
-			err = j.write(w, results.at-1, row, l)
-		}
-		if err == nil && ctx.Err() != nil {
-			err = interruptedAfter(j.event.Rows, j.event.Total, j.parts.dir)
-		}
-		if err != nil {
-			return err
-		}
+// writeDrops lists what was left out beside the file, if anything was.
+func (j *labelling) writeDrops() error {
+	list := j.Out + DroppedSuffix
+	if len(j.drops) > 0 {
+		return writeDrops(list, j.drops)
 	}
-	if results.at != j.last {
-		return fmt.Errorf("write %s: the data ends at row %d of %d: was it changed meanwhile?", j.Out, results.at, j.last)
+	if err := os.Remove(list); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

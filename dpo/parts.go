@@ -179,14 +179,6 @@ func (r *partReader[Row]) next() (row Row, err error) {
 	return row, nil
 }
 
-// interruptedAfter is the error of a job that goes on where it was interrupted.
-func interruptedAfter(rows, total int64, dir string) error {
-	if rows == 0 {
-		return fmt.Errorf("%w before the first row", ErrInterrupted)
-	}
-	return fmt.Errorf("%w after %d of %d rows, kept in %s; the same command goes on from there", ErrInterrupted, rows, total, dir)
-}
-
 // dataDigest is the SHA-256 of the files' digests, in order.
 func dataDigest(tables []*datasets.Table) (string, error) {
 	all := sha256.New()

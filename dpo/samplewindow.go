@@ -35,12 +35,6 @@ type sampledRow struct {
 	ids    []int32       // of the prompt
 }
 
-// sampledWindow are a window's rows, or why there are none.
-type sampledWindow struct {
-	rows []sampledRow
-	err  error
-}
-
 // cut makes windows of prompts from a row on.
 func (s *Sampler) cut(first int64, prompts []datasets.Text) iter.Seq2[promptWindow, error] {
 	return func(yield func(promptWindow, error) bool) {
@@ -54,13 +48,29 @@ func (s *Sampler) cut(first int64, prompts []datasets.Text) iter.Seq2[promptWind
 	}
 }
 
+// promptWindows yields windows of the prompts of rows from one on.
+func (s *Sampler) promptWindows(rows span, first int64) iter.Seq2[promptWindow, error] {
+	return func(yield func(promptWindow, error) bool) {
+		for rows, err := range rows.cut(first, s.windowAt) {
+			w := promptWindow{first: first}
+			for _, row := range rows {
+				w.prompts, w.errs = append(w.prompts, row.Group.Prompt), append(w.errs, row.Err)
+			}
+			if !yield(w, err) {
+				return
+			}
+			first += int64(len(rows))
+		}
+	}
+}
+
 // sampled continues windows on all generators, and yields them in their order.
-func (s *Sampler) sampled(ctx context.Context, windows iter.Seq2[promptWindow, error]) iter.Seq2[sampledWindow, error] {
-	return inOrder(windows, len(s.generators), 0, func(w promptWindow) sampledWindow {
+func (s *Sampler) sampled(ctx context.Context, windows iter.Seq2[promptWindow, error]) iter.Seq2[doneRows[sampledRow], error] {
+	return inOrder(windows, len(s.generators), 0, func(w promptWindow) doneRows[sampledRow] {
 		g := <-s.free
 		defer func() { s.free <- g }()
 		rows, err := g.window(ctx, w)
-		return sampledWindow{rows, err}
+		return doneRows[sampledRow]{rows, err}
 	})
 }
 
@@ -87,7 +97,10 @@ func (g *generator) window(ctx context.Context, w promptWindow) ([]sampledRow, e
 		}
 		rows[i].Samples, rows[i].ids, usable = p.samples, p.ids, append(usable, p)
 	}
-	return rows, g.run(ctx, usable)
+	if err := g.run(ctx, usable); err != nil {
+		return nil, err // rows are not whole
+	}
+	return rows, nil
 }
 
 // prompt makes ready to continue a text.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 )
@@ -48,10 +47,9 @@ func Score(ctx context.Context, c ScoreConfig, tok datasets.Tokenizer, f ScoreFi
 type scoring struct {
 	ScoreConfig
 	ScoreFiles
-	span
+	rowJob[storedScores]
 	kind  datasets.Kind
 	made  job
-	parts *parts[storedScores]
 	event ScoreEvent
 }
 
@@ -94,26 +92,17 @@ func (r storedScores) scores(beta float64) Scores {
 }
 
 func (j *scoring) run(ctx context.Context, tok datasets.Tokenizer, yield func() bool) (err error) {
-	if _, err := os.Stat(j.Out); err == nil && !j.Overwrite {
-		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", j.Out)
-	}
-	var total int64
-	if j.tables, total, err = datasets.OpenTables(j.Data, datasets.Options{Columns: j.Columns}); err != nil {
+	if err := unwritten(j.Out, j.Overwrite); err != nil {
 		return err
 	}
-	defer func() {
-		for _, t := range j.tables {
-			err = errors.Join(err, t.Close())
-		}
-	}()
-	j.kind = j.tables[0].Kind()
-	j.first, j.last = j.Shard.rows(total)
+	defer func() { err = errors.Join(err, j.closeTables()) }()
+	if err := j.open(j.Data, datasets.Options{Columns: j.Columns}); err != nil {
+		return err
+	}
+	j.tell, j.kind = j.count, j.tables[0].Kind()
+	j.first, j.last = j.Shard.rows(j.last)
 	j.event.Total = j.last - j.first
-	probe, err := j.create(nil) // what stands in the way of writing shows now
-	if err != nil {
-		return err
-	}
-	if err := probe.Abort(); err != nil {
+	if err := writable(func() (*datasets.TableWriter, error) { return j.create(nil) }); err != nil {
 		return err
 	}
 	if err := j.compute(ctx, tok, yield); err != nil {
@@ -140,45 +129,22 @@ func (j *scoring) compute(ctx context.Context, tok datasets.Tokenizer, yield fun
 	if j.event.Resumed > 0 && !yield() {
 		return errStopped
 	}
-	defer func() { err = errors.Join(err, j.parts.commit()) }()
-	for w, err := range j.computed(ctx, scorer) {
-		if err == nil {
-			err = w.err
-		}
-		if err == nil {
-			err = j.count(j.parts.next, w.scores)
-		}
-		if err == nil {
-			err = j.parts.add(storeScores(w.scores))
-		}
-		switch {
-		case errors.Is(err, ErrInterrupted):
-			return j.interrupted()
-		case err != nil:
-			return err
-		case !yield():
-			return errStopped
-		}
-	}
-	return nil
-}
-
-// computed is a window's results, or why there are none.
-type computed struct {
-	scores []Scores
-	err    error
+	return j.keep(j.computed(ctx, scorer), yield)
 }
 
 // computed yields the windows that are not in the parts. While one is computed the next is read and tokenized, and what has
 // become of the one before can be written. A window that was begun is finished.
-func (j *scoring) computed(ctx context.Context, s *Scorer) iter.Seq2[computed, error] {
+func (j *scoring) computed(ctx context.Context, s *Scorer) iter.Seq2[doneRows[storedScores], error] {
 	const workers, ahead = 1, 0
-	return inOrder(inOrder(j.windows(j.parts.next), workers, ahead, s.encode), workers, ahead, func(w together) computed {
+	return inOrder(inOrder(j.windows(j.parts.next), workers, ahead, s.encode), workers, ahead, func(w together) doneRows[storedScores] {
 		if ctx.Err() != nil {
-			return computed{err: ErrInterrupted}
+			return doneRows[storedScores]{err: ErrInterrupted}
 		}
 		scores, err := s.compute(w)
-		return computed{scores, err}
+		if err != nil {
+			return doneRows[storedScores]{err: err}
+		}
+		return doneRows[storedScores]{rows: storeScores(scores)}
 	})
 }
 
@@ -192,37 +158,20 @@ func (j *scoring) resume(s *Scorer) (err error) {
 	if j.made.Data, err = dataDigest(j.tables); err != nil {
 		return err
 	}
-	if j.parts, err = openParts[storedScores](j.Out, j.made, j.Overwrite); err != nil {
-		return err
+	p, err := openParts[storedScores](j.Out, j.made, j.Overwrite)
+	if err == nil {
+		j.event.Resumed, err = j.resumeFrom(p)
 	}
-	for j.parts.next = j.first; j.parts.next < j.last; {
-		rows, err := j.parts.read(j.parts.next)
-		if err != nil {
-			return err
-		}
-		if rows == nil {
-			break
-		}
-		scores := make([]Scores, len(rows))
-		for i, r := range rows {
-			scores[i] = r.scores(j.Beta)
-		}
-		if err := j.count(j.parts.next, scores); err != nil {
-			return err
-		}
-		j.parts.next += int64(len(rows))
-	}
-	j.event.Resumed = j.event.Rows
-	return nil
+	return err
 }
 
 // count adds results of the rows from one on to what is told of the job.
-func (j *scoring) count(first int64, scores []Scores) error {
-	for i, s := range scores {
-		if s.Err != nil {
+func (j *scoring) count(first int64, rows []storedScores) error {
+	for i, s := range rows {
+		if s.Error != "" {
 			if j.Strict {
 				file, row := j.place(first + int64(i))
-				return fmt.Errorf("score row %d of %s: %w (without --strict the column error says so, and the others are scored)", row, file, s.Err)
+				return fmt.Errorf("score row %d of %s: %s (without --strict the column error says so, and the others are scored)", row, file, s.Error)
 			}
 			j.event.Failed++
 		}
@@ -232,10 +181,6 @@ func (j *scoring) count(first int64, scores []Scores) error {
 		j.event.Rows++
 	}
 	return nil
-}
-
-func (j *scoring) interrupted() error {
-	return interruptedAfter(j.event.Rows, j.event.Total, j.parts.dir)
 }
 
 // assemble writes the rows with their results as one file, and removes the parts.
@@ -248,35 +193,11 @@ func (j *scoring) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := j.merge(ctx, w); err != nil {
-		return errors.Join(err, w.Abort())
-	}
-	if err := w.Close(); err != nil {
+	err = j.merge(ctx, w, func(_ int64, row datasets.Row, made storedScores) error {
+		return w.Write(row, made.scores(j.Beta).columns(j.kind, j.Ref != "")...)
+	})
+	if err != nil {
 		return err
 	}
 	return j.parts.remove()
-}
-
-// merge writes each row with its results.
-func (j *scoring) merge(ctx context.Context, w *datasets.TableWriter) error {
-	results := &partReader[storedScores]{parts: j.parts, at: j.first}
-	for row, err := range j.rows(j.first) {
-		var stored storedScores
-		if err == nil {
-			stored, err = results.next()
-		}
-		if err == nil {
-			err = w.Write(row, stored.scores(j.Beta).columns(j.kind, j.Ref != "")...)
-		}
-		if err == nil && ctx.Err() != nil {
-			err = j.interrupted()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if results.at != j.last {
-		return fmt.Errorf("write %s: the data ends at row %d of %d: was it changed meanwhile?", j.Out, results.at, j.last)
-	}
-	return nil
 }

@@ -59,11 +59,10 @@ type trialJob struct {
 // trying is a trial at work.
 type trying struct {
 	Trial
-	span
+	rowJob[Tried]
 	sampler *Sampler
 	scorer  *Scorer
 	judge   Judge // nil where there is no reward
-	parts   *parts[Tried]
 }
 
 // sampling are the settings that answers are drawn by.
@@ -81,7 +80,7 @@ func openTrial(c Trial) (t *trying, err error) {
 			err = errors.Join(err, t.close())
 		}
 	}()
-	if t.tables, t.last, err = datasets.OpenTables(c.Data, datasets.Options{Columns: c.Columns, PromptOnly: true}); err != nil {
+	if err := t.open(c.Data, datasets.Options{Columns: c.Columns, PromptOnly: true}); err != nil {
 		return t, err
 	}
 	tok, err := c.Judge.Tokenizer(c.Policy)
@@ -102,10 +101,7 @@ func openTrial(c Trial) (t *trying, err error) {
 }
 
 func (t *trying) close() error {
-	var errs []error
-	for _, table := range t.tables {
-		errs = append(errs, table.Close())
-	}
+	errs := []error{t.closeTables()}
 	if t.sampler != nil {
 		errs = append(errs, t.sampler.Close())
 	}
@@ -141,57 +137,32 @@ func (t *trying) try(ctx context.Context, out string, yield func(done, total int
 	if err != nil {
 		return nil, err
 	}
-	if t.parts, err = openParts[Tried](out, j, false); err != nil {
+	p, err := openParts[Tried](out, j, false)
+	if err != nil {
 		return nil, err
 	}
-	for {
-		part, err := t.parts.read(t.parts.next)
-		if err != nil {
-			return nil, err
-		}
-		if part == nil {
-			break
-		}
-		rows = append(rows, part...)
-		t.parts.next += int64(len(part))
+	t.tell = func(_ int64, done []Tried) error {
+		rows = append(rows, done...)
+		return nil
 	}
-	defer func() { err = errors.Join(err, t.parts.commit()) }()
-	for w, err := range t.sampler.sampled(ctx, t.prompts(t.parts.next)) {
-		if err == nil {
-			err = w.err
-		}
-		var done []Tried
-		if err == nil {
-			done, err = t.window(ctx, t.parts.next, w.rows)
-		}
-		if err == nil {
-			err = t.parts.add(done)
-		}
-		switch {
-		case errors.Is(err, ErrInterrupted):
-			return nil, interruptedAfter(t.parts.next, t.last, t.parts.dir)
-		case err != nil:
-			return nil, err
-		}
-		if rows = append(rows, done...); !yield(t.parts.next, t.last) {
-			return nil, errStopped
-		}
+	if _, err := t.resumeFrom(p); err != nil {
+		return nil, err
 	}
-	return rows, nil
+	err = t.keep(t.windows(ctx), func() bool { return yield(p.next, t.last) })
+	return rows, err
 }
 
-// prompts yields windows of prompts from a row on.
-func (t *trying) prompts(first int64) iter.Seq2[promptWindow, error] {
-	return func(yield func(promptWindow, error) bool) {
-		for rows, err := range t.cut(first, t.sampler.windowAt) {
-			w := promptWindow{first: first}
-			for _, row := range rows {
-				w.prompts, w.errs = append(w.prompts, row.Group.Prompt), append(w.errs, row.Err)
+// windows tries the policy on the prompts that are not in the parts.
+func (t *trying) windows(ctx context.Context) iter.Seq2[doneRows[Tried], error] {
+	return func(yield func(doneRows[Tried], error) bool) {
+		for w, err := range t.sampler.sampled(ctx, t.sampler.promptWindows(t.span, t.parts.next)) {
+			done := doneRows[Tried]{err: w.err}
+			if err == nil && w.err == nil {
+				done.rows, done.err = t.window(ctx, t.parts.next, w.rows)
 			}
-			if !yield(w, err) {
+			if !yield(done, err) {
 				return
 			}
-			first += int64(len(rows))
 		}
 	}
 }
