@@ -100,10 +100,18 @@ func TestProgramInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := os.ReadFile("/proc/" + strings.TrimSpace(string(text)) + "/stat")
-	if err == nil && !strings.Contains(string(state), ") Z ") {
-		t.Errorf("what the program started still runs: %s", state)
+	running := func() (string, bool) {
+		state, err := os.ReadFile("/proc/" + strings.TrimSpace(string(text)) + "/stat")
+		return string(state), err == nil && !strings.Contains(string(state), ") Z ")
 	}
+	for range 100 { // what is killed takes a moment to go
+		if _, runs := running(); !runs {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	state, _ := running()
+	t.Errorf("what the program started still runs: %s", state)
 }
 
 // Both orders count: a program that prefers what comes first decides nothing, and one that is fair decides.
