@@ -61,8 +61,8 @@ type trying struct {
 	Trial
 	rowJob[Tried]
 	sampler *Sampler
-	scorer  *Scorer
-	judge   Judge // nil where there is no reward
+	scorer  *Scorer // nil where there is no reference
+	judge   Judge   // nil where there is no reward
 }
 
 // sampling are the settings that answers are drawn by.
@@ -90,9 +90,11 @@ func openTrial(c Trial) (t *trying, err error) {
 	if t.sampler, err = NewSampler(c.sampling(), tok); err != nil {
 		return t, err
 	}
-	score := ScoreConfig{Model: c.Policy, Ref: c.Ref, Beta: 1, Truncate: "prompt", EOS: "keep", Threads: c.Threads, Device: c.Device}
-	if t.scorer, err = NewScorer(score, tok); err != nil {
-		return t, err
+	if c.Ref != "" {
+		score := ScoreConfig{Model: c.Policy, Ref: c.Ref, Beta: 1, Truncate: "prompt", EOS: "keep", Threads: c.Threads, Device: c.Device}
+		if t.scorer, err = NewScorer(score, tok); err != nil {
+			return t, err
+		}
 	}
 	if c.Reward != "" {
 		t.judge, err = OpenJudge(c.Reward, c.Judge)
@@ -123,7 +125,9 @@ func (t *trying) job() (j trialJob, err error) {
 	if j.Sampling, err = t.sampler.job(data, t.Columns); err != nil {
 		return j, err
 	}
-	j.Reference, j.Reward = t.scorer.digests.ref, t.Reward
+	if j.Reward = t.Reward; t.scorer != nil {
+		j.Reference = t.scorer.digests.ref
+	}
 	if t.judge != nil {
 		j.Judge, err = judgeIdentity(t.judge)
 	}
@@ -169,41 +173,56 @@ func (t *trying) windows(ctx context.Context) iter.Seq2[doneRows[Tried], error] 
 
 // window scores and judges the answers to the prompts from a row on.
 func (t *trying) window(ctx context.Context, first int64, sampled []sampledRow) ([]Tried, error) {
-	out, score := make([]Tried, len(sampled)), together{examples: make([]datasets.Example, len(sampled)), scores: make([]Scores, len(sampled))}
+	out := make([]Tried, len(sampled))
+	var answers []Answer
 	for i, s := range sampled {
 		out[i].Prompt, out[i].Error = s.prompt.String, s.Error
-		if s.Error != "" {
-			continue
-		}
-		score.usable = append(score.usable, i)
-		score.examples[i].Prompt = s.ids
-		for _, answer := range s.Samples {
-			score.examples[i].Completions = append(score.examples[i].Completions, datasets.Completion{IDs: answer.IDs})
-			out[i].Answers = append(out[i].Answers, TriedText{Text: answer.Text, Tokens: answer.Tokens, Finish: answer.Finish})
-		}
-	}
-	score.asked = score.examples
-	scores, err := t.scorer.compute(score)
-	if err != nil {
-		return nil, err
-	}
-	var answers []Answer
-	for i := range out {
 		file, row := t.place(first + int64(i))
-		for k := range out[i].Answers {
-			a := &out[i].Answers[k]
-			if scores[i].Err != nil {
-				return nil, fmt.Errorf("answers to row %d of %s: %w", row, file, scores[i].Err)
-			}
-			a.Policy = scores[i].Policy[k]
-			if t.Ref != "" {
-				a.Reference = scores[i].Reference[k]
-			}
-			answers = append(answers, Answer{Prompt: datasets.Text{String: out[i].Prompt}, Completion: datasets.Text{String: a.Text},
-				File: file, Row: row, K: k, Finish: a.Finish})
+		for k, a := range s.Samples {
+			out[i].Answers = append(out[i].Answers, TriedText{Text: a.Text, Tokens: a.Tokens, Finish: a.Finish, Policy: a.LogProb})
+			answers = append(answers, Answer{Prompt: s.prompt, Completion: datasets.Text{String: a.Text}, File: file, Row: row, K: k, Finish: a.Finish})
+		}
+	}
+	if t.scorer != nil {
+		if err := t.score(out, sampled); err != nil {
+			return nil, err
 		}
 	}
 	return out, t.reward(ctx, out, answers)
+}
+
+// scoredAtOnce is how many answers to a prompt are scored together.
+const scoredAtOnce = 16
+
+// score gives answers their log-probabilities under the policy and the reference, by the same graphs, so that those of equal models are
+// equal.
+func (t *trying) score(rows []Tried, sampled []sampledRow) error {
+	var w together
+	var of [][]TriedText // the answers of each example
+	for i, s := range sampled {
+		for at := 0; at < len(s.Samples); at += scoredAtOnce {
+			last := min(at+scoredAtOnce, len(s.Samples))
+			x := datasets.Example{Prompt: s.ids}
+			for _, a := range s.Samples[at:last] {
+				x.Completions = append(x.Completions, datasets.Completion{IDs: a.IDs})
+			}
+			w.usable, w.examples, of = append(w.usable, len(of)), append(w.examples, x), append(of, rows[i].Answers[at:last])
+		}
+	}
+	w.asked, w.scores = w.examples, make([]Scores, len(of))
+	scores, err := t.scorer.compute(w)
+	if err != nil {
+		return err
+	}
+	for i, answers := range of {
+		if scores[i].Err != nil {
+			return fmt.Errorf("score answers: %w", scores[i].Err)
+		}
+		for k := range answers {
+			answers[k].Policy, answers[k].Reference = scores[i].Policy[k], scores[i].Reference[k]
+		}
+	}
+	return nil
 }
 
 // reward judges answers, in the order of the rows that they are of.
