@@ -103,7 +103,7 @@ func (p *pipeline) corpus(r *pipelineResult) error {
 
 // settings are those of a stage of training.
 func settings(c dpo.Config, s demo.Stage) dpo.Config {
-	c.Optimizer, c.MaxGradNorm, c.Schedule = "adamw", 1, "linear"
+	c.Optimizer, c.MaxGradNorm, c.Schedule = s.Optimizer, 1, "linear"
 	c.LR, c.Batch, c.Steps, c.Warmup = s.LR, s.Batch, s.Steps, s.Warmup
 	return c
 }

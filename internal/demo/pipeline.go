@@ -7,12 +7,13 @@ import (
 	"path/filepath"
 )
 
-// A Stage is how one training of the demo goes: AdamW, gradients clipped at 1, a linear warm-up and then a linear decay.
+// A Stage is how one training of the demo goes: gradients clipped at 1, a linear warm-up and then a linear decay.
 type Stage struct {
-	LR     float64
-	Batch  int // reviews
-	Steps  int
-	Warmup int // steps
+	Optimizer string
+	LR        float64
+	Batch     int // reviews, or pairs
+	Steps     int
+	Warmup    int // steps
 }
 
 // Pipeline is the settings of the whole demo: what is made up, and how the reference is learnt from it.
@@ -37,10 +38,12 @@ type Pipeline struct {
 func NewPipeline() Pipeline {
 	return Pipeline{
 		Shape:   Shape{Hidden: 128, Intermediate: 256, Layers: 3, Heads: 4, KVHeads: 2, Positions: 128},
-		Reviews: 500 * 64, HeldOut: 500, Prompts: 512, Fresh: 128, Samples: 4, Longest: 80,
-		Learn: Stage{LR: 3e-3, Batch: 64, Steps: 500, Warmup: 30},
-		Align: Stage{LR: 3e-4, Batch: 32, Steps: 90, Warmup: 5}, Betas: []float64{0.1, 0.3, 1}, Imitate: Stage{LR: 3e-4, Batch: 32, Steps: 90, Warmup: 5},
-		Points: 2, Reference: 128,
+		Reviews: 1300 * 32, HeldOut: 500, Prompts: 2560, Fresh: 128, Samples: 4, Longest: 64,
+		Learn: Stage{Optimizer: "adamw", LR: 3e-3, Batch: 32, Steps: 1300, Warmup: 30},
+		// SGD goes where the pairs agree; AdamW moves every parameter as far, and most of them by chance.
+		Align: Stage{Optimizer: "sgd", LR: 0.01, Batch: 64, Steps: 200, Warmup: 5}, Betas: []float64{0.1, 0.3, 1},
+		Imitate: Stage{Optimizer: "adamw", LR: 3e-4, Batch: 32, Steps: 90, Warmup: 5},
+		Points:  2, Reference: 128,
 	}
 }
 
