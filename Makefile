@@ -16,7 +16,7 @@ quickstart: build ## install what is needed, build, and align and score a tiny m
 	bin/dpo-ort train --model $(model) --data $(pairs) --out $(tuned) --beta 0.1 --lr 1e-3 --batch 8 --steps 20
 	bin/dpo-ort score --model $(tuned) --ref $(model) --data $(pairs) --out $(tuned).parquet
 
-demo: build ## train a tiny model on made-up preferences, and show that it learns, in less than a minute
+demo: build ## the DPO paper's pipeline on made-up film reviews, with its figure; some minutes
 	bin/dpo-ort demo --out build/demo
 
 deps: ## the two native libraries, into build/lib (digests checked; what is there is left alone)
