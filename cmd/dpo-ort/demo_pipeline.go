@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,7 +69,7 @@ func runPipeline(cmd *cobra.Command, o demoFlags) error {
 		}
 	}
 	p.progress.end()
-	f := frontierDrawing(p.path("frontier"), "Controlled sentiment, seed "+fmt.Sprint(o.seed))
+	f := frontierDrawing(p.path("frontier"), "Controlled sentiment, seed "+strconv.FormatInt(o.seed, 10))
 	f.runs = append([]string{p.path("sft")}, f.runs...)
 	_, written, err := f.write()
 	if err != nil {
