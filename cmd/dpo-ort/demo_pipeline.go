@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ func (p *pipeline) corpus(r *pipelineResult) error {
 
 // settings are those of a stage of training.
 func settings(c dpo.Config, s demo.Stage) dpo.Config {
-	c.Optimizer, c.MaxGradNorm, c.Schedule = s.Optimizer, 1, "linear"
+	c.Optimizer, c.MaxGradNorm, c.Schedule = s.Optimizer, s.Clip, "linear"
 	c.LR, c.Batch, c.Steps, c.Warmup = s.LR, s.Batch, s.Steps, s.Warmup
 	return c
 }
@@ -207,7 +208,7 @@ func (p *pipeline) align(r *pipelineResult) error {
 	}
 	pairs := []string{p.path("pairs.parquet")}
 	plan.Reference, plan.Prompts, plan.Reward, plan.Judge = p.path("sft"), []string{p.path("corpus/" + demo.FreshFile)}, critic, p.judge
-	plan.Samples, plan.MaxTokens, plan.Seed = p.Samples, p.Longest, p.seed+1
+	plan.Samples, plan.MaxTokens, plan.Seed = p.Tries, p.Longest, p.seed+1
 	plan.Betas, plan.Points, plan.ReferenceSamples = p.Betas, p.Points, p.Reference
 	plan.DPO = settings(plan.DPO, p.Align)
 	plan.DPO.Data, plan.DPO.Seed = pairs, p.seed

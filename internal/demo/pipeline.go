@@ -7,9 +7,10 @@ import (
 	"path/filepath"
 )
 
-// A Stage is how one training of the demo goes: gradients clipped at 1, a linear warm-up and then a linear decay.
+// A Stage is how one training of the demo goes: a linear warm-up and then a linear decay.
 type Stage struct {
 	Optimizer string
+	Clip      float64 // most norm of a gradient
 	LR        float64
 	Batch     int // reviews, or pairs
 	Steps     int
@@ -31,19 +32,21 @@ type Pipeline struct {
 	Betas     []float64
 	Imitate   Stage // Preferred-FT
 	Points    int   // of each training, at even distances
-	Reference int   // samples of the reference for each fresh prompt
+	Tries     int   // samples for each fresh prompt, a point
+	Reference int   // samples of the reference for each fresh prompt: the bound reaches as far as they do
 }
 
 // NewPipeline gives the settings of make demo.
 func NewPipeline() Pipeline {
 	return Pipeline{
 		Shape:   Shape{Hidden: 128, Intermediate: 256, Layers: 3, Heads: 4, KVHeads: 2, Positions: 128},
-		Reviews: 1300 * 32, HeldOut: 500, Prompts: 2560, Fresh: 128, Samples: 4, Longest: 64,
-		Learn: Stage{Optimizer: "adamw", LR: 3e-3, Batch: 32, Steps: 1300, Warmup: 30},
+		Reviews: 1000 * 32, HeldOut: 500, Prompts: 2048, Fresh: 64, Samples: 4, Longest: 64,
+		Learn: Stage{Optimizer: "adamw", Clip: 1, LR: 3e-3, Batch: 32, Steps: 1000, Warmup: 30},
 		// SGD goes where the pairs agree; AdamW moves every parameter as far, and most of them by chance.
-		Align: Stage{Optimizer: "sgd", LR: 0.01, Batch: 64, Steps: 200, Warmup: 5}, Betas: []float64{0.1, 0.3, 1},
-		Imitate: Stage{Optimizer: "adamw", LR: 3e-4, Batch: 32, Steps: 90, Warmup: 5},
-		Points:  2, Reference: 128,
+		// Clipped so low, a step is as long at a small beta, whose gradients are small, as at a large one.
+		Align: Stage{Optimizer: "sgd", Clip: 0.3, LR: 0.03, Batch: 64, Steps: 160, Warmup: 5}, Betas: []float64{0.1, 0.3, 1},
+		Imitate: Stage{Optimizer: "adamw", Clip: 1, LR: 3e-4, Batch: 32, Steps: 90, Warmup: 5},
+		Points:  2, Tries: 16, Reference: 512,
 	}
 }
 
