@@ -16,8 +16,8 @@ import (
 // demonstrate runs the demo's pipeline with settings as small as show that its stages fit each other.
 func demonstrate(ctx context.Context, t *testing.T, out string) (stdout, stderr string, err error) {
 	t.Helper()
-	stage := demo.Stage{Optimizer: "adamw", LR: 3e-3, Batch: 8, Steps: 4, Warmup: 1}
-	small := demo.Pipeline{Shape: demo.Shape{Hidden: 32, Intermediate: 32, Layers: 1, Heads: 2, KVHeads: 1, Positions: 128}, Reviews: 64, HeldOut: 8, Prompts: 8, Fresh: 6,
+	stage := demo.Stage{Optimizer: "adamw", Clip: 1, LR: 3e-3, Batch: 8, Steps: 4, Warmup: 1}
+	small := demo.Pipeline{Shape: demo.Shape{Hidden: 32, Intermediate: 32, Layers: 1, Heads: 2, KVHeads: 1, Positions: 128}, Reviews: 64, HeldOut: 8, Prompts: 8, Fresh: 6, Tries: 4,
 		Samples: 4, Longest: 12, Learn: stage, Align: stage, Betas: []float64{0.5}, Imitate: stage, Points: 2, Reference: 128}
 	var o, e bytes.Buffer
 	cmd := &cobra.Command{}
