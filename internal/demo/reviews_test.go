@@ -261,8 +261,8 @@ func TestRewardsOfReviews(t *testing.T) {
 		}
 	}
 	t.Logf("mean %.3f, deviation %.3f, %d values, %.3f of 2.5 and more, %.3f not 0; counting words tells %.3f", mean(all), math.Sqrt(square-mean(all)*mean(all)), len(values), most/4000, signed/4000, right/signed)
-	if right > 0.8*signed || signed < 0.9*4000 || len(values) < 30 || most < 0.01*4000 {
-		t.Error("bars: 80 % told, 90 % not 0, 30 values, 1 % of 2.5 and more")
+	if right > 0.8*signed || signed < 0.9*4000 || len(values) < 50 || most < 0.01*4000 {
+		t.Error("bars: 80 % told, 90 % not 0, 50 values, 1 % of 2.5 and more")
 	}
 }
 
