@@ -18,7 +18,8 @@ def large(bench):
     model, out = bench.model(shape), bench.work / "large"
     try:
         run = bench.program("train", "--model", model, "--data", rows, "--out", out, "--eos", "keep", "--batch", PAIRS, "--steps", 2,
-                            "--optimizer", "adamw", "--max-length", PROMPT + COMPLETION, "--max-prompt-length", PROMPT, "--save-every", 0, "--cache", "none")
+                            "--optimizer", "adamw", "--max-length", PROMPT + COMPLETION, "--max-prompt-length", PROMPT, "--save-every", 0, "--cache", "none",
+                            "--memory", "21GiB")
     finally:
         subprocess.run(["rm", "-rf", model, out], check=True)
     if run.swapped:
