@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 // What an evaluation keeps in its folder.
 const (
-	evalPlanFile    = "plan.json"
 	evalFile        = "eval.json"
 	evalScoredFile  = "scored.parquet"
 	evalSamplesFile = "samples.parquet"
@@ -118,7 +116,7 @@ func (e *evaluating) run() (err error) {
 	if err := e.Check(); err != nil {
 		return err
 	}
-	if err := claimFolder(e.dir, evalPlanFile, e.EvalConfig); err != nil {
+	if err := claimFolder(e.dir, planFile, e.EvalConfig); err != nil {
 		return err
 	}
 	var r EvalResult
@@ -302,7 +300,7 @@ func (e *evaluating) column(name string) (out [][]string, err error) {
 
 // writeSamples writes the prompts with the answers.
 func (e *evaluating) writeSamples(rows []Tried) error {
-	if _, err := os.Stat(e.path(evalSamplesFile)); err == nil {
+	if there(e.path(evalSamplesFile)) {
 		return nil
 	}
 	tables, _, err := datasets.OpenTables(e.Prompts, datasets.Options{Columns: e.Names, PromptOnly: true})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 )
@@ -53,7 +52,7 @@ func (e *evaluating) preferences() (*PreferenceEval, error) {
 	out := e.path(evalScoredFile)
 	c := ScoreConfig{Model: e.Model, Ref: e.Ref, Beta: e.Beta, MaxLength: e.Judge.Score.MaxLength, MaxPromptLength: max(e.Judge.Score.MaxPromptLength, 1),
 		Truncate: "prompt", EOS: "add", Threads: e.Threads, Device: e.Device}
-	if _, err := os.Stat(out); err != nil {
+	if !there(out) {
 		for s, err := range Score(e.ctx, c, e.tok, ScoreFiles{Data: e.Data, Columns: e.Names, Out: out}) {
 			if err != nil {
 				return nil, err

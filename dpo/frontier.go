@@ -36,8 +36,9 @@ type frontier struct {
 	ctx   context.Context
 	yield func(FrontierEvent) bool
 	out   report.Frontier
-	after []Tried // of the DPO point with the highest reward
-	best  float64
+	// What prompts came to under the reference, and under the DPO point with the highest reward.
+	before, after []Tried
+	best          float64
 }
 
 // Frontier draws how much reward methods reach at what divergence from the reference (arXiv 2305.18290, Section 6.1 and Figure 2): DPO at
@@ -72,9 +73,7 @@ func (f *frontier) run() error {
 			return fmt.Errorf("%s: %w", run.stage(), err)
 		}
 	}
-	if err := f.samples(); err != nil {
-		return err
-	}
+	f.samples()
 	return writeJSON(f.path(frontierFile), f.out)
 }
 
@@ -108,16 +107,16 @@ func (f *frontier) runs() []frontierRun {
 }
 
 // train trains a run to its end.
-func (f *frontier) train(r frontierRun) error {
-	if _, err := os.Stat(filepath.Join(r.config.Out, "model.safetensors")); err == nil {
+func (f *frontier) train(r frontierRun) (err error) {
+	if there(filepath.Join(r.config.Out, "model.safetensors")) {
 		return nil
 	}
-	_, err := os.Stat(filepath.Join(r.config.Out, runFolder, configFile))
-	tok, opened := f.Judge.Tokenizer(f.Reference)
-	if opened != nil {
-		return opened
+	tok, err := f.Judge.Tokenizer(f.Reference)
+	if err != nil {
+		return err
 	}
-	t, err := NewTrainer(r.config, tok, err == nil)
+	defer func() { err = errors.Join(err, closeTokenizer(tok)) }()
+	t, err := NewTrainer(r.config, tok, there(filepath.Join(r.config.Out, runFolder, configFile)))
 	if err != nil {
 		return err
 	}
@@ -131,6 +130,12 @@ func (f *frontier) train(r frontierRun) error {
 		}
 	}
 	return nil
+}
+
+// there reports whether a file is.
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // checkpoints makes points of a run's checkpoints.
@@ -199,6 +204,7 @@ func (f *frontier) reference() error {
 	if err != nil {
 		return fmt.Errorf("reference: %w", err)
 	}
+	f.before = rows
 	f.out.ReferenceReward = rewardOf(rows).Mean
 	if !f.point(report.FrontierPoint{Method: "reference", Label: "reference"}, Mean{}, rewardOf(rows), answersOf(rows)) {
 		return errStopped
@@ -237,20 +243,15 @@ func (f *frontier) point(p report.FrontierPoint, kl, reward Mean, samples int) b
 }
 
 // samples sets answers of the reference beside those of the DPO point with the highest reward.
-func (f *frontier) samples() error {
+func (f *frontier) samples() {
 	const shown = 12
-	before, err := f.try("reference", f.ReferenceSamples, "", nil)
-	if err != nil {
-		return err
-	}
-	for i := range min(shown, len(before), len(f.after)) {
-		if len(before[i].Answers) == 0 || len(f.after[i].Answers) == 0 {
+	for i := range min(shown, len(f.before), len(f.after)) {
+		if len(f.before[i].Answers) == 0 || len(f.after[i].Answers) == 0 {
 			continue
 		}
-		b, a := before[i].Answers[0], f.after[i].Answers[0]
-		f.out.Samples = append(f.out.Samples, report.BeforeAfter{Prompt: before[i].Prompt, Before: b.Text, After: a.Text, RewardBefore: b.Reward, RewardAfter: a.Reward})
+		b, a := f.before[i].Answers[0], f.after[i].Answers[0]
+		f.out.Samples = append(f.out.Samples, report.BeforeAfter{Prompt: f.before[i].Prompt, Before: b.Text, After: a.Text, RewardBefore: b.Reward, RewardAfter: a.Reward})
 	}
-	return nil
 }
 
 func (f *frontier) path(name ...string) string {

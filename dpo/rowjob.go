@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 )
@@ -25,7 +24,7 @@ type doneRows[Row any] struct {
 
 // unwritten refuses a file that is there already.
 func unwritten(out string, overwrite bool) error {
-	if _, err := os.Stat(out); err == nil && !overwrite {
+	if there(out) && !overwrite {
 		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", out)
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 )
@@ -60,6 +59,7 @@ type trialJob struct {
 type trying struct {
 	Trial
 	rowJob[Tried]
+	tok     datasets.Tokenizer
 	sampler *Sampler
 	scorer  *Scorer // nil where there is no reference
 	judge   Judge   // nil where there is no reward
@@ -83,16 +83,15 @@ func openTrial(c Trial) (t *trying, err error) {
 	if err := t.open(c.Data, datasets.Options{Columns: c.Columns, PromptOnly: true}); err != nil {
 		return t, err
 	}
-	tok, err := c.Judge.Tokenizer(c.Policy)
-	if err != nil {
+	if t.tok, err = c.Judge.Tokenizer(c.Policy); err != nil {
 		return t, err
 	}
-	if t.sampler, err = NewSampler(c.sampling(), tok); err != nil {
+	if t.sampler, err = NewSampler(c.sampling(), t.tok); err != nil {
 		return t, err
 	}
 	if c.Ref != "" {
 		score := ScoreConfig{Model: c.Policy, Ref: c.Ref, Beta: 1, Truncate: "prompt", EOS: "keep", Threads: c.Threads, Device: c.Device}
-		if t.scorer, err = NewScorer(score, tok); err != nil {
+		if t.scorer, err = NewScorer(score, t.tok); err != nil {
 			return t, err
 		}
 	}
@@ -112,6 +111,9 @@ func (t *trying) close() error {
 	}
 	if t.judge != nil {
 		errs = append(errs, t.judge.Close())
+	}
+	if t.tok != nil {
+		errs = append(errs, closeTokenizer(t.tok))
 	}
 	return errors.Join(errs...)
 }
@@ -300,6 +302,9 @@ func rewardOf(rows []Tried) Mean {
 }
 
 // answersOf counts the answers.
-func answersOf(rows []Tried) int {
-	return len(slices.Concat(each(rows, func(a TriedText) float64 { return 0 })...))
+func answersOf(rows []Tried) (n int) {
+	for _, r := range rows {
+		n += len(r.Answers)
+	}
+	return n
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
@@ -82,10 +83,11 @@ func runEval(cmd *cobra.Command, o evalFlags) error {
 	if err := o.Check(); err != nil {
 		return err
 	}
-	tok, err := openTokenizer(o.Model)
+	tok, err := tokenizer.Load(o.Model)
 	if err != nil {
 		return err
 	}
+	defer tok.Close()
 	progress := o.talk.progress(cmd.ErrOrStderr())
 	for e, err := range dpo.Eval(cmd.Context(), o.EvalConfig, tok, o.out) {
 		if err != nil {
