@@ -115,10 +115,12 @@ func TestKLIsThatOfAllTexts(t *testing.T) {
 // An evaluation that is stopped anywhere goes on to the same bytes.
 func TestEvalResumesToTheSameBytes(t *testing.T) {
 	c := evalConfig(t)
+	const prompts = 200 // several windows
+	c.Prompts = []string{promptsFile(t, prompts)}
 	c.Data, c.Against, c.BestOf = []string{writePairs(t, 40)}, "column:good", []int{1, 2, 5}
 	through := filepath.Join(t.TempDir(), "out")
 	want := evaluate(t, c, through, 0)
-	for _, stop := range []int{1, 3, 6} {
+	for _, stop := range []int{1, 3, 5, 6, 8} {
 		dir := filepath.Join(t.TempDir(), "out")
 		evaluate(t, c, dir, stop)
 		if got := evaluate(t, c, dir, 0); !bytes.Equal(got, want) {
@@ -132,7 +134,7 @@ func TestEvalResumesToTheSameBytes(t *testing.T) {
 	}
 	r := evalResult(t, want)
 	a := r.Answers
-	if a.Prompts != 40 || a.Answers != 120 || a.Failed != 0 || a.Reward.Mean <= 0 || a.WinRate.Mean <= 0 || a.WinRate.Mean > 1 {
+	if a.Prompts != prompts || a.Answers != 3*prompts || a.Failed != 0 || a.Reward.Mean <= 0 || a.WinRate.Mean <= 0 || a.WinRate.Mean > 1 {
 		t.Errorf("answers: %+v", a)
 	}
 	if b := a.Baseline; len(b) != 3 || b[0].Reward.Mean >= b[1].Reward.Mean || b[1].Reward.Mean >= b[2].Reward.Mean {
