@@ -202,7 +202,7 @@ func (l *layout) batch() *engine.Batch {
 			"completion_slots": engine.Int64s(l.completionSlots, T),
 			"attention_rows":   engine.Int64s(l.attentionRows, T),
 			"attention_slots":  engine.Int64s(l.attentionSlots(), G*P+G*K*C),
-			"completions":      engine.Int64s([]int64{1, K, 1, 1, 1}, 5),
+			"completions":      engine.Int64s([]int64{K, 1, 1, 1, 1}, 5),
 			"rows":             engine.Int64s(l.rows, R),
 		},
 		Targets: l.targets, Sequence: l.owner,
@@ -215,7 +215,7 @@ func (l *layout) batch() *engine.Batch {
 		prompts, completions := models.Masks(kind.PromptMask, l.blocks), models.Masks(kind.CompletionMask, l.blocks)
 		for i := range l.blocks {
 			b.Inputs[prompts[i]] = engine.Floats(l.compute, l.promptMask(kind.Window, i), q*p, p*int64(i+1))
-			b.Inputs[completions[i]] = engine.Floats(l.compute, l.completionMask(kind.Window, i), G, 1, 1, q*c, P+c*int64(i+1))
+			b.Inputs[completions[i]] = engine.Floats(l.compute, l.completionMask(kind.Window, i), G, q*c, P+c*int64(i+1))
 		}
 	}
 	return b

@@ -8,7 +8,6 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // Config is everything a training run depends on. The YAML keys are the names of the program's flags.
@@ -138,11 +137,10 @@ func (c Config) Check() error {
 	one("eos", c.EOS, []string{"add", "keep"})
 	one("save-type", c.SaveType, []string{"float32", "bfloat16", "source"})
 	one("rung", c.Rung, []string{autoRung, "stash", "probs", "recompute"})
-	one("dtype", c.DType, []string{"float32"})
 	if _, err := parseMemory(c.Memory); err != nil {
 		wrong = append(wrong, "memory: "+err.Error())
 	}
-	if _, err := ort.ParseDevice(c.Device); err != nil {
+	if _, _, err := precision(c.Device, c.DType, c.Threads); err != nil {
 		wrong = append(wrong, err.Error())
 	}
 	if wrong != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
 // promptsFile is a file of n prompts.
@@ -75,7 +76,7 @@ func TestKLIsThatOfAllTexts(t *testing.T) {
 	}
 	eos, _, _ := tok.EOS()
 	next := func(dir string) func(ids []int32) []float64 {
-		n, err := openFrozen(dir, engine.Options{})
+		n, err := openFrozen(dir, onnx.Float32, engine.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

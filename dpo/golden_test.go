@@ -90,7 +90,7 @@ func TestLogProbsEqualTransformers(t *testing.T) {
 	for _, model := range scoredModels {
 		t.Run(model, func(t *testing.T) {
 			j := readJudged(t, model)
-			n, err := openFrozen(golden.Testdata(t, "models", model), engine.Options{})
+			n, err := openFrozen(golden.Testdata(t, "models", model), onnx.Float32, engine.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
 // identity is what the columns of a scored file depend on, under the names of the flags. The file carries it in its
@@ -22,6 +23,7 @@ type identity struct {
 	MaxPromptLength int               `json:"max-prompt-length"`
 	Truncate        string            `json:"truncate"`
 	EOS             string            `json:"eos"`
+	DType           string            `json:"dtype,omitempty"` // "" for float32
 	Columns         map[string]string `json:"columns,omitempty"`
 }
 
@@ -38,6 +40,9 @@ type digester interface {
 // encoding is the part of an identity that says how rows become token ids.
 func (c Config) encoding(tok datasets.Tokenizer) identity {
 	id := identity{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS}
+	if c.DType != "" && c.DType != onnx.Float32.String() {
+		id.DType = c.DType
+	}
 	if d, ok := tok.(digester); ok {
 		id.Tokenizer, id.Template = d.Digests()
 	}

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/dpo-ort/dpo-ort/models"
-	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
@@ -29,7 +28,7 @@ type lane struct {
 }
 
 // openLanes opens the policy as often as micro-batches are computed at once.
-func (s *Scorer) openLanes(device ort.Device) error {
+func (s *Scorer) openLanes() error {
 	m, err := models.Open(s.Model)
 	if err != nil {
 		return err
@@ -37,13 +36,12 @@ func (s *Scorer) openLanes(device ort.Device) error {
 	if m.Scalar && s.Ref != "" {
 		return errors.Join(Usage("%s is a reward model (%s), whose rewards are its own: leave out --ref", s.Model, m.Architecture), m.Close())
 	}
-	several := m.Parameters() <= laneModel && device.Kind == ort.CPU
+	several := m.Parameters() <= laneModel && s.options.Device.Kind == ort.CPU
 	if err := m.Close(); err != nil {
 		return err
 	}
 	n := 1
-	s.options = engine.Options{Device: device, Threads: s.Threads}
-	s.microTokens = MicroTokens
+	s.microTokens = mostTokens(s.options.Device)
 	if several {
 		threads := cmp.Or(s.Threads, runtime.GOMAXPROCS(0))
 		n, s.microTokens = min(threads, mostLanes), laneTokens
@@ -52,7 +50,7 @@ func (s *Scorer) openLanes(device ort.Device) error {
 	for range n {
 		l := &lane{}
 		s.lanes = append(s.lanes, l)
-		if l.policy, err = openFrozen(s.Model, s.options); err != nil {
+		if l.policy, err = openFrozen(s.Model, s.precision, s.options); err != nil {
 			return err
 		}
 	}
@@ -79,7 +77,7 @@ func (s *Scorer) openReference() error {
 		return err
 	}
 	for _, l := range s.lanes {
-		if l.ref, err = openFrozen(s.Ref, s.options); err != nil {
+		if l.ref, err = openFrozen(s.Ref, s.precision, s.options); err != nil {
 			return fmt.Errorf("reference: %w", err)
 		}
 	}

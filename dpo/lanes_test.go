@@ -10,6 +10,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
 // However many lanes there are, the file is the same, to the last byte.
@@ -100,7 +101,7 @@ func TestReferenceThatIsThePolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range s.lanes {
-		if l.ref, err = openFrozen(dir, s.options); err != nil {
+		if l.ref, err = openFrozen(dir, onnx.Float32, s.options); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -139,13 +139,14 @@ func (t *Trainer) plans() [][]MemoryPlan {
 		keeps = []engine.Plan{engine.Uniform(artifact.Rung(t.Rung), layers)}
 	}
 	var released, plain []MemoryPlan
-	tokens := MicroTokens
+	most := mostTokens(t.options.Device)
+	tokens := most
 	for ; tokens > easyMicroTokens; tokens /= 2 {
 		plain = append(plain, MemoryPlan{MicroTokens: tokens, Passes: keeps[0]})
 	}
 	for _, p := range keeps {
 		plain = append(plain, MemoryPlan{MicroTokens: tokens, Passes: p})
-		released = append(released, MemoryPlan{MicroTokens: MicroTokens, Passes: p, Release: true})
+		released = append(released, MemoryPlan{MicroTokens: most, Passes: p, Release: true})
 	}
 	last := keeps[len(keeps)-1]
 	for tokens /= 2; tokens > 0; tokens /= 2 {
@@ -157,7 +158,7 @@ func (t *Trainer) plans() [][]MemoryPlan {
 	if lanes := lanesOf(t.policy.model.Parameters()); lanes > 0 && t.options.Device.Kind == ort.CPU && !t.oneMicroBatch(easyMicroTokens) {
 		families = append(families, []MemoryPlan{{MicroTokens: easyMicroTokens, Passes: keeps[0], Lanes: lanes}})
 	}
-	if t.MaxGradNorm == 0 && t.oneMicroBatch(MicroTokens) {
+	if t.MaxGradNorm == 0 && t.oneMicroBatch(most) {
 		families = append(families, released)
 	}
 	return families
@@ -170,7 +171,7 @@ func (t *Trainer) slowdown(p MemoryPlan) float64 {
 		return 0
 	}
 	layers := float64(max(t.policy.engine.Layers(), 1))
-	return 0.1 + (float64(p.Passes.Probs)/7+float64(p.Passes.Recompute)/3)/layers + 0.01*math.Log2(MicroTokens/float64(p.MicroTokens))
+	return 0.1 + (float64(p.Passes.Probs)/7+float64(p.Passes.Recompute)/3)/layers + 0.01*math.Log2(float64(mostTokens(t.options.Device))/float64(p.MicroTokens))
 }
 
 // autoRung lets the plan decide what each layer keeps.

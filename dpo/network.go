@@ -28,11 +28,13 @@ type network struct {
 var storedTypes = map[string]onnx.DType{"F32": onnx.Float32, "F16": onnx.Float16, "BF16": onnx.BFloat16}
 
 // openFrozen opens a model to be scored with: its weights stay mapped from the files, in the type they have there.
-func openFrozen(dir string, o engine.Options) (*network, error) { return openAs(dir, Export{}, o) }
+func openFrozen(dir string, compute onnx.DType, o engine.Options) (*network, error) {
+	return openAs(dir, Export{Types: models.Types{Compute: compute}}, o)
+}
 
 // openAs opens a model with further graphs. Weights are mapped from the files where x has no other type for them.
 func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
-	n = &network{compute: onnx.Float32}
+	n = &network{compute: x.Types.Compute}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -45,7 +47,7 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	if !uniform {
 		stored = onnx.Float32
 	}
-	x.Types = models.Types{Compute: n.compute, Weights: cmp.Or(x.Types.Weights, stored)}
+	x.Types.Weights = cmp.Or(x.Types.Weights, stored)
 	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, x)
 	if err != nil {
 		return n, err

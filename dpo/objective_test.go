@@ -150,7 +150,7 @@ func TestRewardsEqualTransformers(t *testing.T) {
 	covered := map[string]bool{}
 	for _, r := range all {
 		t.Run(r.Model, func(t *testing.T) {
-			n, err := openFrozen(rewardDir(t, golden.Testdata(t, "models", r.Model), r.Score), engine.Options{})
+			n, err := openFrozen(rewardDir(t, golden.Testdata(t, "models", r.Model), r.Score), onnx.Float32, engine.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -425,7 +425,7 @@ func TestTransformersOpensRewardModels(t *testing.T) {
 	python := golden.Peers(t)
 	c := aimed(t, Reward)
 	mustTrain(t, c)
-	n, err := openFrozen(c.Out, engine.Options{})
+	n, err := openFrozen(c.Out, onnx.Float32, engine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

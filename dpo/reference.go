@@ -127,7 +127,7 @@ func (t *Trainer) referenceLanes(batches int) (lanes []referenceLane, done func(
 		}
 		return lanes, func() error { return nil }, nil
 	}
-	ref, err := openFrozen(cmp.Or(t.Ref, t.Model), t.options)
+	ref, err := openFrozen(cmp.Or(t.Ref, t.Model), t.compute, t.options)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -138,7 +138,7 @@ func NewSampler(c GenerateConfig, tok datasets.Tokenizer) (s *Sampler, err error
 func (s *Sampler) open() error {
 	n, o := 1, engine.Options{Threads: s.Threads}
 	for i := 0; i < n; i++ {
-		network, err := openAs(s.Model, Export{Types: models.Types{Weights: onnx.Float32}, Decode: true}, o)
+		network, err := openAs(s.Model, Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Decode: true}, o)
 		if err != nil {
 			return err
 		}

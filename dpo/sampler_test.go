@@ -11,6 +11,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
 // mixedPrompts are prompts of unequal length.
@@ -80,7 +81,7 @@ func TestSampleLogProbsEqualScores(t *testing.T) {
 				prompts = []string{"the cat", "a", "he"}
 			}
 			s := openSampler(t, dir, func(c *GenerateConfig) { c.Samples, c.Batch, c.Temperature = 3, 4, temperature })
-			n, err := openFrozen(dir, engine.Options{})
+			n, err := openFrozen(dir, onnx.Float32, engine.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -227,7 +228,7 @@ func TestSampleFrequencies(t *testing.T) {
 			after[x.IDs[0]][x.IDs[1]]++
 		}
 	}
-	n, err := openFrozen(s.Model, engine.Options{})
+	n, err := openFrozen(s.Model, onnx.Float32, engine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +334,7 @@ func TestBatchesChangeNoText(t *testing.T) {
 func showNearTie(t *testing.T, dir, text string, row, number int, a, b []int32) {
 	t.Helper()
 	s := openSampler(t, dir, nil)
-	n, err := openFrozen(dir, engine.Options{})
+	n, err := openFrozen(dir, onnx.Float32, engine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
 // ScoreConfig is everything that scores depend on.
@@ -23,6 +23,7 @@ type ScoreConfig struct {
 
 	Threads    int
 	Device     string
+	DType      string // as in Config; "" means float32
 	MicroBatch int
 }
 
@@ -43,6 +44,7 @@ type Scorer struct {
 	ScoreConfig
 	encoder     *datasets.Encoder
 	options     engine.Options
+	precision   onnx.DType
 	lanes       []*lane
 	microTokens int
 	digests     struct{ model, ref string } // "" where not computed yet
@@ -50,23 +52,22 @@ type Scorer struct {
 
 // settings are those that say how text becomes token ids.
 func (c ScoreConfig) settings() Config {
-	return Config{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS}
+	return Config{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS, DType: c.DType}
 }
 
 // NewScorer opens the models.
 func NewScorer(c ScoreConfig, tok datasets.Tokenizer) (s *Scorer, err error) {
-	device, err := ort.ParseDevice(c.Device)
-	if err != nil {
+	s = &Scorer{ScoreConfig: c, encoder: c.settings().encoder(tok)}
+	if s.options, s.precision, err = precision(c.Device, c.DType, c.Threads); err != nil {
 		return nil, Usage("%v", err)
 	}
-	s = &Scorer{ScoreConfig: c, encoder: c.settings().encoder(tok)}
 	s.encoder.AllowEqual = true
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := s.openLanes(device); err != nil {
+	if err := s.openLanes(); err != nil {
 		return s, err
 	}
 	if c.Ref != "" {

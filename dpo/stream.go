@@ -116,7 +116,7 @@ func (t *Trainer) advance() (referenceSeconds float64, err error) {
 func (t *Trainer) openReference() error {
 	s, m := t.stream, t.policy.model
 	if t.Ref != "" {
-		ref, err := openFrozen(t.Ref, t.options)
+		ref, err := openFrozen(t.Ref, t.compute, t.options)
 		if err != nil {
 			return fmt.Errorf("reference: %w", err)
 		}

@@ -18,7 +18,6 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // What a run keeps below its output directory.
@@ -52,6 +51,7 @@ type Trainer struct {
 	order      order
 	total      int // steps
 	options    engine.Options
+	compute    onnx.DType
 	memoryPlan MemoryPlan
 	expected   Memory               // by that plan
 	need       engine.Need          // of it, what one lane's passes take, and all lanes' operators
@@ -91,11 +91,9 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 	if err := t.claim(resume); err != nil {
 		return t, err
 	}
-	device, err := ort.ParseDevice(c.Device)
-	if err != nil {
+	if t.options, t.compute, err = precision(c.Device, c.DType, c.Threads); err != nil {
 		return t, err
 	}
-	t.options = engine.Options{Device: device, Threads: c.Threads}
 	m, err := models.Open(c.Model)
 	if err != nil {
 		return t, err
@@ -252,7 +250,7 @@ func (t *Trainer) export() (*artifact.Artifact, error) {
 		rungs = []artifact.Rung{artifact.Rung(t.Rung)}
 	}
 	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
-		Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32},
+		Types: models.Types{Compute: t.compute, Weights: onnx.Float32},
 		Loss:  t.Loss, Optimizer: t.Optimizer, Rungs: rungs,
 	})
 }

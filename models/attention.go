@@ -9,9 +9,9 @@ type layout struct {
 	cos, sin                   *onnx.Value // [T,d/2]
 	promptRows, completionRows *onnx.Value // [G,P], [G,K,C]: the packed row of each slot
 	attentionRows              *onnx.Value // [T]: each token's slot among all prompt, then all completion slots
-	// Of each block of queries, [Q·P,P] and [G,1,1,Q·C,P+C] where there is one: 0, or −1e9 where a query must not see a key.
+	// Of each block of queries, [Q·P,P] and [G,Q·C,P+C] where there is one: 0, or −1e9 where a query must not see a key.
 	promptMasks, completionMasks []*onnx.Value
-	completions                  *onnx.Value // [1,K,1,1,1]: how often a prompt's keys are repeated
+	completions                  *onnx.Value // [K,1,1,1,1]: how often a prompt's keys are repeated
 	heads, kvHeads, headDim      int64
 }
 
@@ -40,9 +40,9 @@ func (n *net) layout(d Decoder, kind LayerKind, blocks int) *layout {
 		l.promptMasks = append(l.promptMasks, n.Input(name, t, queries.Mul(p), p.Mul(onnx.Const(int64(i+1)))))
 	}
 	for i, name := range Masks(kind.CompletionMask, blocks) {
-		l.completionMasks = append(l.completionMasks, n.Input(name, t, G, one, one, queries.Mul(c), P.Add(c.Mul(onnx.Const(int64(i+1))))))
+		l.completionMasks = append(l.completionMasks, n.Input(name, t, G, queries.Mul(c), P.Add(c.Mul(onnx.Const(int64(i+1))))))
 	}
-	l.completions.Elems = []onnx.Dim{one, K, one, one, one}
+	l.completions.Elems = []onnx.Dim{K, one, one, one, one}
 	n.Input("prompt_slots", onnx.Int64, T)
 	n.Input("completion_slots", onnx.Int64, T)
 	n.Input("attention_slots", onnx.Int64, slots)
@@ -90,8 +90,8 @@ func (n *net) rotaryWritten(x *onnx.Value, l *layout, heads int) *onnx.Value {
 func (n *net) attention(q, k, v *onnx.Value, l *layout) *onnx.Value {
 	prompt := func(x *onnx.Value) *onnx.Value { return n.gather(x, l.promptRows, "prompt_slots") }
 	completion := func(x *onnx.Value) *onnx.Value { return n.gather(x, l.completionRows, "completion_slots") }
-	shared := func(x *onnx.Value) *onnx.Value { // [G,KV,P,d] → [G,K,KV,P,d]
-		return n.Op("Expand", n.of(n.Op("Unsqueeze", n.of(x, n.Ints(1)), nil), l.completions), nil)
+	shared := func(x *onnx.Value) *onnx.Value { // [KV,G,P,d] → [K,KV,G,P,d]
+		return n.Op("Expand", n.of(n.Op("Unsqueeze", n.of(x, n.Ints(0)), nil), l.completions), nil)
 	}
 	promptKeys, promptValues := n.keys(prompt(k), l), n.keys(prompt(v), l)
 	ofPrompts := n.blocks(prompt(q), nil, promptKeys, nil, promptValues, l.promptMasks, l)
@@ -133,12 +133,20 @@ func (n *net) split(x *onnx.Value, parts int) []*onnx.Value {
 	return n.Node(&onnx.Node{Op: "Split", Inputs: n.of(x), Attrs: onnx.Attrs{"axis": -2, "num_outputs": parts}}, parts)
 }
 
-// keys splits heads and puts them before the sequence: [G,P,KV·d] → [G,KV,P,d], [G,K,C,KV·d] → [G,K,KV,C,d].
+// keys splits heads and puts them, and what has the same mask, before the groups: [G,P,KV·d] → [KV,G,P,d],
+// [G,K,C,KV·d] → [K,KV,G,C,d].
 func (n *net) keys(x *onnx.Value, l *layout) *onnx.Value {
 	if len(x.Shape) == 3 {
-		return n.transpose(n.reshape(x, 0, 0, l.kvHeads, l.headDim), 0, 2, 1, 3)
+		return n.transpose(n.reshape(x, 0, 0, l.kvHeads, l.headDim), 2, 0, 1, 3)
 	}
-	return n.transpose(n.reshape(x, 0, 0, 0, l.kvHeads, l.headDim), 0, 1, 3, 2, 4)
+	return n.transpose(n.reshape(x, 0, 0, 0, l.kvHeads, l.headDim), 1, 3, 0, 2, 4)
+}
+
+// masked adds a mask to scores, both as vectors but for what the mask repeats over: a GPU adds that at the speed of its memory, and
+// a repeated matrix at a thirtieth.
+func (n *net) masked(scores, mask *onnx.Value) *onnx.Value {
+	sum := n.add(n.reshape(scores, 0, 0, -1), n.reshape(mask, -1))
+	return n.Op("Reshape", n.of(sum, n.Op("Shape", n.of(scores), nil)), nil)
 }
 
 // attend is softmax(q·kᵀ/√d + mask)·v with the queries of a key head folded into rows, so that keys are never
@@ -146,16 +154,16 @@ func (n *net) keys(x *onnx.Value, l *layout) *onnx.Value {
 func (n *net) attend(q, k, v, mask *onnx.Value, l *layout) *onnx.Value {
 	group := l.heads / l.kvHeads
 	if len(q.Shape) == 3 {
-		q = n.transpose(n.reshape(q, 0, 0, l.kvHeads, group, l.headDim), 0, 2, 3, 1, 4)
+		q = n.transpose(n.reshape(q, 0, 0, l.kvHeads, group, l.headDim), 2, 0, 3, 1, 4)
 		q = n.reshape(q, 0, 0, -1, l.headDim)
 	} else {
-		q = n.transpose(n.reshape(q, 0, 0, 0, l.kvHeads, group, l.headDim), 0, 1, 3, 4, 2, 5)
+		q = n.transpose(n.reshape(q, 0, 0, 0, l.kvHeads, group, l.headDim), 1, 3, 0, 4, 2, 5)
 		q = n.reshape(q, 0, 0, 0, -1, l.headDim)
 	}
-	probs := n.Op("Softmax", n.of(n.add(n.product(q, k, true, scale(int(l.headDim))), mask)), onnx.Attrs{"axis": -1})
+	probs := n.Op("Softmax", n.of(n.masked(n.product(q, k, true, scale(int(l.headDim))), mask)), onnx.Attrs{"axis": -1})
 	o := n.product(probs, v, false, 1)
 	if len(o.Shape) == 4 {
-		return n.reshape(n.transpose(n.reshape(o, 0, 0, group, -1, l.headDim), 0, 3, 1, 2, 4), 0, 0, l.heads*l.headDim)
+		return n.reshape(n.transpose(n.reshape(o, 0, 0, group, -1, l.headDim), 1, 3, 0, 2, 4), 0, 0, l.heads*l.headDim)
 	}
-	return n.reshape(n.transpose(n.reshape(o, 0, 0, 0, group, -1, l.headDim), 0, 1, 4, 2, 3, 5), 0, 0, 0, l.heads*l.headDim)
+	return n.reshape(n.transpose(n.reshape(o, 0, 0, 0, group, -1, l.headDim), 2, 0, 4, 1, 3, 5), 0, 0, 0, l.heads*l.headDim)
 }

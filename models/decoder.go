@@ -166,7 +166,8 @@ func buildAll(builders map[string]func(*net), t Types) (map[string]*onnx.Graph, 
 
 func (d Decoder) embed(n *net) {
 	ids := n.Input("ids", onnx.Int64, onnx.Sym("T"))
-	n.Output("y", n.Op("Gather", n.of(n.param("embed", int64(d.Vocab), int64(d.Hidden)), ids), nil))
+	embed := n.Input("embed", n.types.Weights, onnx.Dims(int64(d.Vocab), int64(d.Hidden))...)
+	n.Output("y", n.cast(n.Op("Gather", n.of(embed, ids), nil), n.types.Compute))
 }
 
 // block is a layer over a micro-batch. Attention takes queries in blocks.
@@ -205,24 +206,23 @@ func (d Decoder) layer(n *net, x *onnx.Value, l *layout, attend func(q, k, v *on
 	return n.add(x, linear(y, "down"))
 }
 
-// final picks the rows that predict a scored token and norms them: [T,D] → [R,D].
+// final picks the rows that predict a scored token and norms them: [T,D] → [R,D]. From here on a model computes in the exact type.
 func (d Decoder) final(n *net) {
 	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
 	rows := n.Input("rows", onnx.Int64, onnx.Sym("R"))
-	n.Output("y", n.rmsNorm(n.Op("Gather", n.of(x, rows), nil), n.param("norm", int64(d.Hidden)), d.NormEps))
+	n.Output("y", n.cast(n.rmsNorm(n.Op("Gather", n.of(x, rows), nil), n.param("norm", int64(d.Hidden)), d.NormEps), n.exact()))
 }
 
 // head gives, for B rows of the vocabulary, the log-sum-exp of each token's logits and the logit of its target:
 // log p = Σ logit − logsumexp lse over all such pieces. targets counts from the piece's first row, and inside is 1 where the
 // target lies in it, else 0, with any target in its place.
 func (d Decoder) head(n *net) {
-	R, B := onnx.Sym("R"), onnx.Sym("B")
-	x := n.Input("x", n.types.Compute, R, onnx.Const(int64(d.Hidden)))
+	R, B, exact := onnx.Sym("R"), onnx.Sym("B"), n.exact()
+	x := n.Input("x", exact, R, onnx.Const(int64(d.Hidden)))
 	targets := n.Input("targets", onnx.Int64, R)
-	unembed := n.cast(n.Input("unembed", n.types.Weights, B, onnx.Const(int64(d.Hidden))), n.types.Compute)
-	exact := n.exact()
+	unembed := n.cast(n.Input("unembed", n.types.Weights, B, onnx.Const(int64(d.Hidden))), exact)
 	inside := n.Input("inside", exact, R)
-	logits := n.cast(n.linear(x, unembed, nil), exact)
+	logits := n.linear(x, unembed, nil)
 	logit := n.Op("GatherElements", n.of(logits, n.Op("Unsqueeze", n.of(targets, n.Ints(1)), nil)), onnx.Attrs{"axis": 1})
 	n.Output("lse", n.flat(n.logSumExp(logits)))
 	n.Output("logit", n.mul(n.flat(logit), inside))
@@ -243,7 +243,7 @@ func (n *net) mul(a, b *onnx.Value) *onnx.Value { return n.Op("Mul", n.of(a, b),
 // flat makes [R,1] into [R].
 func (n *net) flat(v *onnx.Value) *onnx.Value { return n.Op("Squeeze", n.of(v, n.Ints(1)), nil) }
 
-// exact is the type that the head gives its results in.
+// exact is the type that the head computes in: of half-precision logits the log-probabilities would be worth little.
 func (n *net) exact() onnx.DType {
 	if n.types.Compute == onnx.Float64 {
 		return onnx.Float64

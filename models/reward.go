@@ -44,8 +44,9 @@ func scalar(read func(*Config) Decoder) func(*Config) Decoder {
 
 // score is a reward model's head: [R,D] → [R]. It runs on rows of last tokens alone.
 func (d Decoder) score(n *net) {
-	x := n.Input("x", n.types.Compute, onnx.Sym("R"), onnx.Const(int64(d.Hidden)))
-	n.Output("logit", n.flat(n.cast(n.linear(x, n.param("score", 1, int64(d.Hidden)), nil), n.exact())))
+	x := n.Input("x", n.exact(), onnx.Sym("R"), onnx.Const(int64(d.Hidden)))
+	weight := n.cast(n.Input("score", n.types.Weights, onnx.Dims(1, int64(d.Hidden))...), n.exact())
+	n.Output("logit", n.flat(n.linear(x, weight, nil)))
 }
 
 // WriteReward writes, as a Hugging Face directory, the reward model that training begins with: the backbone of the language model in

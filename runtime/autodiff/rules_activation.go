@@ -78,11 +78,22 @@ func softmax(s *sweep, n *onnx.Node) {
 	s.give(0, func() *onnx.Value {
 		y := n.Outputs[0]
 		if o := s.weighed(y); o != nil && (axis == -1 || axis == int64(len(y.Shape))-1) {
-			return s.mul(s.sub(s.dy(0), s.reduce("ReduceSum", s.mul(s.gradient(o), o), true, -1)), y)
+			sum := s.reduce("ReduceSum", s.mul(s.wide(s.gradient(o)), s.wide(o)), true, -1)
+			return s.mul(s.lessRowwise(s.dy(0), s.cast(sum, y.Type)), y)
 		}
 		weighted := s.mul(s.dy(0), y)
 		return s.sub(weighted, s.mul(y, s.reduce("ReduceSum", weighted, true, axis)))
 	})
+}
+
+// lessRowwise is a less a number for each row of its last dimension, both as matrices: a GPU does that at the speed of its memory.
+func (s *sweep) lessRowwise(a, row *onnx.Value) *onnx.Value {
+	width := a.Shape[len(a.Shape)-1:]
+	shape := s.Op("Concat", []*onnx.Value{s.Ints(-1), s.sizes(width, a)}, onnx.Attrs{"axis": 0})
+	matrix, column := s.op("Reshape", a, shape), s.op("Reshape", row, s.Ints(-1, 1))
+	matrix.Shape = onnx.Shape{a.Shape[:len(a.Shape)-1].Size(), width[0]}
+	column.Shape = onnx.Shape{matrix.Shape[0], onnx.Const(1)}
+	return s.reshape(s.sub(matrix, column), a)
 }
 
 // weighed is the product of y with a matrix from the right, if that alone reads y; else nil.

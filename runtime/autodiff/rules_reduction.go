@@ -95,7 +95,7 @@ func (s *sweep) onlyFirst(n *onnx.Node) {
 // rmsNorm: y = x̂·w, x̂ = x/rms; with d = dy·w: dx = (d − x̂·mean(d·x̂))/rms, dw = Σ dy·x̂.
 func rmsNorm(s *sweep, n *onnx.Node) {
 	s.onlyFirst(n)
-	x, dy, axes := n.Inputs[0], s.dy(0), normAxes(n)
+	x, w, dy, axes := s.wide(n.Inputs[0]), s.wide(n.Inputs[1]), s.wide(s.dy(0)), normAxes(n)
 	var inverse *onnx.Value
 	if len(n.Outputs) > 1 {
 		inverse = s.cast(n.Outputs[1], x.Type)
@@ -103,18 +103,18 @@ func rmsNorm(s *sweep, n *onnx.Node) {
 		inverse = s.op("Reciprocal", s.op("Sqrt", s.plus(s.reduce("ReduceMean", s.mul(x, x), true, axes...), s.normEps(n))))
 	}
 	hat := s.mul(x, inverse)
-	s.give(0, func() *onnx.Value { return s.normInput(s.mul(dy, n.Inputs[1]), hat, inverse, false, axes) })
+	s.give(0, func() *onnx.Value { return s.normInput(s.mul(dy, w), hat, inverse, false, axes) })
 	s.give(1, func() *onnx.Value { return s.mul(dy, hat) })
 }
 
 // layerNorm: as rmsNorm, of x less its mean: dx = (d − mean(d) − x̂·mean(d·x̂))/σ.
 func layerNorm(s *sweep, n *onnx.Node) {
 	s.onlyFirst(n)
-	x, dy, axes := n.Inputs[0], s.dy(0), normAxes(n)
+	x, w, dy, axes := s.wide(n.Inputs[0]), s.wide(n.Inputs[1]), s.wide(s.dy(0)), normAxes(n)
 	centred := s.sub(x, s.reduce("ReduceMean", x, true, axes...))
 	inverse := s.op("Reciprocal", s.op("Sqrt", s.plus(s.reduce("ReduceMean", s.mul(centred, centred), true, axes...), s.normEps(n))))
 	hat := s.mul(centred, inverse)
-	s.give(0, func() *onnx.Value { return s.normInput(s.mul(dy, n.Inputs[1]), hat, inverse, true, axes) })
+	s.give(0, func() *onnx.Value { return s.normInput(s.mul(dy, w), hat, inverse, true, axes) })
 	s.give(1, func() *onnx.Value { return s.mul(dy, hat) })
 	if n.Input(2) != nil {
 		s.give(2, func() *onnx.Value { return dy })

@@ -156,7 +156,7 @@ func scoresOf(nodes []*onnx.Node) map[*onnx.Node]bool {
 		}
 		for at := n; at != nil; at = at.Inputs[0].Node {
 			scores[at] = true
-			if at.Op != "Softmax" && at.Op != "Add" {
+			if at.Op != "Softmax" && at.Op != "Add" && at.Op != "Reshape" {
 				break // the product
 			}
 		}

@@ -41,11 +41,15 @@ func (s *sweep) dy(i int) *onnx.Value {
 	return s.gradient(s.node.Outputs[i])
 }
 
-// give contributes to the gradient of input i, where f is not run if nobody asks. What broadcasting repeated is summed.
+// give contributes to the gradient of input i, where f is not run if nobody asks. What broadcasting repeated is summed. The gradient is
+// of the input's type; only where that was cast from a wider one may it be as wide.
 func (s *sweep) give(i int, f func() *onnx.Value) {
 	if v := s.node.Input(i); s.needed[v] {
 		if d := f(); d != nil {
-			s.add(v, s.unbroadcast(d, v.Shape))
+			if d = s.unbroadcast(d, v.Shape); v.Node == nil || v.Node.Op != "Cast" {
+				d = s.cast(d, v.Type)
+			}
+			s.add(v, d)
 		}
 	}
 }
@@ -66,10 +70,13 @@ func (s *sweep) of(v *onnx.Value) *sum {
 
 func (s *sweep) add(v, d *onnx.Value) {
 	to := s.of(v)
-	if to.dense == nil {
+	switch {
+	case to.dense == nil:
 		to.dense = d
-	} else {
+	case to.dense.Type == d.Type:
 		to.dense = s.op("Add", to.dense, d)
+	default:
+		to.dense = s.op("Add", s.wide(to.dense), s.wide(d))
 	}
 }
 
@@ -105,7 +112,7 @@ func (s *sweep) unbroadcast(d *onnx.Value, shape onnx.Shape) *onnx.Value {
 	}
 	lead := len(d.Shape) - len(shape)
 	if lead > 0 {
-		d = s.reduce("ReduceSum", d, false, firstAxes(lead)...)
+		d = s.reduce("ReduceSum", s.wide(d), false, firstAxes(lead)...)
 	}
 	var stretched []int64
 	for i, size := range shape {
@@ -117,7 +124,7 @@ func (s *sweep) unbroadcast(d *onnx.Value, shape onnx.Shape) *onnx.Value {
 		}
 	}
 	if stretched != nil {
-		d = s.reduce("ReduceSum", d, true, stretched...)
+		d = s.reduce("ReduceSum", s.wide(d), true, stretched...)
 	}
 	return d
 }
@@ -166,6 +173,14 @@ func (s *sweep) cast(a *onnx.Value, t onnx.DType) *onnx.Value {
 		return a
 	}
 	return s.Op("Cast", []*onnx.Value{a}, onnx.Attrs{"to": int64(t)})
+}
+
+// wide is a, in float32 where its type is of half precision: what sums are made of.
+func (s *sweep) wide(a *onnx.Value) *onnx.Value {
+	if a.Type == onnx.Float16 || a.Type == onnx.BFloat16 {
+		return s.cast(a, onnx.Float32)
+	}
+	return a
 }
 
 // shapeOf is v's shape as a vector.

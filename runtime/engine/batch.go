@@ -33,17 +33,13 @@ func Int32s(values []int32, shape ...int64) Array {
 	return a
 }
 
-// Floats is an array of values rounded to t, which is float32 or float64.
+// Floats is an array of values rounded to t, a floating-point type.
 func Floats(t onnx.DType, values []float64, shape ...int64) Array {
-	a := Array{Type: t, Shape: shape, Data: make([]byte, 0, t.Size()*len(values))}
-	for _, v := range values {
-		if t == onnx.Float64 {
-			a.Data = binary.LittleEndian.AppendUint64(a.Data, math.Float64bits(v))
-		} else {
-			a.Data = binary.LittleEndian.AppendUint32(a.Data, math.Float32bits(float32(v)))
-		}
+	tensor, err := onnx.FloatTensor(t, values)
+	if err != nil {
+		panic(err)
 	}
-	return a
+	return Array{Type: t, Shape: shape, Data: tensor.Data}
 }
 
 // Batch is a micro-batch as tensors: what the graphs' inputs are called, and the sizes of their symbols. What is scored,

@@ -25,7 +25,8 @@ import (
 // Options say how to run.
 type Options struct {
 	Device  ort.Device
-	Threads int // of one operator; 0: one a core
+	Threads int  // of one operator; 0: one a core
+	TF32    bool // see ort.Options
 	Plan    Plan
 }
 
@@ -159,7 +160,7 @@ func (e *Engine) session(graph string, threads int) (*ort.Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open graph %s: %w", graph, err)
 	}
-	s, err := ort.NewSession(data, ort.Options{Name: graph, Threads: threads, Device: e.opts.Device})
+	s, err := ort.NewSession(data, ort.Options{Name: graph, Threads: threads, Device: e.opts.Device, TF32: e.opts.TF32})
 	if err != nil {
 		return nil, fmt.Errorf("open graph %s: %w", graph, err)
 	}

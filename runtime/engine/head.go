@@ -14,10 +14,6 @@ import (
 // The head runs over pieces of the vocabulary, all scored tokens at once: logits [R,B] fit the cache, and a piece's
 // gradient is written once. Pieces of tokens instead, with the whole vocabulary, took twice as long, most of it where the
 // gradient's product walks down columns of 200 kB steps.
-const (
-	pieceLogits = 4 << 20   // logits of a piece
-	keptLogits  = 256 << 20 // bytes of all logits up to which they are kept for the backward pass
-)
 
 // piece is a part of the vocabulary: rows first to last of the head's weight.
 type piece struct {
@@ -37,7 +33,7 @@ func (e *Engine) cutVocabulary(scored int64, p Plan) []piece {
 	const step = 64 // columns, so that pieces of a matrix begin at a cache line
 	size := p.HeadColumns
 	if size <= 0 {
-		size = max(pieceLogits/scored/step, 4) * step
+		size = max(e.grain().logits/scored/step, 4) * step
 	}
 	var out []piece
 	for first, n := int64(0), e.art.Dims["vocab"]; first < n; first += size {
@@ -48,7 +44,7 @@ func (e *Engine) cutVocabulary(scored int64, p Plan) []piece {
 
 // headRung keeps logits where that takes little memory.
 func (e *Engine) headRung(scored int64, p Plan) artifact.Rung {
-	if p.RecomputeHead || !e.has(artifact.Stash.Backward(e.head().Graph)) || scored*e.art.Dims["vocab"]*int64(onnx.Float32.Size()) > keptLogits {
+	if p.RecomputeHead || !e.has(artifact.Stash.Backward(e.head().Graph)) || scored*e.art.Dims["vocab"]*int64(onnx.Float32.Size()) > e.grain().kept {
 		return artifact.Recompute
 	}
 	return artifact.Stash

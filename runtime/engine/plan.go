@@ -15,7 +15,7 @@ type Plan struct {
 	Recompute     int   `yaml:"recompute" json:"recompute"`           // layers, from the first on, that keep their input alone
 	Probs         int   `yaml:"probs" json:"probs"`                   // layers after those that keep all but attention probabilities
 	RecomputeHead bool  `yaml:"recompute-head" json:"recompute_head"` // the head keeps no logits
-	HeadColumns   int64 `yaml:"head-columns" json:"head_columns"`     // rows of the vocabulary that the head takes at once; 0: as many as make 4 Mi logits
+	HeadColumns   int64 `yaml:"head-columns" json:"head_columns"`     // rows of the vocabulary that the head takes at once; 0: as suits the device
 }
 
 // Uniform is the plan by which all layers keep the same.

@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
-
-// sliceElements is how many parameters one Run of the optimizer updates: they, their gradients and states fit the cache.
-const sliceElements = 1 << 17
 
 // The graphs of the update. optimizer takes p, g, states, all [n], and scalars [1]; its outputs share memory with its
 // inputs as the manifest's aliases say. norm takes g and gives the sum of its squares, [1].
@@ -30,6 +26,7 @@ type Optimizer struct {
 	engine *Engine
 	grads  *Gradients
 	slices []slice
+	sums   *ort.Buffer       // [slices]: what the norm's graph gave of each
 	of     map[string][2]int // where gradients are released: the first slice of a tensor, and the one after its last
 }
 
@@ -37,7 +34,8 @@ type Optimizer struct {
 type slice struct {
 	bound   binding
 	decayed bool
-	squares float64 // of its gradient, summed
+	sum     *ort.Tensor // [1]: of its gradient's squares, on the device
+	squares float64     // the same, once it was read
 }
 
 // NewOptimizer prepares to update w by grads, with states of zeros. Where grads is nil, gradients are released: see
@@ -62,10 +60,24 @@ func (e *Engine) NewOptimizer(w *Weights, grads *Gradients) (*Optimizer, error) 
 		}
 		o.States[in.Name], all[in.Name] = state, state
 	}
-	if err := o.cutAll(all); err != nil {
+	if err := errors.Join(o.cutAll(all), o.makeSums()); err != nil {
 		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil
+}
+
+// makeSums makes room for the slices' sums of squares.
+func (o *Optimizer) makeSums() (err error) {
+	const size = 8 // of a float64
+	if o.sums, err = o.engine.opts.Device.Alloc(size * len(o.slices)); err != nil {
+		return err
+	}
+	for i := range o.slices {
+		if o.slices[i].sum, err = ort.NewTensor(o.sums, size*i, ort.Float64, 1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isState reports whether an input of the optimizer's graph is one of its states.
@@ -90,10 +102,11 @@ func (o *Optimizer) cutAll(all map[string]*Weights) error {
 
 // cut lays tensors over the elements from first to last.
 func (o *Optimizer) cut(all map[string]*Weights, first, last int64) error {
-	for at := first; at < last; at += sliceElements {
+	size := o.engine.grain().slice
+	for at := first; at < last; at += size {
 		s := slice{bound: binding{}, decayed: first < all["p"].decayed}
 		for name, weights := range all {
-			t, err := weights.span(at, min(at+sliceElements, last))
+			t, err := weights.span(at, min(at+size, last))
 			if err != nil {
 				return err
 			}
@@ -129,18 +142,18 @@ func (o *Optimizer) Norm() (float64, error) {
 
 // measure sums the squares of slices' gradients.
 func (o *Optimizer) measure(of []slice) error {
-	return o.each(NormGraph, of, func(session *ort.Session, s *slice) error {
-		out, err := o.engine.scalars(map[string]float64{"sum": 0}, o.engine.art.Graphs[NormGraph].Outputs)
-		if err != nil {
-			return err
-		}
-		defer out.close()
-		if err := session.Run(binding{"g": s.bound["g"]}, out); err != nil {
-			return err
-		}
-		s.squares, err = scalar(out["sum"])
-		return err
+	err := o.each(NormGraph, of, func(session *ort.Session, s *slice) error {
+		return session.Run(binding{"g": s.bound["g"]}, binding{"sum": s.sum})
 	})
+	if err != nil {
+		return err
+	}
+	for i := range of {
+		if of[i].squares, err = scalar(of[i].sum); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Step updates all parameters. Scalars are the graph's inputs of one element by name; weight_decay is 0 for vectors
@@ -216,10 +229,7 @@ func (o *Optimizer) each(graph string, of []slice, f func(session *ort.Session, 
 	if err != nil {
 		return err
 	}
-	workers := o.engine.opts.Threads
-	if workers <= 0 {
-		workers = runtime.NumCPU()
-	}
+	workers := o.engine.workers()
 	errs := make([]error, workers)
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -243,6 +253,9 @@ func (o *Optimizer) Close() error {
 		s.bound.close()
 	}
 	o.slices = nil
+	if o.sums != nil {
+		o.sums.Free()
+	}
 	var errs []error
 	for _, s := range o.States {
 		errs = append(errs, s.Close())

@@ -18,6 +18,7 @@ static void *find(const char *path) {
 static const OrtApi *api;
 static OrtEnv *env;
 static OrtMemoryInfo *host;
+static OrtRunOptions *unawaited;  // of Runs that return before the device has done them
 
 // TRY leaves the function by its label `done` when a call fails.
 #define TRY(call) do { if ((status = (call))) goto done; } while (0)
@@ -30,6 +31,8 @@ int bridge_load(const char *path) {
   // There is one environment in a process: this counts a reference to it.
   if (api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "dpo-ort", &env)) return 0;
   if (api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &host)) return 0;
+  if (api->CreateRunOptions(&unawaited)) return 0;
+  if (api->AddRunConfigEntry(unawaited, "disable_synchronize_execution_providers", "1")) return 0;
   OrtAllocator *scratch = scratch_allocator(host);
   return !scratch || !api->RegisterAllocator(env, scratch);
 }
@@ -95,6 +98,14 @@ done:
   return status;
 }
 
+// append adds the provider, whose sessions all work on the device's legacy default stream (handle 1): so what one Run writes the
+// next reads, and copies wait for both, without a word from us.
+static OrtStatus *append(OrtSessionOptions *so, const bridge_options *o) {
+  const char *keys[] = {"has_user_compute_stream", "user_compute_stream", "use_tf32"};
+  const char *values[] = {"1", "1", o->tf32 ? "1" : "0"};
+  return api->SessionOptionsAppendExecutionProvider_V2(so, env, &o->provider, 1, keys, values, 3);
+}
+
 static OrtStatus *configure(OrtSessionOptions *so, const bridge_options *o) {
   OrtStatus *status = NULL;
   TRY(api->SetSessionLogId(so, o->name));
@@ -109,9 +120,10 @@ static OrtStatus *configure(OrtSessionOptions *so, const bridge_options *o) {
   TRY(api->AddSessionConfigEntry(so, "session.force_spinning_stop", "1"));
   TRY(api->AddSessionConfigEntry(so, "session.disable_prepacking", "1"));
   // A product with a transposed left factor takes longer than the copy and a plain product.
-  TRY(api->AddSessionConfigEntry(so, "optimization.disable_specified_optimizers", "GemmTransposeFusion"));
+  // BiasSoftmax has no kernel in bfloat16.
+  TRY(api->AddSessionConfigEntry(so, "optimization.disable_specified_optimizers", o->provider ? "BiasSoftmaxFusion" : "GemmTransposeFusion"));
   if (o->profile) TRY(api->EnableProfiling(so, o->profile));
-  if (o->provider) TRY(api->SessionOptionsAppendExecutionProvider_V2(so, env, &o->provider, 1, NULL, NULL, 0));
+  if (o->provider) TRY(append(so, o));
 done:
   return status;
 }
@@ -178,13 +190,13 @@ done:
   return status;
 }
 
-OrtStatus *bridge_run(const bridge_session *s, const bridge_tensor *tensors, const int64_t *dims) {
+OrtStatus *bridge_run(const bridge_session *s, const bridge_tensor *tensors, const int64_t *dims, int wait) {
   size_t n = s->inputs + s->outputs;
   OrtValue **values = calloc(n + 1, sizeof(OrtValue *));
   const char *const *names = (const char *const *)s->names;
   OrtStatus *status = NULL;
   for (size_t i = 0; i < n; i++) TRY(view(&tensors[i], dims, &values[i]));
-  TRY(api->Run(s->session, NULL, names, (const OrtValue *const *)values, s->inputs, names + s->inputs, s->outputs,
+  TRY(api->Run(s->session, wait ? NULL : unawaited, names, (const OrtValue *const *)values, s->inputs, names + s->inputs, s->outputs,
                values + s->inputs));
 done:
   for (size_t i = 0; i < n; i++)

@@ -83,11 +83,22 @@ func (b *Buffer) Zero() error {
 // zeros is what devices are cleared from: the C API has no call that fills memory.
 var zeros [1 << 20]byte
 
+// copyZeros copies zeros to the device, and there twice as many as there are, again and again.
 func (b *Buffer) copyZeros(first, last int) error {
-	for at := first; at < last; at += len(zeros) {
-		if err := b.copyIn(at, zeros[:min(len(zeros), last-at)]); err != nil {
+	done := min(len(zeros), last-first)
+	if done <= 0 {
+		return nil
+	}
+	if err := b.copyIn(first, zeros[:done]); err != nil {
+		return err
+	}
+	for done < last-first {
+		n := min(done, last-first-done)
+		from, to := unsafe.Add(b.data, first), unsafe.Add(b.data, first+done)
+		if err := check(C.bridge_copy(to, b.device.memory, from, b.device.memory, C.size_t(n))); err != nil {
 			return err
 		}
+		done += n
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type Options struct {
 	Name    string // what errors call the session
 	Threads int    // of one operator; 0: one a core that this process may use
 	Device  Device
+	TF32    bool   // on a GPU: float32 products may round their factors to TF32, 10 bits of mantissa
 	Profile string // where not empty, a profile is written to a file of this prefix, complete after Close
 }
 
@@ -67,6 +68,9 @@ func open(model []byte, o Options) (*Session, error) {
 	}
 	s := &Session{name: o.Name, host: C.bridge_host(), profiled: o.Profile != ""}
 	native := C.bridge_options{name: C.CString(o.Name), threads: C.int(o.Threads), provider: device.provider}
+	if o.TF32 {
+		native.tf32 = 1
+	}
 	defer C.free(ptr(native.name))
 	if s.profiled {
 		native.profile = C.CString(o.Profile)
