@@ -41,7 +41,7 @@ var loaded string
 
 // load loads the library and makes the environment, once.
 var load = sync.OnceValue(func() error {
-	path, err := findLibrary()
+	path, err := findLibrary(libraryFolders(), cudaWanted.Load())
 	if err != nil {
 		return err
 	}
