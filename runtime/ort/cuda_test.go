@@ -239,13 +239,15 @@ func TestNVIDIAFolders(t *testing.T) {
 
 func TestDriver(t *testing.T) {
 	onLinux(t)
-	says(t, driver("libcuda-dpo.so.1").Err, "missing", "NVIDIA driver's libcuda-dpo.so.1", "580 or newer", "--gpus all")
-	if p := driver(driverName()); p.Err != nil {
+	says(t, driver([]string{"libcuda-dpo.so.1", "elsewhere/libcuda-dpo.so.1"}).Err, "missing", "NVIDIA driver's libcuda-dpo.so.1", "580 or newer", "--gpus all")
+	if p := driver(driverNames()); p.Err != nil {
 		says(t, p.Err, "driver", "libcuda.so.1")
 	}
 	folder := t.TempDir()
 	defer delete(nvidia.handles, "driver")
-	stand := func(name, source string) Part { return driver(build(t, filepath.Join(folder, name), source)) }
+	stand := func(name, source string) Part {
+		return driver([]string{"libcuda-dpo.so.1", build(t, filepath.Join(folder, name), source), "libcuda-dpo.so.1"})
+	}
 	says(t, stand("empty.so", "int x;").Err, "cuDriverGetVersion", "error -1")
 	const version = "int cuDriverGetVersion(int *v) { *v = %; return 0; }"
 	at := func(v string) string { return strings.Replace(version, "%", v, 1) }

@@ -59,7 +59,7 @@ func cudaParts() []Part {
 		return nvidia.parts
 	}
 	beside := filepath.Dir(loaded)
-	parts := []Part{driver(driverName())}
+	parts := []Part{driver(driverNames())}
 	folders := append([]string{beside}, nvidiaFolders()...)
 	for _, file := range nvidiaLibraries() {
 		parts = append(parts, nvidiaLibrary(file, folders))
@@ -74,21 +74,29 @@ func cudaParts() []Part {
 // leastCUDA is the version of CUDA that the driver must be for, in the way that it counts: CUDA 13.0.
 const leastCUDA = 13000
 
-func driverName() string {
+// driverNames are the driver's library, where the loader looks, and where a container gets it and that of Windows' Linux.
+func driverNames() []string {
 	if runtime.GOOS == "windows" {
-		return "nvcuda.dll"
+		return []string{"nvcuda.dll"}
 	}
-	return "libcuda.so.1"
+	return []string{"libcuda.so.1", "/usr/local/nvidia/lib64/libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1"}
 }
 
-// driver loads the driver's library. It belongs to the kernel's module, so it is never packed with anything, and the loader
-// knows where it lies.
-func driver(name string) Part {
+// driver loads the driver's library from the first place that has it. It belongs to the kernel's module, so it is never packed with
+// anything.
+func driver(names []string) Part {
 	const install = "install NVIDIA's driver, 580 or newer; start a container with the GPU (docker run --gpus all)"
 	failed := func(format string, args ...any) Part { return Part{Name: "driver", Err: fmt.Errorf(format, args...)} }
-	handle, said := openLibrary(name)
+	handle, said := openLibrary(names[0])
+	for _, name := range names[1:] {
+		if handle == nil {
+			if other, path := openLibrary(name); other != nil {
+				handle, said = other, path
+			}
+		}
+	}
 	if handle == nil {
-		return failed("%w: the NVIDIA driver's %s cannot be loaded (%s): %s", ErrMissing, name, said, install)
+		return failed("%w: the NVIDIA driver's %s cannot be loaded (%s): %s", ErrMissing, names[0], said, install)
 	}
 	var version, count C.int
 	if code := C.cuda_driver_version(handle, &version); code != 0 {
