@@ -1,5 +1,5 @@
 # Every line here can be run by hand.
-.PHONY: help demo quickstart deps build test lint golden bench bench-peers fuzz onnx-backend interop dist clean
+.PHONY: help demo quickstart deps deps-cuda build test lint golden bench bench-peers fuzz onnx-backend interop dist clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -21,6 +21,9 @@ demo: build ## the DPO paper's pipeline on made-up film reviews, with its figure
 
 deps: ## the two native libraries, into build/lib (digests checked; what is there is left alone)
 	scripts/deps
+
+deps-cuda: ## what a CUDA device needs, into build/lib/cuda: 1 GiB (CUDA_LIBS=system: without NVIDIA's libraries)
+	scripts/deps-cuda
 
 build: deps ## the program, bin/dpo-ort
 	go build -trimpath -buildvcs=auto -o bin/dpo-ort ./cmd/dpo-ort

@@ -23,7 +23,14 @@ fail() {
 # sha256 FILE prints the file's digest; nothing where there is no such file.
 sha256() {
     [ -f "$1" ] || return 0
-    python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
+    python3 -c '
+import hashlib, sys
+digest = hashlib.sha256()
+with open(sys.argv[1], "rb") as file:
+    while part := file.read(1 << 20):
+        digest.update(part)
+print(digest.hexdigest())
+' "$1"
 }
 
 # put FILE PLACE copies FILE to PLACE in one step: another build sees the old file or the new one, never half of it.

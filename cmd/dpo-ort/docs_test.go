@@ -37,11 +37,13 @@ var notRun = map[string]string{
 	"README.md: make demo": "installs and builds",
 	"README.md: make test": "runs this test",
 	"docs/library.md: git clone https://github.com/dpo-ort/dpo-ort && make -C dpo-ort deps": "needs a network; TestModuleElsewhereBuilds has the recipe",
+	"docs/reference.md: make deps-cuda":                                                     "downloads a gigabyte, and needs a GPU",
+	"docs/troubleshooting.md: bin/dpo-ort doctor --device cuda:0":                           "needs a GPU",
 	"docs/tutorial.md: tensorboard --logdir aligned/run":                                    "serves until it is stopped",
 }
 
 // foreign are flags of other programs that the pages name.
-var foreign = []string{"logdir"}
+var foreign = []string{"gpus", "logdir"}
 
 // A docBlock is what one pair of fences holds.
 type docBlock struct {

@@ -19,13 +19,20 @@ func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what works here and what is missing",
-		Long: `doctor looks for ONNX Runtime and the device, and with --model opens a model directory: its configuration, all its
-weights, and its tokenizer. The exit code is 1 where something is wrong.`,
+		Long: `doctor looks for ONNX Runtime and the device, for a CUDA device also for each library that it needs, and with --model opens
+a model directory: its configuration, all its weights, and its tokenizer. What is wrong or missing is told with what to do, and
+the exit code is 1.`,
 		Example: `  dpo-ort doctor
-  dpo-ort doctor --model models/llama`,
+  dpo-ort doctor --model models/llama
+  dpo-ort doctor --device cuda:0`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			checks := []check{{"dpo-ort", func() (string, error) { return version() + ", " + runtime.Version(), nil }},
-				{"onnxruntime", ort.Version}, {"device", func() (string, error) { return checkDevice(device) }}}
+			d, err := ort.ParseDevice(device) // first, as it decides which ONNX Runtime is loaded
+			checks := []check{{"dpo-ort", func() (string, error) { return version() + ", " + runtime.Version(), nil }}, {"onnxruntime", ort.Version}}
+			if err != nil {
+				checks = append(checks, check{"device", func() (string, error) { return "", err }})
+			} else {
+				checks = append(checks, deviceChecks(d)...)
+			}
 			if model != "" {
 				checks = append(checks, check{"model", func() (string, error) { return checkModel(model) }},
 					check{"tokenizer", func() (string, error) { return checkTokenizer(model) }})
@@ -50,23 +57,50 @@ func examine(cmd *cobra.Command, checks []check) error {
 		found, err := c.look()
 		if err != nil {
 			found, failed = "wrong", append(failed, fmt.Errorf("%s: %w", c.name, err))
+			if errors.Is(err, ort.ErrMissing) {
+				found = "missing"
+			}
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%-12s %s\n", c.name, found)
 	}
 	return errors.Join(failed...)
 }
 
-func checkDevice(name string) (string, error) {
-	d, err := ort.ParseDevice(name)
-	if err != nil {
-		return "", err
+// deviceChecks are for the parts of a device, if ONNX Runtime can be loaded, and for the device itself.
+func deviceChecks(d ort.Device) (checks []check) {
+	parts, err := d.Parts()
+	for _, p := range parts {
+		checks = append(checks, check{p.Name, func() (string, error) { return p.Found, p.Err }})
+		if p.Err != nil {
+			err = fmt.Errorf("%s needs what is not there or wrong above", d)
+		}
 	}
+	return append(checks, check{"device", func() (string, error) {
+		if err != nil {
+			return "", err
+		}
+		return checkDevice(d)
+	}})
+}
+
+func checkDevice(d ort.Device) (string, error) {
 	b, err := d.Alloc(1 << 20)
 	if err != nil {
 		return "", err
 	}
 	b.Free()
-	return fmt.Sprintf("%s, %d cores", d, runtime.NumCPU()), nil
+	if d.Kind == ort.CPU {
+		return fmt.Sprintf("%s, %d cores", d, runtime.NumCPU()), nil
+	}
+	model, err := d.Model()
+	if err != nil {
+		return "", err
+	}
+	free, total, err := d.Memory()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s, %s, %s of %s free", d, model, size(free), size(total)), nil
 }
 
 func checkModel(dir string) (string, error) {

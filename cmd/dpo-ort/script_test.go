@@ -15,12 +15,17 @@ import (
 //
 //	exits N command...   runs a command that must end with exit code N; stdout and stderr then hold what it said
 //	$MODEL, $PAIRS, …    are the project's tiny model and preferences
+//	$LIBRARY             is ONNX Runtime without CUDA
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"dpo-ort": main}) }
 
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
+	}
+	library := os.Getenv("DPO_ORT_LIB")
+	if built, err := filepath.Glob(filepath.Join(root, "build", "lib", "libonnxruntime.*")); err == nil && len(built) > 0 {
+		library = built[0]
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -30,6 +35,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("MODEL", filepath.Join(root, "testdata/models/tiny-llama"))
 			env.Setenv("PAIRS", filepath.Join(root, "testdata/pref/tiny.pairs.jsonl"))
 			env.Setenv("PARQUET", filepath.Join(root, "testdata/pref/tiny.pairs.parquet"))
+			env.Setenv("LIBRARY", library)
 			env.Setenv("RANKED", filepath.Join(root, "testdata/pref/tiny.ranked.jsonl"))
 			return nil
 		},

@@ -1,11 +1,7 @@
 package ort
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +31,8 @@ type Device struct {
 }
 
 // ParseDevice reads "cpu", "cuda" (the first), or "cuda:1". It does not ask whether there is such a device; Alloc and
-// NewSession do.
+// NewSession do. A process loads one ONNX Runtime, when it is first needed: it is one with CUDA, if there is any, where a CUDA device
+// was parsed before.
 func ParseDevice(s string) (Device, error) {
 	name, index, indexed := strings.Cut(s, ":")
 	n := 0
@@ -47,6 +44,9 @@ func ParseDevice(s string) (Device, error) {
 	}
 	for k, kind := range kinds {
 		if kind == name {
+			if Kind(k) == CUDA {
+				cudaWanted.Store(true)
+			}
 			return Device{Kind(k), n}, nil
 		}
 	}
@@ -67,9 +67,17 @@ var opened = struct {
 	devices map[Device]*C.bridge_device
 }{devices: map[Device]*C.bridge_device{}}
 
+// load loads ONNX Runtime for the device.
+func (d Device) load() error {
+	if d.Kind == CUDA {
+		cudaWanted.Store(true)
+	}
+	return load()
+}
+
 // open finds the device in ONNX Runtime. It is an error if there is none: nothing ever runs elsewhere than it was told.
 func (d Device) open() (*C.bridge_device, error) {
-	if err := load(); err != nil {
+	if err := d.load(); err != nil {
 		return nil, err
 	}
 	opened.Lock()
@@ -85,25 +93,4 @@ func (d Device) open() (*C.bridge_device, error) {
 	}
 	opened.devices[d] = native
 	return native, nil
-}
-
-func openCUDA(native *C.bridge_device, index int) error {
-	name := "libonnxruntime_providers_cuda.so"
-	if runtime.GOOS == "windows" {
-		name = "onnxruntime_providers_cuda.dll"
-	}
-	path := filepath.Join(filepath.Dir(loaded), name)
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("%s is ONNX Runtime without CUDA (no %s beside it): set %s to the library of a GPU build, or use device cpu",
-			loaded, name, LibraryVariable)
-	}
-	provider := C.CString(path)
-	defer C.free(ptr(provider))
-	if err := check(C.bridge_cuda(native, provider, C.int(index))); err != nil {
-		return err
-	}
-	if native.provider == nil {
-		return errors.New("ONNX Runtime sees no such device: compare with `nvidia-smi -L`, or use device cpu")
-	}
-	return nil
 }

@@ -22,10 +22,13 @@ var chosen string
 // SetLibrary says which library file to load, whatever the environment says. It must be called before anything else here.
 func SetLibrary(path string) { chosen = path }
 
-// findLibrary gives the path of the library: the one chosen, else the variable's, else the newest version in the first folder
-// that has any.
-func findLibrary() (string, error) {
-	if path := cmp.Or(chosen, os.Getenv(LibraryVariable)); path != "" {
+// givenLibrary is the library that was named: the one chosen, else the variable's.
+func givenLibrary() string { return cmp.Or(chosen, os.Getenv(LibraryVariable)) }
+
+// findLibrary gives the path of the library: the one given, else, where a CUDA device was asked for, one with CUDA, else the newest
+// version in the first folder that has any.
+func findLibrary(folders []string, cuda bool) (string, error) {
+	if path := givenLibrary(); path != "" {
 		if info, err := os.Stat(path); err != nil {
 			return "", fmt.Errorf("find ONNX Runtime as given: %w", err)
 		} else if info.IsDir() {
@@ -33,7 +36,11 @@ func findLibrary() (string, error) {
 		}
 		return filepath.Abs(path)
 	}
-	folders := libraryFolders()
+	if cuda {
+		if path := cudaLibrary(folders); path != "" {
+			return path, nil
+		}
+	}
 	for _, folder := range folders {
 		if path := newestLibrary(folder); path != "" {
 			return path, nil
@@ -41,6 +48,21 @@ func findLibrary() (string, error) {
 	}
 	return "", fmt.Errorf("find ONNX Runtime: no %s in %s: run `make deps`, or set %s to the library's file",
 		libraryNames[runtime.GOOS], strings.Join(folders, ", "), LibraryVariable)
+}
+
+// cudaLibrary gives the newest library in the first folder, or the folder cuda in it, that has the CUDA provider beside it; "" if none has.
+func cudaLibrary(folders []string) string {
+	for _, folder := range folders {
+		for _, folder := range []string{filepath.Join(folder, "cuda"), folder} {
+			if _, err := os.Stat(filepath.Join(folder, providerName())); err != nil {
+				continue
+			}
+			if path := newestLibrary(folder); path != "" {
+				return path
+			}
+		}
+	}
+	return ""
 }
 
 // libraryFolders are where a library is looked for: beside the program, in its installation, in the tree that it was

@@ -13,7 +13,8 @@
 // Tensors are views without native state. What must be released are sessions (Close) and buffers (Free); Live counts
 // them.
 //
-// The library is loaded when it is first needed, by github.com/yalue/onnxruntime_go, which also holds the environment.
+// The library is loaded when it is first needed, by github.com/yalue/onnxruntime_go, which also holds the environment. A process
+// loads one, so a CUDA device is parsed before anything runs on the CPU: then it is one with CUDA.
 // Sessions and tensors use the C API directly (bridge.c, under the header of the same version), because device memory,
 // preallocated outputs without a copy, and shared allocators are not in that module.
 package ort
@@ -41,7 +42,7 @@ var loaded string
 
 // load loads the library and makes the environment, once.
 var load = sync.OnceValue(func() error {
-	path, err := findLibrary()
+	path, err := findLibrary(libraryFolders(), cudaWanted.Load())
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,68 @@
+#define _GNU_SOURCE
+#include "cuda.h"
+
+#include <stdio.h>
+
+#ifdef _WIN32
+#include <windows.h>
+
+static void *find(void *library, const char *name) { return (void *)GetProcAddress((HMODULE)library, name); }
+
+void *cuda_open(const char *path, char *said, size_t room) {
+  HMODULE library = LoadLibraryA(path);
+  if (!library) snprintf(said, room, "error %lu", GetLastError());
+  else if (!GetModuleFileNameA(library, said, room)) snprintf(said, room, "%s", path);
+  return (void *)library;
+}
+#else
+#include <dlfcn.h>
+#ifdef __linux__
+#include <link.h>
+#endif
+
+static void *find(void *library, const char *name) { return dlsym(library, name); }
+
+void *cuda_open(const char *path, char *said, size_t room) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+  snprintf(said, room, "%s", library ? path : dlerror());
+#ifdef __linux__
+  struct link_map *map = NULL;
+  if (library && !dlinfo(library, RTLD_DI_LINKMAP, &map)) snprintf(said, room, "%s", map->l_name);
+#endif
+  return library;
+}
+#endif
+
+int cuda_driver_version(void *driver, int *version) {
+  int (*get)(int *) = (int (*)(int *))find(driver, "cuDriverGetVersion");
+  return get ? get(version) : -1;
+}
+
+int cuda_device_count(void *driver, int *count) {
+  int (*init)(unsigned) = (int (*)(unsigned))find(driver, "cuInit");
+  int (*get)(int *) = (int (*)(int *))find(driver, "cuDeviceGetCount");
+  int code;
+  if (!init || !get) return -1;
+  return (code = init(0)) ? code : get(count);
+}
+
+int cuda_device_name(void *driver, int index, char *name, int room) {
+  int (*get)(int *, int) = (int (*)(int *, int))find(driver, "cuDeviceGet");
+  int (*call)(char *, int, int) = (int (*)(char *, int, int))find(driver, "cuDeviceGetName");
+  int device, code;
+  if (!get || !call) return -1;
+  return (code = get(&device, index)) ? code : call(name, room, device);
+}
+
+int cuda_memory(void *runtime, int index, size_t *free, size_t *total) {
+  int (*current)(int *) = (int (*)(int *))find(runtime, "cudaGetDevice");
+  int (*set)(int) = (int (*)(int))find(runtime, "cudaSetDevice");
+  int (*get)(size_t *, size_t *) = (int (*)(size_t *, size_t *))find(runtime, "cudaMemGetInfo");
+  int before, code, restored;
+  if (!current || !set || !get) return -1;
+  // The device is a setting of the thread, which calls of ONNX Runtime's on it may rely on.
+  if ((code = current(&before)) || (code = set(index))) return code;
+  code = get(free, total);
+  restored = set(before);
+  return code ? code : restored;
+}
