@@ -1,6 +1,8 @@
 package dpo
 
 import (
+	"slices"
+
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
@@ -23,22 +25,18 @@ type layout struct {
 	K, P, C, blocks      int
 	ids                  []int64
 	cos, sin             []float64
-	promptRows           []int64 // [G,P]
-	completionRows       []int64 // [G,K,C]
-	promptSlots          []int64 // [T]: a row's place in promptRows, or G·P
-	completionSlots      []int64 // [T]: a row's place in completionRows, or G·K·C
-	attentionRows        []int64 // [T]: a row's place among the slots of prompts, then completions
-	rows, targets, owner []int64 // [R]: the row that predicts, the token, the sequence
+	turned               map[angle]int64 // a row that has the cosines and sines of a position
+	promptRows           []int64         // [G,P]
+	completionRows       []int64         // [G,K,C]
+	promptSlots          []int64         // [T]: a row's place in promptRows, or G·P
+	completionSlots      []int64         // [T]: a row's place in completionRows, or G·K·C
+	attentionRows        []int64         // [T]: a row's place among the slots of prompts, then completions
+	rows, targets, owner []int64         // [R]: the row that predicts, the token, the sequence
 }
 
-// newBatch lays out groups, which have the same number of completions.
-func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example) *engine.Batch {
-	return newBatchIn(d, compute, groups, shapeOf(groups).blocks)
-}
-
-// newBatchIn is newBatch with queries in so many blocks.
-func newBatchIn(d models.Decoder, compute onnx.DType, groups []datasets.Example, blocks int) *engine.Batch {
-	l := &layout{decoder: d, compute: compute, groups: groups, K: len(groups[0].Completions), blocks: blocks}
+// newBatch lays out groups, which have the same number of completions, with queries in so many blocks.
+func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example, blocks int) *engine.Batch {
+	l := &layout{decoder: d, compute: compute, groups: groups, K: len(groups[0].Completions), blocks: blocks, turned: map[angle]int64{}}
 	for _, x := range groups {
 		_, p, c := extent(x)
 		l.P, l.C = max(l.P, p), max(l.C, c)
@@ -64,11 +62,15 @@ func roundUp(n, blocks int) int {
 	return (max(n, 1) + unit - 1) / unit * unit
 }
 
-// longRows is the length of prompts or completions from which their queries are cut into blocks.
-const longRows = 256
+// longRows is the length of prompts or completions from which their queries are cut into blocks: on the CPU, where that spares work. On
+// a GPU small products take as long as large ones, so there it is longRowsGPU, where memory asks for it.
+const (
+	longRows    = 256
+	longRowsGPU = 2048
+)
 
-func blocksOf(prompt, completion int) int {
-	if max(prompt, completion) >= longRows {
+func blocksOf(prompt, completion, long int) int {
+	if max(prompt, completion) >= long {
 		return models.Blocks
 	}
 	return 1
@@ -85,9 +87,22 @@ func (l *layout) frequencies(x datasets.Example) []float64 {
 
 // add appends one packed row.
 func (l *layout) add(id int32, position int, frequencies []float64) int64 {
+	row, half := int64(len(l.ids)), int64(len(frequencies))
 	l.ids = append(l.ids, int64(id))
+	at := angle{&frequencies[0], position}
+	if like, ok := l.turned[at]; ok {
+		l.cos, l.sin = append(l.cos, l.cos[like*half:(like+1)*half]...), append(l.sin, l.sin[like*half:(like+1)*half]...)
+		return row
+	}
 	l.cos, l.sin = l.decoder.Rope.Rotation(frequencies, position, l.cos, l.sin)
-	return int64(len(l.ids) - 1)
+	l.turned[at] = row
+	return row
+}
+
+// angle is a position under some frequencies.
+type angle struct {
+	frequencies *float64
+	position    int
 }
 
 func (l *layout) addPrompt(g int, x datasets.Example) (start int64) {
@@ -140,33 +155,73 @@ func (l *layout) queriesPerKey() int { return l.decoder.Heads / l.decoder.KVHead
 
 // promptMask is causal, within a window where there is one, for a block of p queries: [Q·p,(block+1)·p]. Prompts are
 // padded on the right, where no real query looks.
-func (l *layout) promptMask(window, block int) []float64 {
-	p := l.P / l.blocks
-	width := (block + 1) * p
-	mask := make([]float64, l.queriesPerKey()*p*width)
-	for row := range l.queriesPerKey() * p {
-		query := block*p + row%p
-		hide(mask[row*width:(row+1)*width], firstSeen(query, window), query+1)
+func (l *layout) promptMask(window, block int) engine.Array {
+	p, q := l.P/l.blocks, l.queriesPerKey()
+	m := l.newMask((block+1)*p, q*p)
+	for i := range p {
+		query := block*p + i
+		m.row(keySpan{firstSeen(query, window), query + 1})
 	}
-	return mask
+	m.repeat(p, q)
+	return m.array(q*p, m.width)
 }
 
 // completionMask hides the padding of prompts, what follows a query, and what lies before its window, the same for all
-// completions of a group, for a block of c queries: [G,1,1,Q·c,P+(block+1)·c].
-func (l *layout) completionMask(window, block int) []float64 {
-	q, c := l.queriesPerKey(), l.C/l.blocks
-	width := l.P + (block+1)*c
-	mask := make([]float64, len(l.groups)*q*c*width)
-	row := mask
+// completions of a group, for a block of c queries: [G,Q·c,P+(block+1)·c].
+func (l *layout) completionMask(window, block int) engine.Array {
+	c, q := l.C/l.blocks, l.queriesPerKey()
+	m := l.newMask(l.P+(block+1)*c, len(l.groups)*q*c)
 	for _, x := range l.groups {
-		for i := range q * c {
-			query := block*c + i%c
-			hide(row[:l.P], firstSeen(len(x.Prompt)+query, window), len(x.Prompt))
-			hide(row[l.P:width], firstSeen(query, window), query+1)
-			row = row[width:]
+		for i := range c {
+			query := block*c + i
+			m.row(keySpan{firstSeen(len(x.Prompt)+query, window), len(x.Prompt)}, keySpan{l.P + firstSeen(query, window), l.P + query + 1})
+		}
+		m.repeat(c, q)
+	}
+	return m.array(len(l.groups), q*c, m.width)
+}
+
+// mask is what is added to scores: rows of keys, 0 where a key is seen.
+type mask struct {
+	compute onnx.DType
+	width   int    // keys
+	none    []byte // a row that sees none
+	data    []byte
+}
+
+// keySpan are keys from first to last−1.
+type keySpan struct{ first, last int }
+
+func (l *layout) newMask(width, rows int) *mask {
+	none := engine.Floats(l.compute, slices.Repeat([]float64{hidden}, width)).Data
+	return &mask{l.compute, width, none, make([]byte, 0, rows*len(none))}
+}
+
+// row adds a query that sees some keys: zeros are zero bytes in each type.
+func (m *mask) row(seen ...keySpan) {
+	at, size := len(m.data), m.compute.Size()
+	m.data = append(m.data, m.none...)
+	for _, s := range seen {
+		if s.first < s.last {
+			clear(m.data[at+s.first*size : at+s.last*size])
 		}
 	}
-	return mask
+}
+
+// repeat makes the last rows be there several times.
+func (m *mask) repeat(rows, times int) {
+	last := m.data[len(m.data)-rows*len(m.none):]
+	for range times - 1 {
+		m.data = append(m.data, last...)
+	}
+}
+
+func (m *mask) array(shape ...int) engine.Array {
+	a := engine.Array{Type: m.compute, Data: m.data}
+	for _, d := range shape {
+		a.Shape = append(a.Shape, int64(d))
+	}
+	return a
 }
 
 // firstSeen is the first position that a query sees within a window, 0 for none.
@@ -177,19 +232,9 @@ func firstSeen(query, window int) int {
 	return max(query-window+1, 0)
 }
 
-// hide masks all keys but those from first to last−1.
-func hide(keys []float64, first, last int) {
-	for key := range min(first, len(keys)) {
-		keys[key] = hidden
-	}
-	for key := last; key < len(keys); key++ {
-		keys[key] = hidden
-	}
-}
-
 func (l *layout) batch() *engine.Batch {
 	T, G, K, P, C := int64(len(l.ids)), int64(len(l.groups)), int64(l.K), int64(l.P), int64(l.C)
-	R, half, q := int64(len(l.rows)), int64(l.decoder.Rope.Dim/2), int64(l.queriesPerKey())
+	R, half := int64(len(l.rows)), int64(l.decoder.Rope.Dim/2)
 	b := &engine.Batch{
 		Sizes: map[string]int64{"T": T, "G": G, "K": K, "P": P, "C": C, "N": G * K, "R": R},
 		Inputs: map[string]engine.Array{
@@ -207,15 +252,14 @@ func (l *layout) batch() *engine.Batch {
 		},
 		Targets: l.targets, Sequence: l.owner,
 	}
-	p, c := P/int64(l.blocks), C/int64(l.blocks)
-	if l.blocks > 1 {
-		b.Variant, b.Sizes["p"], b.Sizes["c"] = models.Long, p, c
+	if blocks := int64(l.blocks); blocks > 1 {
+		b.Variant, b.Sizes["p"], b.Sizes["c"] = models.Long, P/blocks, C/blocks
 	}
 	for _, kind := range l.decoder.Kinds() {
 		prompts, completions := models.Masks(kind.PromptMask, l.blocks), models.Masks(kind.CompletionMask, l.blocks)
 		for i := range l.blocks {
-			b.Inputs[prompts[i]] = engine.Floats(l.compute, l.promptMask(kind.Window, i), q*p, p*int64(i+1))
-			b.Inputs[completions[i]] = engine.Floats(l.compute, l.completionMask(kind.Window, i), G, q*c, P+c*int64(i+1))
+			b.Inputs[prompts[i]] = l.promptMask(kind.Window, i)
+			b.Inputs[completions[i]] = l.completionMask(kind.Window, i)
 		}
 	}
 	return b

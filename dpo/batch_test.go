@@ -47,7 +47,7 @@ func drawGroups(t *rapid.T) []datasets.Example {
 // A mask of −∞ gives NaN where a row is hidden whole, so no input may hold anything but numbers.
 func TestBatchesAreFinite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		for name, a := range newBatch(toy, onnx.Float32, drawGroups(t)).Inputs {
+		for name, a := range newBatch(toy, onnx.Float32, drawGroups(t), 1).Inputs {
 			if a.Type != onnx.Float32 {
 				continue
 			}
@@ -115,7 +115,7 @@ func TestLayoutEqualsSeparateSequences(t *testing.T) {
 		groups := drawGroups(t)
 		d := toy
 		d.Window = rapid.IntRange(1, 50).Draw(t, "window")
-		b := newBatchIn(d, onnx.Float32, groups, rapid.SampledFrom([]int{1, models.Blocks}).Draw(t, "blocks"))
+		b := newBatch(d, onnx.Float32, groups, rapid.SampledFrom([]int{1, models.Blocks}).Draw(t, "blocks"))
 		ids, rows, targets, owner := int64s(b.Inputs["ids"]), int64s(b.Inputs["rows"]), b.Targets, b.Sequence
 		r := 0
 		for g, x := range groups {
@@ -168,7 +168,7 @@ func TestMasksAreThoseOfTheLayers(t *testing.T) {
 	for _, local := range [][]bool{nil, {false, true}, {true, true}} {
 		d := toy
 		d.Local = local
-		b := newBatch(d, onnx.Float32, x)
+		b := newBatch(d, onnx.Float32, x, 1)
 		for name, want := range map[string]bool{"prompt_mask": !slices.Contains(local, true) || slices.Contains(local, false),
 			"completion_mask.local": slices.Contains(local, true)} {
 			if _, there := b.Inputs[name]; there != want {
@@ -181,7 +181,7 @@ func TestMasksAreThoseOfTheLayers(t *testing.T) {
 // The slots invert the gathers: each packed row's slot holds it, and no padding slot is any row's.
 func TestSlotsInvertRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := newBatch(toy, onnx.Float32, drawGroups(t))
+		b := newBatch(toy, onnx.Float32, drawGroups(t), 1)
 		for _, pair := range [][2]string{{"prompt_rows", "prompt_slots"}, {"completion_rows", "completion_slots"}, {"attention_slots", "attention_rows"}} {
 			rows, slots := int64s(b.Inputs[pair[0]]), int64s(b.Inputs[pair[1]])
 			for row, slot := range slots {

@@ -248,6 +248,10 @@ func addMethod(a *artifact.Artifact, x Export) (err error) {
 		return err
 	}
 	a.Aliases[engine.OptimizerGraph] = o.Aliases
-	a.Graphs[engine.NormGraph], err = optim.Norm(x.Types.Weights)
+	exact := onnx.Float64
+	if x.Types.Compute.Size() < x.Types.Weights.Size() { // the gradient is no more exact
+		exact = onnx.Float32
+	}
+	a.Graphs[engine.NormGraph], err = optim.Norm(x.Types.Weights, exact)
 	return err
 }

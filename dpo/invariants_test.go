@@ -161,7 +161,7 @@ func TestBlocksOfQueriesEqualWholeRows(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer grads.Close()
-				return accumulateBatch(t, n, grads, newBatchIn(n.model.Decoder, n.compute, groups, blocks), weights), values(t, n, grads)
+				return accumulateBatch(t, n, grads, newBatch(n.model.Decoder, n.compute, groups, blocks), weights), values(t, n, grads)
 			}
 			logps, grads := results(1)
 			otherLogps, others := results(models.Blocks)

@@ -235,8 +235,8 @@ func (s microShape) pairs() int {
 	return s.G * (causal(s.P) + s.K*(s.C*s.P+causal(s.C)))
 }
 
-// shapeOf is that of a micro-batch.
-func shapeOf(groups []datasets.Example) microShape {
+// shapeOf is that of a micro-batch, whose queries are cut into blocks where rows are long.
+func shapeOf(groups []datasets.Example, long int) microShape {
 	s := microShape{G: len(groups), K: len(groups[0].Completions)}
 	for _, x := range groups {
 		_, p, c := extent(x)
@@ -247,7 +247,7 @@ func shapeOf(groups []datasets.Example) microShape {
 			s.R += scored(x, k)
 		}
 	}
-	s.blocks = blocksOf(s.P, s.C)
+	s.blocks = blocksOf(s.P, s.C, long)
 	s.P, s.C = roundUp(s.P, s.blocks), roundUp(s.C, s.blocks)
 	return s
 }
@@ -260,7 +260,7 @@ func (t *Trainer) microShapes(tokens int) []microShape {
 	}
 	largest := map[microShape]microShape{} // by lengths: most tokens
 	add := func(examples []datasets.Example, rows []int) {
-		s := shapeOf(pick(examples, rows))
+		s := shapeOf(pick(examples, rows), t.policy.long)
 		key := microShape{G: s.G, K: s.K, P: s.P, C: s.C, blocks: s.blocks}
 		most := largest[key]
 		s.T, s.R = max(s.T, most.T), max(s.R, most.R)
@@ -306,7 +306,7 @@ func (t *Trainer) boundShapes(tokens int) (shapes []microShape) {
 		if t.MicroBatch > 0 {
 			groups = min(groups, t.MicroBatch)
 		}
-		s := microShape{G: groups, K: K, T: groups * (p + K*c), R: groups * K * c, blocks: blocksOf(p, c)}
+		s := microShape{G: groups, K: K, T: groups * (p + K*c), R: groups * K * c, blocks: blocksOf(p, c, t.policy.long)}
 		s.P, s.C = roundUp(p, s.blocks), roundUp(c, s.blocks)
 		shapes = append(shapes, s)
 	}

@@ -57,7 +57,7 @@ func within(t *testing.T, what string, taken, planned int64) {
 func TestShapesAreThoseOfBatches(t *testing.T) {
 	n := openTest(t, golden.Testdata(t, "models", "tiny-llama"), onnx.Float32, engine.Options{})
 	groups, _ := mixedGroups(n.model.Vocab)
-	want, got := n.batch(groups).Sizes, shapeOf(groups).batch().Sizes
+	want, got := n.batch(groups).Sizes, shapeOf(groups, n.long).batch().Sizes
 	for symbol, size := range want {
 		if got[symbol] != size {
 			t.Errorf("%s is %d, planned with %d", symbol, size, got[symbol])
@@ -210,7 +210,7 @@ func TestWorkRatios(t *testing.T) {
 	var w work
 	groups := randomGroups(2, 100, 16, 17) // 16 prompt rows, twice 16 answer rows a group
 	groups[1].Prompt = groups[1].Prompt[:8]
-	w.add(groups)
+	w.add(shapeOf(groups, longRows), groups)
 	pairs, squares := 2.0*(16*16+2*16*32), 2.0*(32*32+24*24)
 	for name, ratio := range map[string][2]float64{"padding": {w.ratios().Padding, 8.0 / 96}, "sharing": {w.ratios().Sharing, 24.0 / 112},
 		"skipped": {w.ratios().Skipped, 1 - pairs/squares}} {

@@ -40,8 +40,8 @@ type Work struct {
 // work counts what Work is the ratios of.
 type work struct{ tokens, slots, separate, pairs, squares int }
 
-func (w *work) add(groups []datasets.Example) {
-	s := shapeOf(groups)
+// add counts a micro-batch of that shape.
+func (w *work) add(s microShape, groups []datasets.Example) {
 	w.tokens += s.T
 	w.slots += s.G * (s.P + s.K*s.C)
 	w.pairs += s.pairs()

@@ -20,6 +20,7 @@ import (
 type network struct {
 	model   *models.Model
 	compute onnx.DType
+	long    int // see longRows
 	engine  *engine.Engine
 	weights *engine.Weights
 }
@@ -34,7 +35,7 @@ func openFrozen(dir string, compute onnx.DType, o engine.Options) (*network, err
 
 // openAs opens a model with further graphs. Weights are mapped from the files where x has no other type for them.
 func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
-	n = &network{compute: x.Types.Compute}
+	n = &network{compute: x.Types.Compute, long: longFrom(o.Device)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -65,7 +66,7 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 
 // preparePolicy makes ready to run an artifact's graphs; its weights are loaded by load.
 func preparePolicy(m *models.Model, a *artifact.Artifact, o engine.Options) (n *network, err error) {
-	n = &network{model: m}
+	n = &network{model: m, long: longFrom(o.Device)}
 	if n.compute, err = onnx.ParseDType(a.Compute); err != nil {
 		return n, err
 	}
@@ -80,7 +81,7 @@ func (n *network) load() (err error) {
 
 // batch lays out groups of one K.
 func (n *network) batch(groups []datasets.Example) *engine.Batch {
-	return newBatch(n.model.Decoder, n.compute, groups)
+	return newBatch(n.model.Decoder, n.compute, groups, shapeOf(groups, n.long).blocks)
 }
 
 // logps scores groups of one K: [G·K].

@@ -22,7 +22,11 @@ func openForLoss(t testing.TB, loss, dir string, compute onnx.DType, o engine.Op
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := NewArtifact(m.Architecture, m.Decoder, Export{Types: models.Types{Compute: compute, Weights: compute},
+	types := models.Types{Compute: compute, Weights: compute}
+	if compute == onnx.BFloat16 {
+		types.Weights = onnx.Float32
+	}
+	a, err := NewArtifact(m.Architecture, m.Decoder, Export{Types: types,
 		Loss: loss, Optimizer: "adamw", Rungs: artifact.Rungs})
 	if err != nil {
 		t.Fatal(err)
@@ -77,12 +81,16 @@ func accumulateBatch(t testing.TB, n *network, grads *engine.Gradients, b *engin
 func values(t testing.TB, n *network, g *engine.Gradients) map[string][]float64 {
 	t.Helper()
 	out := map[string][]float64{}
+	weights, err := onnx.ParseDType(n.engine.Artifact().Weights)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range g.Names() {
 		data, _, err := g.Bytes(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		out[name] = engine.Array{Type: n.compute, Data: data}.Floats()
+		out[name] = engine.Array{Type: weights, Data: data}.Floats()
 	}
 	return out
 }

@@ -79,7 +79,7 @@ func microBatches(examples []datasets.Example, rows []int, limit, budget int) []
 
 // padded is how many slots a group of k completions takes in a micro-batch whose longest are these.
 func padded(k, prompt, completion int) int {
-	blocks := blocksOf(prompt, completion)
+	blocks := blocksOf(prompt, completion, longRows)
 	return roundUp(prompt, blocks) + k*roundUp(completion, blocks)
 }
 

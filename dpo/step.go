@@ -102,7 +102,7 @@ func (t *Trainer) accumulate(m *Metrics, micros [][]int, total int, grads []*eng
 	var w work
 	for i, micro := range micros {
 		groups := pick(t.rows.Examples, micro)
-		w.add(groups)
+		w.add(shapeOf(groups, t.policy.long), groups)
 		m.add(groups, out[i], float64(total))
 	}
 	m.Work = w.ratios()

@@ -94,15 +94,18 @@ func (o *Optimizer) Graph(t onnx.DType) (*onnx.Graph, error) {
 	})
 }
 
-// Norm makes the graph from g [n], in element type t, to the sum of its squares: sum [1], float64 in any case, so that
-// neither the number of parameters nor the order of addition shows in it.
-func Norm(t onnx.DType) (*onnx.Graph, error) {
+// Norm makes the graph from g [n], in element type t, to the sum of its squares: sum [1], float64 in any case. It is added up in type
+// exact: in float64 neither the number of parameters nor the order of addition shows in it; float32 spares a GPU two passes over memory.
+func Norm(t, exact onnx.DType) (*onnx.Graph, error) {
 	return onnx.Build("norm", func(b *onnx.Builder) {
-		g := b.Input("g", t, onnx.Sym("n"))
-		if t != onnx.Float64 {
-			g = b.Op("Cast", []*onnx.Value{g}, onnx.Attrs{"to": int64(onnx.Float64)})
+		cast := func(v *onnx.Value, t onnx.DType) *onnx.Value {
+			if v.Type == t {
+				return v
+			}
+			return b.Op("Cast", []*onnx.Value{v}, onnx.Attrs{"to": int64(t)})
 		}
-		b.Output("sum", b.Op("ReduceSumSquare", []*onnx.Value{g, b.Ints(0)}, onnx.Attrs{"keepdims": 1}))
+		g := cast(b.Input("g", t, onnx.Sym("n")), exact)
+		b.Output("sum", cast(b.Op("ReduceSumSquare", []*onnx.Value{g, b.Ints(0)}, onnx.Attrs{"keepdims": 1}), onnx.Float64))
 	})
 }
 

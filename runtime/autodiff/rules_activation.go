@@ -88,10 +88,10 @@ func softmax(s *sweep, n *onnx.Node) {
 
 // lessRowwise is a less a number for each row of its last dimension, both as matrices: a GPU does that at the speed of its memory.
 func (s *sweep) lessRowwise(a, row *onnx.Value) *onnx.Value {
-	width := a.Shape[len(a.Shape)-1:]
-	shape := s.Op("Concat", []*onnx.Value{s.Ints(-1), s.sizes(width, a)}, onnx.Attrs{"axis": 0})
+	last := len(a.Shape) - 1
+	shape := s.Op("Concat", []*onnx.Value{s.Ints(-1), s.sizeAt(a, last)}, onnx.Attrs{"axis": 0})
 	matrix, column := s.op("Reshape", a, shape), s.op("Reshape", row, s.Ints(-1, 1))
-	matrix.Shape = onnx.Shape{a.Shape[:len(a.Shape)-1].Size(), width[0]}
+	matrix.Shape = onnx.Shape{a.Shape[:last].Size(), a.Shape[last]}
 	column.Shape = onnx.Shape{matrix.Shape[0], onnx.Const(1)}
 	return s.reshape(s.sub(matrix, column), a)
 }

@@ -95,12 +95,13 @@ func (s *sweep) onlyFirst(n *onnx.Node) {
 // rmsNorm: y = x̂·w, x̂ = x/rms; with d = dy·w: dx = (d − x̂·mean(d·x̂))/rms, dw = Σ dy·x̂.
 func rmsNorm(s *sweep, n *onnx.Node) {
 	s.onlyFirst(n)
-	x, w, dy, axes := s.wide(n.Inputs[0]), s.wide(n.Inputs[1]), s.wide(s.dy(0)), normAxes(n)
+	x, w, dy, axes := n.Inputs[0], n.Inputs[1], s.dy(0), normAxes(n)
 	var inverse *onnx.Value
 	if len(n.Outputs) > 1 {
 		inverse = s.cast(n.Outputs[1], x.Type)
 	} else {
-		inverse = s.op("Reciprocal", s.op("Sqrt", s.plus(s.reduce("ReduceMean", s.mul(x, x), true, axes...), s.normEps(n))))
+		wide := s.wide(x)
+		inverse = s.cast(s.op("Reciprocal", s.op("Sqrt", s.plus(s.reduce("ReduceMean", s.mul(wide, wide), true, axes...), s.normEps(n)))), x.Type)
 	}
 	hat := s.mul(x, inverse)
 	s.give(0, func() *onnx.Value { return s.normInput(s.mul(dy, w), hat, inverse, false, axes) })
@@ -121,10 +122,14 @@ func layerNorm(s *sweep, n *onnx.Node) {
 	}
 }
 
+// normInput is the gradient of what was normalised. Means are added up in the wide type.
 func (s *sweep) normInput(d, hat, inverse *onnx.Value, centred bool, axes []int64) *onnx.Value {
-	rest := s.sub(d, s.mul(hat, s.reduce("ReduceMean", s.mul(d, hat), true, axes...)))
+	mean := func(x *onnx.Value) *onnx.Value {
+		return s.cast(s.reduce("ReduceMean", s.wide(x), true, axes...), d.Type)
+	}
+	rest := s.sub(d, s.mul(hat, mean(s.mul(d, hat))))
 	if centred {
-		rest = s.sub(rest, s.reduce("ReduceMean", d, true, axes...))
+		rest = s.sub(rest, mean(d))
 	}
 	return s.mul(rest, inverse)
 }

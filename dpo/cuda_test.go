@@ -1,0 +1,301 @@
+package dpo
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
+	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// gpu is the device that $DPO_ORT_TEST_DEVICE names, such as cuda:0; the test is skipped where it names none.
+func gpu(t *testing.T) ort.Device {
+	t.Helper()
+	name := os.Getenv("DPO_ORT_TEST_DEVICE")
+	if name == "" {
+		t.Skip("needs a GPU: DPO_ORT_TEST_DEVICE is not set (scripts/gpu-check sets it)")
+	}
+	d, err := ort.ParseDevice(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// On a GPU, without TF32, log-probabilities and gradients are the CPU's to 1e-5: relative, or of a tensor's largest element.
+func TestCUDAEqualsCPU(t *testing.T) {
+	d := gpu(t)
+	for _, model := range gradientModels {
+		for _, rung := range artifact.Rungs {
+			t.Run(model+"/"+string(rung), func(t *testing.T) {
+				dir, o := golden.Testdata(t, "models", model), engine.Options{Plan: engine.Uniform(rung, 99)}
+				n := openTest(t, dir, onnx.Float32, o)
+				groups, weights := mixedGroups(n.model.Vocab)
+				wantLogps, want := gradients(t, n, groups, weights)
+				o.Device = d
+				logps, got := gradients(t, openTest(t, dir, onnx.Float32, o), groups, weights)
+				for i := range logps {
+					if relative := math.Abs(logps[i]/wantLogps[i] - 1); relative > 1e-5 {
+						t.Errorf("log-probability %d: %v, on the CPU %v", i, logps[i], wantLogps[i])
+					}
+				}
+				worst := 0.0
+				for name := range want {
+					worst = max(worst, furthest(got[name], want[name])/largest(want[name]))
+				}
+				if t.Logf("largest error of a gradient, in its tensor's largest element, %.1e", worst); worst > 1e-5 {
+					t.Errorf("error %.1e, bar 1e-5", worst)
+				}
+			})
+		}
+	}
+}
+
+// In bfloat16 the gradient points where float32's does: its cosine is at least 0.999 as a whole, and 0.99 of each tensor.
+func TestBFloat16Gradients(t *testing.T) {
+	d := gpu(t)
+	for _, model := range gradientModels {
+		for _, rung := range artifact.Rungs {
+			t.Run(model+"/"+string(rung), func(t *testing.T) {
+				dir := golden.Testdata(t, "models", model)
+				n := openTest(t, dir, onnx.Float32, engine.Options{})
+				groups, weights := mixedGroups(n.model.Vocab)
+				_, want := gradients(t, n, groups, weights)
+				_, got := gradients(t, openTest(t, dir, onnx.BFloat16, engine.Options{Device: d, Plan: engine.Uniform(rung, 99), TF32: true}), groups, weights)
+				var a, b []float64
+				least, at := 1.0, ""
+				for name := range want {
+					if c := cosine(got[name], want[name]); c < least {
+						least, at = c, name
+					}
+					a, b = append(a, got[name]...), append(b, want[name]...)
+				}
+				whole := cosine(a, b)
+				if t.Logf("cosine %.5f, least of a tensor %.5f (%s)", whole, least, at); whole < 0.999 || least < 0.99 {
+					t.Errorf("cosine %.5f, of %s %.5f", whole, at, least)
+				}
+			})
+		}
+	}
+}
+
+func cosine(a, b []float64) float64 {
+	dot := 0.0
+	for i := range a {
+		dot += a[i] * b[i]
+	}
+	return dot / math.Sqrt(square(a)*square(b))
+}
+
+// Fifty steps in bfloat16 lose what fifty steps in float32 do, to 2 % of the first loss.
+func TestBFloat16Training(t *testing.T) {
+	gpu(t)
+	run := func(device, dtype string) (all []float64) {
+		c := tinyConfig(t)
+		c.Device, c.DType, c.Steps, c.LR = device, dtype, 50, 1e-4
+		for _, m := range trainSteps(t, c) {
+			all = append(all, m.Loss)
+		}
+		return all
+	}
+	want, got := run("cpu", "float32"), run(os.Getenv("DPO_ORT_TEST_DEVICE"), "bfloat16")
+	worst := 0.0
+	for i := range want {
+		worst = max(worst, math.Abs(got[i]-want[i])/want[0])
+	}
+	if t.Logf("largest difference of a step's loss %.2f %% of the first; last losses %.4f and %.4f", 100*worst, got[len(got)-1], want[len(want)-1]); worst > 0.02 {
+		t.Errorf("steps lose %v, in float32 %v", got, want)
+	}
+}
+
+// trainSteps trains and gives the metrics of each step.
+func trainSteps(t *testing.T, c Config) (all []Metrics) {
+	t.Helper()
+	trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	for e, err := range trainer.Run(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Metrics != nil {
+			all = append(all, *e.Metrics)
+		}
+	}
+	return all
+}
+
+// The graphs of bfloat16 are those of float32, but for casts: with their types widened they compute the same.
+func TestBFloat16GraphsWidened(t *testing.T) {
+	for _, model := range gradientModels {
+		dir := golden.Testdata(t, "models", model)
+		n := openTest(t, dir, onnx.Float32, engine.Options{})
+		groups, weights := mixedGroups(n.model.Vocab)
+		logps, grads := gradients(t, n, groups, weights)
+		a, err := NewArtifact(n.model.Architecture, n.model.Decoder,
+			Export{Types: models.Types{Compute: onnx.BFloat16, Weights: onnx.Float32}, Rungs: artifact.Rungs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range a.Graphs {
+			widen(t, g)
+		}
+		a.Compute = onnx.Float32.String()
+		m, err := models.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wide, err := preparePolicy(m, a, engine.Options{})
+		if err == nil {
+			err = wide.load()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		otherLogps, others := gradients(t, wide, groups, weights)
+		sameResults(t, logps, otherLogps, grads, others)
+		if err := wide.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// widen makes a graph compute in float32 what it computes in bfloat16.
+func widen(t *testing.T, g *onnx.Graph) {
+	t.Helper()
+	widened := func(values []*onnx.Value) {
+		for _, v := range values {
+			if v != nil && v.Type == onnx.BFloat16 {
+				v.Type = onnx.Float32
+			}
+		}
+	}
+	widened(g.Inputs)
+	for _, n := range g.Nodes {
+		for _, v := range n.Inputs {
+			if v != nil && v.Const != nil && v.Const.Type == onnx.BFloat16 {
+				v.Const = wideTensor(t, v.Const)
+			}
+		}
+		for name, attribute := range n.Attrs {
+			if constant, ok := attribute.(*onnx.Tensor); ok && constant.Type == onnx.BFloat16 {
+				n.Attrs[name] = wideTensor(t, constant)
+			}
+		}
+		if n.Op == "Cast" && n.Int("to", 0) == int64(onnx.BFloat16) {
+			n.Attrs["to"] = int64(onnx.Float32)
+		}
+		widened(n.Inputs)
+		widened(n.Outputs)
+	}
+}
+
+func wideTensor(t *testing.T, narrow *onnx.Tensor) *onnx.Tensor {
+	t.Helper()
+	values, err := narrow.Floats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wide, err := onnx.FloatTensor(onnx.Float32, values, narrow.Dims...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wide
+}
+
+// Every operator of every graph, in each type that models compute in, has a kernel on a GPU by the library's own list, so that none
+// falls back to the CPU.
+func TestGraphsHaveCUDAKernels(t *testing.T) {
+	kernels := readKernels(t)
+	for _, compute := range []onnx.DType{onnx.Float32, onnx.BFloat16} {
+		for _, model := range gradientModels {
+			_, d, err := models.Describe(golden.Testdata(t, "models", model))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, name := range loss.Names() {
+				a, err := NewArtifact("", d, Export{Types: models.Types{Compute: compute, Weights: onnx.Float32}, Loss: name,
+					Optimizer: optim.Names()[i%len(optim.Names())], Rungs: artifact.Rungs})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for graph, g := range a.Graphs {
+					for _, n := range g.Nodes {
+						if !kernels.have(n, g.Opsets[n.Domain]) {
+							t.Errorf("%s: graph %s: %s has no CUDA kernel for %s", compute, graph, n.Op, strings.Join(floatTypes(n), " and "))
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// kernel is what a kernel takes: opsets, and types.
+type kernel struct {
+	first, last int64
+	types       map[string]bool
+}
+
+type kernelTable map[string][]kernel // by domain:operator
+
+func readKernels(t *testing.T) kernelTable {
+	t.Helper()
+	file, err := os.Open(golden.Testdata(t, "golden", "cuda-kernels.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	table := kernelTable{}
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		f := strings.Fields(lines.Text())
+		first, err1 := strconv.ParseInt(f[2], 10, 64)
+		last, err2 := strconv.ParseInt(f[3], 10, 64)
+		if err1 != nil || err2 != nil {
+			t.Fatalf("line %q: %v %v", lines.Text(), err1, err2)
+		}
+		name := strings.TrimPrefix(f[0], "-") + ":" + f[1]
+		for _, list := range f[4:] {
+			k := kernel{first, last, map[string]bool{}}
+			for _, of := range strings.Split(list, "+") {
+				k.types[of] = true
+			}
+			table[name] = append(table[name], k)
+		}
+	}
+	return table
+}
+
+// have reports whether one kernel takes all floating-point types of a node.
+func (table kernelTable) have(n *onnx.Node, opset int64) bool {
+	return slices.ContainsFunc(table[fmt.Sprintf("%s:%s", n.Domain, n.Op)], func(k kernel) bool {
+		return k.first <= opset && opset <= k.last &&
+			!slices.ContainsFunc(floatTypes(n), func(of string) bool { return !k.types[of] })
+	})
+}
+
+// floatTypes are the floating-point types of a node's inputs and outputs, as ONNX Runtime names them.
+func floatTypes(n *onnx.Node) (types []string) {
+	named := map[onnx.DType]string{onnx.Float32: "float", onnx.Float64: "double", onnx.Float16: "float16", onnx.BFloat16: "bfloat16"}
+	for _, v := range slices.Concat(n.Inputs, n.Outputs) {
+		if v != nil && named[v.Type] != "" && !slices.Contains(types, named[v.Type]) {
+			types = append(types, named[v.Type])
+		}
+	}
+	return types
+}
