@@ -101,9 +101,9 @@ done:
 // append adds the provider, whose sessions all work on the device's legacy default stream (handle 1): so what one Run writes the
 // next reads, and copies wait for both, without a word from us.
 static OrtStatus *append(OrtSessionOptions *so, const bridge_options *o) {
-  const char *keys[] = {"has_user_compute_stream", "user_compute_stream", "use_tf32"};
-  const char *values[] = {"1", "1", o->tf32 ? "1" : "0"};
-  return api->SessionOptionsAppendExecutionProvider_V2(so, env, &o->provider, 1, keys, values, 3);
+  const char *keys[] = {"has_user_compute_stream", "user_compute_stream", "use_tf32", "arena_extend_strategy"};
+  const char *values[] = {"1", "1", o->tf32 ? "1" : "0", "kSameAsRequested"};
+  return api->SessionOptionsAppendExecutionProvider_V2(so, env, &o->provider, 1, keys, values, 4);
 }
 
 static OrtStatus *configure(OrtSessionOptions *so, const bridge_options *o) {
@@ -116,7 +116,8 @@ static OrtStatus *configure(OrtSessionOptions *so, const bridge_options *o) {
   TRY(api->SetInterOpNumThreads(so, 1));
   // A pattern is one block that holds all temporaries of a Run, one pattern a set of shapes: it saves nothing here.
   TRY(api->DisableMemPattern(so));
-  TRY(api->AddSessionConfigEntry(so, "session.use_env_allocators", "1"));
+  // A device's allocator of the environment has no arena: each temporary would be a cudaMalloc, which waits for the device.
+  TRY(api->AddSessionConfigEntry(so, "session.use_env_allocators", o->provider ? "0" : "1"));
   TRY(api->AddSessionConfigEntry(so, "session.force_spinning_stop", "1"));
   TRY(api->AddSessionConfigEntry(so, "session.disable_prepacking", "1"));
   // A product with a transposed left factor takes longer than the copy and a plain product.
