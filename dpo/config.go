@@ -8,6 +8,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // Config is everything a training run depends on. The YAML keys are the names of the program's flags.
@@ -137,7 +138,7 @@ func (c Config) Check() error {
 	one("eos", c.EOS, []string{"add", "keep"})
 	one("save-type", c.SaveType, []string{"float32", "bfloat16", "source"})
 	one("rung", c.Rung, []string{autoRung, "stash", "probs", "recompute"})
-	if _, err := parseMemory(c.Memory); err != nil {
+	if _, err := parseMemory(c.Memory, ort.Device{}); err != nil {
 		wrong = append(wrong, "memory: "+err.Error())
 	}
 	if _, _, err := precision(c.Device, c.DType, c.Threads); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // generator continues sequences, so many at once. Those that end make room for others.
@@ -66,7 +67,7 @@ func (g *generator) makeRoom(prompts []*prompt) error {
 	if err != nil {
 		return err
 	}
-	if limit, err := parseMemory(cacheMemory); err == nil && need > limit {
+	if limit, err := parseMemory(cacheMemory, ort.Device{}); err == nil && need > limit {
 		return fmt.Errorf("continue %d sequences of up to %d tokens at once: their keys and values take %d MiB, and %s of the memory is %d MiB: lower batch or max-tokens",
 			g.Batch, whole, need>>20, cacheMemory, limit>>20)
 	}

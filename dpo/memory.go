@@ -10,16 +10,19 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
+
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
-// parseMemory reads what --memory says: a size such as 8GiB or 4.1GB, or a share of the machine's memory such as 60%.
-func parseMemory(text string) (bytes int64, err error) {
+// parseMemory reads what --memory says: a size such as 8GiB or 4.1GB, or a share of the device's memory such as 60%: of the machine's, or
+// of what is free on a GPU.
+func parseMemory(text string, d ort.Device) (bytes int64, err error) {
 	if share, ok := strings.CutSuffix(text, "%"); ok {
 		percent, err := strconv.ParseFloat(share, 64)
 		if err != nil || !(percent > 0 && percent <= 100) {
 			return 0, fmt.Errorf("%q is no share of memory between 0%% and 100%%", text)
 		}
-		total, err := machineMemory()
+		total, err := deviceMemory(d)
 		if err != nil {
 			return 0, fmt.Errorf("how much memory there is, of which %s, is not known: %w (give a size, such as 8GiB)", text, err)
 		}
@@ -30,6 +33,14 @@ func parseMemory(text string) (bytes int64, err error) {
 		return 0, fmt.Errorf("%q is no amount of memory: write 8GiB, 4.1GB or 60%%", text)
 	}
 	return int64(n), nil
+}
+
+func deviceMemory(d ort.Device) (uint64, error) {
+	if d.Kind == ort.CPU {
+		return machineMemory()
+	}
+	free, _, err := d.Memory()
+	return uint64(free), err
 }
 
 // machineMemory is what this process may use: the control group's limit, or all that there is.
@@ -74,4 +85,16 @@ func heldMemory() (anonymous, mapped int64) {
 		}
 	}
 	return anonymous, mapped
+}
+
+// takenOf is how much of a GPU's memory is taken; 0 of the CPU, and where it is not known.
+func takenOf(d ort.Device) int64 {
+	if d.Kind == ort.CPU {
+		return 0
+	}
+	free, total, err := d.Memory()
+	if err != nil {
+		return 0
+	}
+	return total - free
 }

@@ -50,19 +50,25 @@ const (
 	easyMicroTokens = 1024
 )
 
-// sessionsMemory is what open sessions and their threads take.
-const sessionsMemory = 48 << 20
+// sessionsMemory is what open sessions and their threads take, contextMemory what CUDA and its libraries take of a GPU's.
+const (
+	sessionsMemory = 48 << 20
+	contextMemory  = 1 << 30
+)
 
 // fit finds the plan, or takes the one that the run began with, and makes the engine follow it.
 func (t *Trainer) fit() error {
 	e := t.policy.engine
-	limit, err := parseMemory(t.Memory)
+	limit, err := parseMemory(t.Memory, t.options.Device)
 	if err != nil {
 		return Usage("memory: %v", err)
 	}
-	held, _ := heldMemory()
 	weights := e.WeightBytes()
-	fixed := Memory{Limit: limit, Weights: weights, Gradients: weights, States: weights * int64(e.States()), Process: held + sessionsMemory}
+	fixed := Memory{Limit: limit, Weights: weights, Gradients: weights, States: weights * int64(e.States()), Process: contextMemory}
+	if t.options.Device.Kind == ort.CPU {
+		held, _ := heldMemory()
+		fixed.Process = held + sessionsMemory
+	}
 	if t.stream != nil && t.Ref == "" && !t.aim().alone && !t.mappable() {
 		fixed.Reference = weights
 	}
@@ -193,7 +199,7 @@ func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
 	}
 	atOnce := int64(t.lanesAtOnce(plan.Lanes))
 	m.Activations, m.Scratch = need.Kept*atOnce, need.Scratch*atOnce
-	if spare := m.Limit - m.Total(); spare > 0 {
+	if spare := m.Limit - m.Total(); spare > 0 && t.options.Device.Kind == ort.CPU {
 		m.Scratch += min(spare, m.Scratch/2) // blocks of sizes that do not fit, kept for those that do
 	}
 	return m, nil

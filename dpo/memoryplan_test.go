@@ -180,17 +180,17 @@ func TestResumeGoesOnByThePlan(t *testing.T) {
 
 func TestParseMemory(t *testing.T) {
 	for text, want := range map[string]int64{"8GiB": 8 << 30, "4.5GB": 4_500_000_000, "512MiB": 512 << 20} {
-		if got, err := parseMemory(text); err != nil || got != want {
+		if got, err := parseMemory(text, ort.Device{}); err != nil || got != want {
 			t.Errorf("%s is %d (%v)", text, got, err)
 		}
 	}
-	half, err := parseMemory("50%")
-	whole, err2 := parseMemory("100%")
+	half, err := parseMemory("50%", ort.Device{})
+	whole, err2 := parseMemory("100%", ort.Device{})
 	if err != nil || err2 != nil || half < whole/2-1 || half > whole/2+1 || whole < 64<<20 {
 		t.Errorf("half is %d of %d (%v, %v)", half, whole, err, err2)
 	}
 	for _, text := range []string{"", "0", "-1GiB", "lots", "0%", "101%", "NaN%", "9999999999999999GiB"} {
-		if n, err := parseMemory(text); err == nil {
+		if n, err := parseMemory(text, ort.Device{}); err == nil {
 			t.Errorf("%q is taken for %d", text, n)
 		}
 	}

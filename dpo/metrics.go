@@ -25,6 +25,7 @@ type Metrics struct {
 	Work
 	TokensPerSecond  float64 `json:"tokens_per_second"`
 	PeakMemoryBytes  int64   `json:"peak_memory_bytes"`
+	DeviceMemory     int64   `json:"device_memory_bytes,omitempty"` // what is taken of a GPU's memory, by all processes
 	RowsDropped      int     `json:"rows_dropped"`
 	RowsTruncated    int     `json:"rows_truncated"`
 	ReferenceSeconds float64 `json:"reference_seconds,omitempty"` // with the first step, or where rows stream with each that met new ones

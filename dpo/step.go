@@ -50,7 +50,7 @@ func (t *Trainer) step() (Metrics, error) {
 	m.NumTokens = t.state.NumTokens
 	m.StepSeconds = time.Since(start).Seconds()
 	m.TokensPerSecond = float64(t.state.NumTokens-before) / m.StepSeconds
-	m.PeakMemoryBytes = peakMemory()
+	m.PeakMemoryBytes, m.DeviceMemory = peakMemory(), takenOf(t.options.Device)
 	return m, nil
 }
 

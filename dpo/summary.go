@@ -20,6 +20,7 @@ type Summary struct {
 	Tokens                                           int64 // of the steps taken, prompts counted once a completion
 	StepSeconds, ReferenceSeconds, EvaluationSeconds float64
 	PeakMemoryBytes                                  int64
+	DeviceMemory                                     int64 // most after a step, of a GPU's
 
 	Hint string // why the numbers look as they do, where they look wrong; mostly empty
 }
@@ -29,6 +30,7 @@ func (s *Summary) take(m Metrics) {
 	if s.Last = &m; s.First == nil {
 		s.First = &m
 	}
+	s.DeviceMemory = max(s.DeviceMemory, m.DeviceMemory)
 	s.Tokens += int64(math.Round(m.TokensPerSecond * m.StepSeconds))
 	s.StepSeconds += m.StepSeconds
 }

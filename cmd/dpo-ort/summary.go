@@ -52,7 +52,11 @@ func summaryText(c dpo.Config, s dpo.Summary) string {
 			float64(s.Tokens)/s.StepSeconds, reference, duration(s.EvaluationSeconds))
 	}
 	if s.PeakMemoryBytes > 0 {
-		fmt.Fprintf(&b, "memory    %s at most\n", size(s.PeakMemoryBytes))
+		fmt.Fprintf(&b, "memory    %s at most", size(s.PeakMemoryBytes))
+		if s.DeviceMemory > 0 {
+			fmt.Fprintf(&b, "; of %s %s", c.Device, size(s.DeviceMemory))
+		}
+		fmt.Fprintln(&b)
 	}
 	if c.SaveType != "float32" {
 		fmt.Fprintf(&b, "saved as  %s: %.1f%% of the changed weights keep a change\n", c.SaveType, 100*s.UpdateKept)

@@ -44,7 +44,7 @@ func (p Plan) rung(l int) artifact.Rung {
 // Need is what micro-batches of some shape take beside weights, gradients and states, in bytes.
 type Need struct {
 	Kept    int64 // at most at one moment: inputs, activations and residuals, and gradients where they are released
-	Scratch int64 // inside the Run that takes most
+	Scratch int64 // inside the Run that takes most; on a GPU, where each session keeps what it took, inside all of them
 }
 
 // Layers is how many stages there are whose residuals a plan decides on.
@@ -92,7 +92,7 @@ func (e *Engine) Limit(n Need) {
 // follows a pass forward and backward, stage by stage.
 // Of the batch only sizes and variant count.
 func (e *Engine) Need(b *Batch, p Plan, released bool) (Need, error) {
-	c := &count{engine: e, plan: p, sizes: b.Sizes, variant: b.Variant, lives: map[string]int64{}}
+	c := &count{engine: e, plan: p, sizes: b.Sizes, variant: b.Variant, lives: map[string]int64{}, scratch: map[string]int64{}}
 	c.inputs()
 	c.forward()
 	if released {
@@ -103,19 +103,20 @@ func (e *Engine) Need(b *Batch, p Plan, released bool) (Need, error) {
 	if c.err != nil {
 		return Need{}, fmt.Errorf("plan memory: %w", c.err)
 	}
-	return Need{Kept: c.peak, Scratch: c.scratch}, nil
+	return Need{Kept: c.peak, Scratch: c.temporaries()}, nil
 }
 
 // count follows a pass.
 type count struct {
-	engine              *Engine
-	plan                Plan
-	sizes               map[string]int64
-	variant             func(string) string
-	live, peak, scratch int64
-	lives               map[string]int64 // what each stage keeps, by its name
-	grads               map[string]int64 // released gradients that are not yet whole, by tensor; nil for none
-	err                 error
+	engine     *Engine
+	plan       Plan
+	sizes      map[string]int64
+	variant    func(string) string
+	live, peak int64
+	scratch    map[string]int64 // of temporaries, by graph
+	lives      map[string]int64 // what each stage keeps, by its name
+	grads      map[string]int64 // released gradients that are not yet whole, by tensor; nil for none
+	err        error
 }
 
 // take counts memory until it is given back as a negative number.
@@ -139,7 +140,24 @@ func (c *count) run(graph string, sizes map[string]int64) {
 	if err != nil && c.err == nil {
 		c.err = err
 	}
-	c.scratch = max(c.scratch, n+n/8) // blocks are rounded, and lent where they are a little too large
+	c.scratch[graph] = max(c.scratch[graph], n+n/8) // blocks are rounded, and lent where they are a little too large
+}
+
+// temporaries are those of all graphs together, as sessions hold them.
+func (c *count) temporaries() (n int64) {
+	if c.engine.opts.Device.Kind == ort.CPU { // one block after the other serves all
+		for _, of := range c.scratch {
+			n = max(n, of)
+		}
+		return n
+	}
+	if c.engine.has(OptimizerGraph) {
+		c.run(OptimizerGraph, map[string]int64{"n": min(c.engine.grain().slice, c.engine.WeightBytes()/int64(c.engine.weights.Size()))})
+	}
+	for _, of := range c.scratch {
+		n += of
+	}
+	return n
 }
 
 // inputs are the batch's own tensors.

@@ -18,7 +18,6 @@ static void *find(const char *path) {
 static const OrtApi *api;
 static OrtEnv *env;
 static OrtMemoryInfo *host;
-static OrtRunOptions *unawaited;  // of Runs that return before the device has done them
 
 // TRY leaves the function by its label `done` when a call fails.
 #define TRY(call) do { if ((status = (call))) goto done; } while (0)
@@ -31,8 +30,6 @@ int bridge_load(const char *path) {
   // There is one environment in a process: this counts a reference to it.
   if (api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "dpo-ort", &env)) return 0;
   if (api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &host)) return 0;
-  if (api->CreateRunOptions(&unawaited)) return 0;
-  if (api->AddRunConfigEntry(unawaited, "disable_synchronize_execution_providers", "1")) return 0;
   OrtAllocator *scratch = scratch_allocator(host);
   return !scratch || !api->RegisterAllocator(env, scratch);
 }
@@ -98,8 +95,9 @@ done:
   return status;
 }
 
-// append adds the provider, whose sessions all work on the device's legacy default stream (handle 1): so what one Run writes the
-// next reads, and copies wait for both, without a word from us.
+// append adds the provider, whose sessions all work on the device's legacy default stream (handle 1): so a Run reads what a copy
+// before it wrote. Runs wait for the device: one that does not (disable_synchronize_execution_providers) keeps pinned memory until its
+// session closes, which then ends the process.
 static OrtStatus *append(OrtSessionOptions *so, const bridge_options *o) {
   const char *keys[] = {"has_user_compute_stream", "user_compute_stream", "use_tf32", "arena_extend_strategy"};
   const char *values[] = {"1", "1", o->tf32 ? "1" : "0", "kSameAsRequested"};
@@ -191,13 +189,13 @@ done:
   return status;
 }
 
-OrtStatus *bridge_run(const bridge_session *s, const bridge_tensor *tensors, const int64_t *dims, int wait) {
+OrtStatus *bridge_run(const bridge_session *s, const bridge_tensor *tensors, const int64_t *dims) {
   size_t n = s->inputs + s->outputs;
   OrtValue **values = calloc(n + 1, sizeof(OrtValue *));
   const char *const *names = (const char *const *)s->names;
   OrtStatus *status = NULL;
   for (size_t i = 0; i < n; i++) TRY(view(&tensors[i], dims, &values[i]));
-  TRY(api->Run(s->session, wait ? NULL : unawaited, names, (const OrtValue *const *)values, s->inputs, names + s->inputs, s->outputs,
+  TRY(api->Run(s->session, NULL, names, (const OrtValue *const *)values, s->inputs, names + s->inputs, s->outputs,
                values + s->inputs));
 done:
   for (size_t i = 0; i < n; i++)

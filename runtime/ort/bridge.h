@@ -70,8 +70,7 @@ void bridge_free(char *text);
 // inputs, and its dims, -1 where symbolic, if they are room at most.
 OrtStatus *bridge_info(const bridge_session *s, size_t i, int32_t *dtype, int64_t *dims, int room, int *rank);
 
-// bridge_run runs a session over tensors for all inputs, then all outputs. Without wait it may return before a device has done the
-// work, which later runs and copies wait for; outputs must then lie on the device.
-OrtStatus *bridge_run(const bridge_session *s, const bridge_tensor *tensors, const int64_t *dims, int wait);
+// bridge_run runs a session over tensors for all inputs, then all outputs.
+OrtStatus *bridge_run(const bridge_session *s, const bridge_tensor *tensors, const int64_t *dims);
 
 #endif

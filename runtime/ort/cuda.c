@@ -54,15 +54,31 @@ int cuda_device_name(void *driver, int index, char *name, int room) {
   return (code = get(&device, index)) ? code : call(name, room, device);
 }
 
-int cuda_memory(void *runtime, int index, size_t *free, size_t *total) {
-  int (*current)(int *) = (int (*)(int *))find(runtime, "cudaGetDevice");
+// The device is a setting of the thread, which calls of ONNX Runtime's on it may rely on: choose sets it, and gives what it was.
+static int choose(void *runtime, int index, int *before) {
+  int (*get)(int *) = (int (*)(int *))find(runtime, "cudaGetDevice");
   int (*set)(int) = (int (*)(int))find(runtime, "cudaSetDevice");
+  int code;
+  if (!get || !set) return -1;
+  return (code = get(before)) ? code : set(index);
+}
+
+int cuda_memory(void *runtime, int index, size_t *free, size_t *total) {
   int (*get)(size_t *, size_t *) = (int (*)(size_t *, size_t *))find(runtime, "cudaMemGetInfo");
   int before, code, restored;
-  if (!current || !set || !get) return -1;
-  // The device is a setting of the thread, which calls of ONNX Runtime's on it may rely on.
-  if ((code = current(&before)) || (code = set(index))) return code;
+  if (!get) return -1;
+  if ((code = choose(runtime, index, &before))) return code;
   code = get(free, total);
-  restored = set(before);
+  restored = choose(runtime, before, &index);
+  return code ? code : restored;
+}
+
+int cuda_synchronize(void *runtime, int index) {
+  int (*wait)(void) = (int (*)(void))find(runtime, "cudaDeviceSynchronize");
+  int before, code, restored;
+  if (!wait) return -1;
+  if ((code = choose(runtime, index, &before))) return code;
+  code = wait();
+  restored = choose(runtime, before, &index);
   return code ? code : restored;
 }

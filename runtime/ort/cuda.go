@@ -75,6 +75,17 @@ func (d Device) Memory() (free, total int64, err error) {
 	return free, total, nil
 }
 
+// await waits until the device has done all Runs.
+func (d Device) await() error {
+	if d.Kind == CPU {
+		return nil
+	}
+	if code := C.cuda_synchronize(nvidiaHandle("cudart"), C.int(d.Index)); code != 0 {
+		return fmt.Errorf("wait for %s: cudaDeviceSynchronize gives error %d", d, code)
+	}
+	return nil
+}
+
 // memoryOf asks CUDA's runtime for a device's memory; code is 0, CUDA's error, or -1.
 func memoryOf(runtime unsafe.Pointer, index int) (free, total int64, code int) {
 	var f, t C.size_t

@@ -14,5 +14,6 @@ int cuda_driver_version(void *driver, int *version);  // 13000 for CUDA 13.0
 int cuda_device_count(void *driver, int *count);
 int cuda_device_name(void *driver, int index, char *name, int room);
 int cuda_memory(void *runtime, int index, size_t *free, size_t *total);
+int cuda_synchronize(void *runtime, int index);  // waits until the device has done all it was given
 
 #endif

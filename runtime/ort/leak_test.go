@@ -21,13 +21,29 @@ func resident() int {
 }
 
 // A thousand sessions and buffers, opened, run and closed, leave no handle and no memory behind.
-func TestNothingLeaks(t *testing.T) {
+func TestNothingLeaks(t *testing.T) { nothingLeaks(t, ort.Device{}, 1000) }
+
+// Nor do they on a GPU, of the machine's memory or of its own.
+func TestNothingLeaksOnCUDA(t *testing.T) {
+	name := os.Getenv("DPO_ORT_TEST_DEVICE")
+	if name == "" {
+		t.Skip("needs a GPU: DPO_ORT_TEST_DEVICE is not set (scripts/gpu-check sets it)")
+	}
+	d, err := ort.ParseDevice(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nothingLeaks(t, d, 300)
+}
+
+func nothingLeaks(t *testing.T, device ort.Device, cycles int) {
+	t.Helper()
 	model, err := os.ReadFile(filepath.Join("testdata", "add_float.onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	cycle := func() {
-		s, err := ort.NewSession(model, ort.Options{Name: "leak", Threads: 1})
+		s, err := ort.NewSession(model, ort.Options{Name: "leak", Threads: 1, Device: device})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +51,7 @@ func TestNothingLeaks(t *testing.T) {
 		var buffers []*ort.Buffer
 		bind := func(infos []ort.Info, to tensors) {
 			for _, info := range infos {
-				b, err := ort.Device{}.Alloc(1 << 16)
+				b, err := device.Alloc(1 << 16)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -67,8 +83,12 @@ func TestNothingLeaks(t *testing.T) {
 		cycle()
 	}
 	live, before := ort.Live(), resident()
-	for range 1000 {
+	free, _, _ := device.Memory() // of a GPU
+	for range cycles {
 		cycle()
+	}
+	if left, _, _ := device.Memory(); free-left > 16<<20 {
+		t.Errorf("the GPU's memory has shrunk by %d bytes", free-left)
 	}
 	if ort.Live() != live {
 		t.Errorf("%d handles are open, %d were", ort.Live(), live)

@@ -14,8 +14,7 @@ import "C"
 
 // Run computes all outputs from all inputs, both by their names in the model, in the memory of the tensors given. A
 // tensor may be bound as an input and an output. Errors say what is wrong with which tensor; after one, what the
-// outputs hold is undefined. On a GPU it may return before the work is done where all outputs lie there: later Runs and copies see
-// what it wrote, in their order.
+// outputs hold is undefined.
 func (s *Session) Run(inputs, outputs map[string]*Tensor) error {
 	if err := s.run(inputs, outputs); err != nil {
 		return fmt.Errorf("run session %s: %w", s.name, err)
@@ -31,15 +30,12 @@ func (s *Session) run(inputs, outputs map[string]*Tensor) error {
 	defer pins.Unpin()
 	native := make([]C.bridge_tensor, 0, len(s.inputs)+len(s.outputs))
 	dims := make([]int64, 0, 4*cap(native)+1)
-	wait := C.int(0)
 	bind := func(infos []Info, tensors map[string]*Tensor) {
-		wait = 0
 		for _, info := range infos {
 			t := tensors[info.Name]
 			memory := s.host.memory
 			if t.buffer == nil {
 				pins.Pin(t.data)
-				wait = 1
 			} else {
 				memory = t.buffer.device.memory
 			}
@@ -49,7 +45,7 @@ func (s *Session) run(inputs, outputs map[string]*Tensor) error {
 		}
 	}
 	bind(s.inputs, inputs)
-	bind(s.outputs, outputs) // leaves whether one lies in the host's memory
+	bind(s.outputs, outputs)
 	if len(native) == 0 {
 		return nil
 	}
@@ -60,7 +56,7 @@ func (s *Session) run(inputs, outputs map[string]*Tensor) error {
 	if s.closed {
 		return errClosed
 	}
-	err := check(C.bridge_run(&s.native, &native[0], (*C.int64_t)(&dims[0]), wait))
+	err := check(C.bridge_run(&s.native, &native[0], (*C.int64_t)(&dims[0])))
 	runtime.KeepAlive(inputs)
 	runtime.KeepAlive(outputs)
 	return err

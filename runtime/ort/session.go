@@ -38,6 +38,7 @@ type Session struct {
 	inputs   []Info
 	outputs  []Info
 	host     C.bridge_device
+	device   Device
 	profiled bool
 
 	mu     sync.RWMutex // held for reading by each Run
@@ -66,7 +67,7 @@ func open(model []byte, o Options) (*Session, error) {
 	if o.Threads <= 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	s := &Session{name: o.Name, host: C.bridge_host(), profiled: o.Profile != ""}
+	s := &Session{name: o.Name, host: C.bridge_host(), device: o.Device, profiled: o.Profile != ""}
 	native := C.bridge_options{name: C.CString(o.Name), threads: C.int(o.Threads), provider: device.provider}
 	if o.TF32 {
 		native.tf32 = 1
@@ -142,11 +143,12 @@ func (s *Session) Close() error {
 		return nil
 	}
 	s.closed = true
-	var err error
+	// A Run that is under way holds memory of the session, and would release it where no call of CUDA is allowed.
+	err := s.device.await()
 	if s.profiled {
 		var file *C.char
-		if err = check(C.bridge_end_profile(&s.native, &file)); err != nil {
-			err = fmt.Errorf("close session %s: write its profile: %w", s.name, err)
+		if profile := check(C.bridge_end_profile(&s.native, &file)); profile != nil {
+			err = errors.Join(err, fmt.Errorf("close session %s: write its profile: %w", s.name, profile))
 		} else {
 			C.bridge_free(file)
 		}
