@@ -272,7 +272,7 @@ func readKernels(t *testing.T) kernelTable {
 		name := strings.TrimPrefix(f[0], "-") + ":" + f[1]
 		for _, list := range f[4:] {
 			k := kernel{first, last, map[string]bool{}}
-			for _, of := range strings.Split(list, "+") {
+			for of := range strings.SplitSeq(list, "+") {
 				k.types[of] = true
 			}
 			table[name] = append(table[name], k)
