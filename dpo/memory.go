@@ -35,6 +35,15 @@ func parseMemory(text string, d ort.Device) (bytes int64, err error) {
 	return int64(n), nil
 }
 
+// reach is an error where a GPU is not there.
+func reach(d ort.Device) error {
+	if d.Kind == ort.CPU {
+		return nil
+	}
+	_, _, err := d.Memory()
+	return err
+}
+
 func deviceMemory(d ort.Device) (uint64, error) {
 	if d.Kind == ort.CPU {
 		return machineMemory()

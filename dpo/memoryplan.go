@@ -59,6 +59,9 @@ const (
 // fit finds the plan, or takes the one that the run began with, and makes the engine follow it.
 func (t *Trainer) fit() error {
 	e := t.policy.engine
+	if err := reach(t.options.Device); err != nil {
+		return err
+	}
 	limit, err := parseMemory(t.Memory, t.options.Device)
 	if err != nil {
 		return Usage("memory: %v", err)
