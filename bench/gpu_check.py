@@ -20,6 +20,8 @@ def run(command, limit=240, cwd=ROOT, **environment):
         done = subprocess.run([str(word) for word in command], cwd=cwd, env=os.environ | environment, timeout=limit, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return done.returncode, done.stdout
+    except FileNotFoundError as missing:
+        return 127, f"{missing.filename} is not there\n"
     except subprocess.TimeoutExpired as late:
         return 124, (late.stdout or b"").decode(errors="replace")
 
@@ -116,6 +118,8 @@ def speed(work):
 
 def main():
     out = pathlib.Path(sys.argv[1]).resolve()
+    for library in (ROOT / "build" / "lib" / "cuda").glob("libonnxruntime.so*"):
+        os.environ.setdefault("DPO_ORT_LIB", str(library))  # for tests that do not ask for a GPU, too
     began = time.time()
     report = {"gpu": run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])[1].strip(),
               "doctor": run([program(), "doctor", "--device", DEVICE])[1]}
