@@ -135,7 +135,7 @@ def main():
 
 def markdown(report):
     lines = [f"# {report['gpu']}", "", "```", report["doctor"].strip(), "```", "", "| tests | passed | failed |", "|---|---|---|"]
-    lines += [f"| {t['tests']} | {t['passed']} | {t['failed']} |" for t in report["tests"]]
+    lines += [f"| {t['tests'].replace('|', ', ')} | {t['passed']} | {t['failed']} |" for t in report["tests"]]
     lines += ["", f"A Llama of 1.1B parameters, {BATCH} pairs of {PROMPT}+{COMPLETION} tokens, medians of {STEPS} steps after {WARM_UP}:", "",
               "| work | a step | pairs/s | GPU memory | MFU |", "|---|---|---|---|---|"]
     for name, row in report["speed"].items():
