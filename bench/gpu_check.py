@@ -38,10 +38,7 @@ def tests(package, pattern):
     command = [binary, "-test.v", "-test.run", pattern] if binary.exists() else ["go", "test", "-count=1", "-v", "-run", pattern, "."]
     code, text = run(command, cwd=folder, DPO_ORT_TEST_DEVICE=DEVICE)
     passed, failed = (len(re.findall(rf"^\s*--- {word}:", text, re.M)) for word in ("PASS", "FAIL"))
-    figures = {}
-    for test, figure in re.findall(r"^=== NAME\s+(\S+)$|^\s+\w+_test\.go:\d+: (.*)$", text, re.M):
-        figures[len(figures)] = test or figure
-    return {"tests": pattern, "passed": passed, "failed": failed, "exit": code, "figures": [f for f in figures.values() if " " in f],
+    return {"tests": pattern, "passed": passed, "failed": failed, "exit": code, "figures": re.findall(r"^\s+\w+_test\.go:\d+: (.*)$", text, re.M),
             "end": "" if code == 0 else text[-3000:]}
 
 
@@ -150,4 +147,5 @@ def markdown(report):
     return "\n".join(lines) + "\n"
 
 
-main()
+if __name__ == "__main__":
+    main()

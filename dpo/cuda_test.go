@@ -2,7 +2,6 @@ package dpo
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"math"
 	"os"
@@ -21,14 +20,10 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
-// gpu is the device that $DPO_ORT_TEST_DEVICE names, such as cuda:0; the test is skipped where it names none.
+// gpu is the GPU that tests run on.
 func gpu(t *testing.T) ort.Device {
 	t.Helper()
-	name := os.Getenv("DPO_ORT_TEST_DEVICE")
-	if name == "" {
-		t.Skip("needs a GPU: DPO_ORT_TEST_DEVICE is not set (scripts/gpu-check sets it)")
-	}
-	d, err := ort.ParseDevice(name)
+	d, err := ort.ParseDevice(golden.Device(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,16 +97,17 @@ func cosine(a, b []float64) float64 {
 
 // Fifty steps in bfloat16 lose what fifty steps in float32 do, to 2 % of the first loss.
 func TestBFloat16Training(t *testing.T) {
-	gpu(t)
+	d := gpu(t)
 	run := func(device, dtype string) (all []float64) {
 		c := tinyConfig(t)
 		c.Device, c.DType, c.Steps, c.LR = device, dtype, 50, 1e-4
-		for _, m := range trainSteps(t, c) {
+		_, steps := trained(t, c)
+		for _, m := range steps {
 			all = append(all, m.Loss)
 		}
 		return all
 	}
-	want, got := run("cpu", "float32"), run(os.Getenv("DPO_ORT_TEST_DEVICE"), "bfloat16")
+	want, got := run("cpu", "float32"), run(d.String(), "bfloat16")
 	worst := 0.0
 	for i := range want {
 		worst = max(worst, math.Abs(got[i]-want[i])/want[0])
@@ -119,25 +115,6 @@ func TestBFloat16Training(t *testing.T) {
 	if t.Logf("largest difference of a step's loss %.2f %% of the first; last losses %.4f and %.4f", 100*worst, got[len(got)-1], want[len(want)-1]); worst > 0.02 {
 		t.Errorf("steps lose %v, in float32 %v", got, want)
 	}
-}
-
-// trainSteps trains and gives the metrics of each step.
-func trainSteps(t *testing.T, c Config) (all []Metrics) {
-	t.Helper()
-	trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer trainer.Close()
-	for e, err := range trainer.Run(context.Background()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Metrics != nil {
-			all = append(all, *e.Metrics)
-		}
-	}
-	return all
 }
 
 // The graphs of bfloat16 are those of float32, but for casts: with their types widened they compute the same.

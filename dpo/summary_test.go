@@ -11,17 +11,27 @@ import (
 // summed trains and gives the summary.
 func summed(t *testing.T, c Config) Summary {
 	t.Helper()
+	s, _ := trained(t, c)
+	return s
+}
+
+// trained trains and gives the summary, and the metrics of each step.
+func trained(t *testing.T, c Config) (_ Summary, steps []Metrics) {
+	t.Helper()
 	trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer trainer.Close()
-	for _, err := range trainer.Run(context.Background()) {
+	for e, err := range trainer.Run(context.Background()) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if e.Metrics != nil {
+			steps = append(steps, *e.Metrics)
+		}
 	}
-	return trainer.Summary()
+	return trainer.Summary(), steps
 }
 
 func writeLines(t *testing.T, lines ...string) string {

@@ -73,4 +73,5 @@ def train(model, optimizer, rows, beta=0.1):
     return loss.detach()
 
 
-main()
+if __name__ == "__main__":
+    main()

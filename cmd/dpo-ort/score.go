@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,7 +59,7 @@ one after the other they hold what a single job would. train takes the ref_ colu
 	f.IntVar(&o.MicroBatch, "micro-batch", 0, "most rows of a micro-batch; 0: as many as make 1,024 tokens, of models of over 268 million parameters 4,096, on a GPU 32,768")
 	f.IntVar(&o.Threads, "threads", 0, "threads; 0: one a core. Up to eight micro-batches are computed side by side, and the threads shared out among them")
 	f.StringVar(&o.Device, "device", "cpu", "cpu, or cuda:0")
-	f.StringVar(&o.DType, "dtype", "float32", "type to compute in: "+strings.Join(dpo.DTypes(), ", ")+" (a GPU)")
+	f.StringVar(&o.DType, "dtype", "float32", dtypeUsage())
 	o.talk.bind(f)
 	return cmd
 }

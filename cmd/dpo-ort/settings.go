@@ -61,7 +61,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.IntVar(&c.MicroBatch, "micro-batch", c.MicroBatch, "most pairs computed at once; 0: what fits, up to 4,096 tokens")
 	f.IntVar(&c.Threads, "threads", c.Threads, "threads of one operator; 0: one a core")
 	f.StringVar(&c.Device, "device", c.Device, "cpu, or cuda:0")
-	f.StringVar(&c.DType, "dtype", c.DType, "type to compute in: "+strings.Join(dpo.DTypes(), ", ")+" (a GPU)")
+	f.StringVar(&c.DType, "dtype", c.DType, dtypeUsage())
 }
 
 // useless are the settings that mean nothing under an objective.
@@ -207,4 +207,9 @@ func differences(a, b dpo.Config) (out []string) {
 		}
 	})
 	return out
+}
+
+// dtypeUsage explains --dtype.
+func dtypeUsage() string {
+	return "type to compute in: " + strings.Join(dpo.DTypes(), ", ") + " (a GPU)"
 }

@@ -13,9 +13,7 @@ import (
 
 // The head runs over pieces of the vocabulary, all scored tokens at once: logits [R,B] fit the cache, and a piece's
 // gradient is written once. Pieces of tokens instead, with the whole vocabulary, took twice as long, most of it where the
-// gradient's product walks down columns of 200 kB steps.
-
-// piece is a part of the vocabulary: rows first to last of the head's weight.
+// gradient's product walks down columns of 200 kB steps. A piece is rows first to last of the head's weight.
 type piece struct {
 	first, last int64
 	lse         []float64 // [R]: log-sum-exp of the piece's logits

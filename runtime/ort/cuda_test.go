@@ -126,7 +126,7 @@ func TestParsingACUDADeviceAsksForItsLibrary(t *testing.T) {
 	}
 }
 
-func TestWithoutCUDASaysWhatToDo(t *testing.T) {
+func TestWithoutCUDASaysWhatIsMissing(t *testing.T) {
 	onLinux(t)
 	root := t.TempDir()
 	says(t, withoutCUDA("cpu/lib.so", false, []string{root}), "no "+testProvider, root, "make deps-cuda", LibraryVariable, "device cpu")

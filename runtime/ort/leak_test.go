@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
@@ -25,11 +26,7 @@ func TestNothingLeaks(t *testing.T) { nothingLeaks(t, ort.Device{}, 1000) }
 
 // Nor do they on a GPU, of the machine's memory or of its own.
 func TestNothingLeaksOnCUDA(t *testing.T) {
-	name := os.Getenv("DPO_ORT_TEST_DEVICE")
-	if name == "" {
-		t.Skip("needs a GPU: DPO_ORT_TEST_DEVICE is not set (scripts/gpu-check sets it)")
-	}
-	d, err := ort.ParseDevice(name)
+	d, err := ort.ParseDevice(golden.Device(t))
 	if err != nil {
 		t.Fatal(err)
 	}
