@@ -74,6 +74,8 @@ type Event struct {
 	Metrics     *Metrics    // after a training step
 	Evaluation  *Evaluation // after an evaluation
 	Saved       string      // the checkpoint just written
+
+	Warning *datasets.Warning // what the user should know
 }
 
 // NewTrainer prepares a run, or where resume is set the rest of one, reading its models and data. Nothing is written

@@ -77,16 +77,18 @@ func (p *progress) show(e dpo.Event) {
 		p.draw(e)
 		return
 	}
-	important := e.Evaluation != nil || e.Saved != "" || e.Done == e.Total || e.Done == 1
-	if important || time.Since(p.last) >= lineEvery {
+	if rare(e) || e.Done == e.Total || e.Done == 1 || time.Since(p.last) >= lineEvery {
 		p.last = time.Now()
 		fmt.Fprintln(p.out, p.line(e))
 	}
 }
 
+// rare reports whether an event tells more than that a unit is done.
+func rare(e dpo.Event) bool { return e.Evaluation != nil || e.Saved != "" || e.Warning != nil }
+
 // draw shows an event in the row of the bar, or in a row that stays.
 func (p *progress) draw(e dpo.Event) {
-	if e.Evaluation != nil || e.Saved != "" {
+	if rare(e) {
 		if p.bar != nil {
 			_ = p.bar.Clear()
 		}
@@ -134,6 +136,8 @@ func (p *progress) line(e dpo.Event) string {
 		return fmt.Sprintf("held out  after step %d: loss %.4f, accuracy %.4f, margin %.3f (%d groups)", v.Step, v.Loss, v.Accuracies, v.Margins, v.Groups)
 	case e.Saved != "":
 		return "saved     " + e.Saved
+	case e.Warning != nil:
+		return e.Warning.String()
 	}
 	of := ""
 	if e.Total > 0 { // it is not known before JSON is read
