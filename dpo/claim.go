@@ -41,7 +41,7 @@ func claimFolder[Job any](dir, file string, j Job) error {
 
 // writeJSON writes a value as a file, whole, in a folder that it makes.
 func writeJSON(path string, value any) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := safefile.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("output directory: %w", err)
 	}
 	text, err := json.MarshalIndent(value, "", "  ")

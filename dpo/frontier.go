@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/dpo-ort/dpo-ort/dpo/report"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
@@ -191,7 +192,7 @@ func (f *frontier) try(name string, samples int, ref string, write func(dir stri
 	if write != nil {
 		c.Policy = f.path(pointsFolder, name)
 		c.Prepare = func() error { return write(c.Policy) }
-		defer func() { err = errors.Join(err, os.RemoveAll(c.Policy)) }()
+		defer func() { err = errors.Join(err, safefile.RemoveAll(c.Policy)) }()
 	}
 	return c.kept(f.ctx, f.path(pointsFolder, name+".json"), func(done, total int64) bool {
 		return f.yield(FrontierEvent{Stage: "point " + name, Event: Event{Phase: "try", Done: int(done), Total: int(total)}})

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // initialFolder is where, below run/, the model lies that a run made for itself to begin with.
@@ -20,15 +22,15 @@ func (c Config) WriteInitial(write func(dir string) error) (undo func() error, e
 		return nil, err
 	}
 	undo = func() error {
-		err := os.RemoveAll(c.Initial())
+		err := safefile.RemoveAll(c.Initial())
 		for _, dir := range []string{t.path(), c.Out} {
 			if left, _ := os.ReadDir(dir); len(left) == 0 {
-				err = errors.Join(err, os.RemoveAll(dir))
+				err = errors.Join(err, safefile.RemoveAll(dir))
 			}
 		}
 		return err
 	}
-	if err := os.RemoveAll(c.Initial()); err != nil { // of a run that was stopped before it began
+	if err := safefile.RemoveAll(c.Initial()); err != nil { // of a run that was stopped before it began
 		return nil, err
 	}
 	if err := write(c.Initial()); err != nil {

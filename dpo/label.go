@@ -7,13 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // LabelConfig says how answers are judged, and what becomes of their scores.
@@ -371,8 +370,5 @@ func (j *labelling) writeDrops() error {
 	if len(j.drops) > 0 {
 		return writeDrops(list, j.drops)
 	}
-	if err := os.Remove(list); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return safefile.Remove(list)
 }

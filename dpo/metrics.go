@@ -3,12 +3,11 @@ package dpo
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"math"
-	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo/tfevents"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // Metrics are what a step or an evaluation measured, under TRL's names in metrics.jsonl.
@@ -189,27 +188,19 @@ func tokens(x datasets.Example) int64 {
 
 // metricsFiles are run/metrics.jsonl, a line a step or evaluation, and the event file with the same numbers.
 type metricsFiles struct {
-	lines  *os.File
+	lines  *safefile.Appended
 	events *tfevents.Writer
 }
 
 // openMetrics cuts the files at the lengths they had when the state to go on from was saved.
 func openMetrics(metrics, events string, s state) (*metricsFiles, error) {
-	f, err := os.OpenFile(metrics, os.O_CREATE|os.O_WRONLY, 0o644)
+	f, err := safefile.Append(metrics, s.MetricsBytes)
 	if err != nil {
 		return nil, err
 	}
 	m := &metricsFiles{lines: f}
-	err = f.Truncate(s.MetricsBytes)
-	if err == nil {
-		_, err = f.Seek(s.MetricsBytes, io.SeekStart)
-	}
-	if err == nil {
-		m.events, err = tfevents.Open(events, s.EventsBytes)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
+	if m.events, err = tfevents.Open(events, s.EventsBytes); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return m, nil
 }
@@ -248,10 +239,7 @@ func scalars(line []byte) (step int64, numbers map[string]float64, err error) {
 
 // lengths are where the next line and the next event start, once all before them is on the disk.
 func (m *metricsFiles) lengths() (lines, events int64, err error) {
-	if err := m.lines.Sync(); err != nil {
-		return 0, 0, err
-	}
-	if lines, err = m.lines.Seek(0, io.SeekCurrent); err != nil {
+	if lines, err = m.lines.Sync(); err != nil {
 		return 0, 0, err
 	}
 	events, err = m.events.Length()

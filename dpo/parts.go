@@ -144,14 +144,14 @@ func (p *parts[Row]) begin() error {
 	if _, err := os.Stat(p.path(jobFile)); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(p.dir, 0o755); err != nil {
+	if err := safefile.MkdirAll(p.dir, 0o755); err != nil {
 		return fmt.Errorf("write parts: %w", err)
 	}
 	return safefile.Write(p.path(jobFile), append(p.job, '\n'))
 }
 
 func (p *parts[Row]) remove() error {
-	if err := os.RemoveAll(p.dir); err != nil {
+	if err := safefile.RemoveAll(p.dir); err != nil {
 		return fmt.Errorf("remove parts: %w", err)
 	}
 	return nil

@@ -164,7 +164,7 @@ func (e entry) store(rows *Rows) {
 		return
 	}
 	folder := filepath.Dir(e.path)
-	if err := os.MkdirAll(folder, 0o700); err != nil { // what is in it can be turned back into the text
+	if err := safefile.MkdirAll(folder, 0o700); err != nil { // what is in it can be turned back into the text
 		return
 	}
 	removeUnused(folder, time.Now().Add(-unusedFor))
@@ -200,7 +200,7 @@ func removeUnused(folder string, before time.Time) {
 	for _, d := range list {
 		info, err := d.Info()
 		if err == nil && info.Mode().IsRegular() && entryName.MatchString(d.Name()) && info.ModTime().Before(before) {
-			_ = os.Remove(filepath.Join(folder, d.Name())) // another run may have been faster
+			_ = safefile.Remove(filepath.Join(folder, d.Name())) // another run may have been faster
 		}
 	}
 }

@@ -133,12 +133,10 @@ func (t *Trainer) claim(resume bool) error {
 			return fmt.Errorf("output directory %s is not empty (it holds %s): choose another --out", t.Out, e.Name())
 		}
 	}
-	probe, err := os.CreateTemp(existing(t.Out), ".writable-*")
-	if err != nil {
+	if err := safefile.Writable(existing(t.Out)); err != nil {
 		return fmt.Errorf("output directory %s is not writable: %w", t.Out, err)
 	}
-	probe.Close()
-	return os.Remove(probe.Name())
+	return nil
 }
 
 // existing is the folder, or the nearest above it that is there.
@@ -357,7 +355,7 @@ func (t *Trainer) begin() error {
 	if t.metrics != nil {
 		return nil
 	}
-	if err := os.MkdirAll(t.path(checkpointFolder), 0o755); err != nil {
+	if err := safefile.MkdirAll(t.path(checkpointFolder), 0o755); err != nil {
 		return fmt.Errorf("output directory: %w", err)
 	}
 	if t.state.Step == 0 {

@@ -47,7 +47,7 @@ func WriteInitial(dir, config, tokenizer string, seed int64) error {
 	if d.Scalar {
 		return fmt.Errorf("random weights: %s is of a reward model, which begins as a language model", config)
 	}
-	err = os.MkdirAll(dir, 0o755)
+	err = safefile.MkdirAll(dir, 0o755)
 	if err == nil {
 		err = copyTokenizer(dir, cmp.Or(tokenizer, filepath.Dir(config)))
 	}

@@ -2,10 +2,10 @@ package models
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -67,7 +67,7 @@ func WriteReward(dir, from string, seed int64) error {
 	}
 	c, err := ReadConfig(from)
 	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
+		err = safefile.MkdirAll(dir, 0o755)
 	}
 	if err == nil {
 		err = copyFiles(dir, from, companions[1:]) // it generates nothing

@@ -107,7 +107,7 @@ func (s *Survival) count(was, is, rounded []float32) {
 }
 
 func (m *Model) saveCompanions(dir, saveType string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := safefile.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	if err := copyFiles(dir, m.Dir, companions); err != nil {

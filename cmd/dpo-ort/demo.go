@@ -16,6 +16,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/internal/demo"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // What a demo keeps in its folder. The first is written first, and tells that the folder is a demo's.
@@ -129,14 +130,14 @@ func claimDemo(out string, seed int64) error {
 		return fmt.Errorf("output folder %s is not empty and no demo's (it holds %s): choose another --out", out, entries[0].Name())
 	}
 	for _, name := range demoFiles[1:] {
-		if err := os.RemoveAll(filepath.Join(out, name)); err != nil {
+		if err := safefile.RemoveAll(filepath.Join(out, name)); err != nil {
 			return fmt.Errorf("remove the earlier demo: %w", err)
 		}
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	if err := safefile.MkdirAll(out, 0o755); err != nil {
 		return fmt.Errorf("output folder: %w", err)
 	}
-	if err := os.WriteFile(mark, fmt.Appendf(nil, "seed: %d\n", seed), 0o644); err != nil {
+	if err := safefile.Write(mark, fmt.Appendf(nil, "seed: %d\n", seed)); err != nil {
 		return fmt.Errorf("output folder: %w", err)
 	}
 	return nil

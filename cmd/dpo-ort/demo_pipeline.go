@@ -16,6 +16,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/dpo/report"
 	"github.com/dpo-ort/dpo-ort/internal/demo"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models"
 )
 
@@ -87,7 +88,7 @@ func (p *pipeline) claim() error {
 	if err := claimDemo(p.out, p.seed); err != nil {
 		return err
 	}
-	return os.WriteFile(p.path(demoFiles[0]), []byte(mark), 0o644)
+	return safefile.Write(p.path(demoFiles[0]), []byte(mark))
 }
 
 // corpus makes up reviews and prompts, and says how uncertain they are.

@@ -2,13 +2,13 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
 	"github.com/dpo-ort/dpo-ort/dpo"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 func init() { register(newMan) }
@@ -31,7 +31,7 @@ func writeMan(root *cobra.Command, dir string) error {
 	if dir == "" {
 		return dpo.Usage("out is missing: name the directory to write")
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := safefile.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write manual pages: %w", err)
 	}
 	root.DisableAutoGenTag = true

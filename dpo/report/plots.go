@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -17,7 +16,7 @@ func WritePlots(dir string, r Report) (files []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := safefile.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("folder of plots: %w", err)
 	}
 	for _, f := range slices.Concat(frontier, learnt, machine) {

@@ -26,14 +26,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // version is what the first event of a file says.
@@ -48,7 +48,7 @@ const (
 
 // Writer appends events to a file.
 type Writer struct {
-	file *os.File
+	file *safefile.Appended
 	now  func() time.Time
 }
 
@@ -57,16 +57,12 @@ type Writer struct {
 func Open(path string, length int64) (*Writer, error) { return open(path, length, time.Now) }
 
 func open(path string, length int64, now func() time.Time) (*Writer, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	f, err := safefile.Append(path, length)
 	if err != nil {
 		return nil, err
 	}
 	w := &Writer{f, now}
-	err = f.Truncate(length)
-	if err == nil {
-		_, err = f.Seek(length, io.SeekStart)
-	}
-	if err == nil && length == 0 {
+	if f.Len() == 0 {
 		err = w.write(event(now(), 0, protowire.AppendString(protowire.AppendTag(nil, eventVersion, protowire.BytesType), version)))
 	}
 	if err != nil {
@@ -118,10 +114,7 @@ func masked(data []byte) uint32 {
 
 // Length is where the next event starts, in bytes, once all before it is on the disk.
 func (w *Writer) Length() (int64, error) {
-	if err := w.file.Sync(); err != nil {
-		return 0, err
-	}
-	return w.file.Seek(0, io.SeekCurrent)
+	return w.file.Sync()
 }
 
 // Close closes the file.
