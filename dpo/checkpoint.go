@@ -1,14 +1,15 @@
 package dpo
 
 import (
-	"bytes"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -21,117 +22,166 @@ import (
 //
 //	weights.safetensors    the policy, float32
 //	optimizer.safetensors  the optimizer's states, "state/tensor"
-//	state.json             where the run stands, and what it was begun with
+//	state.json             where the run stands, what it was begun with, and the digests of all tensors; sealed, and written last
+//
+// One that is not what was written is left aside as step-N.damaged.
 const (
 	checkpointFolder = "checkpoints"
 	weightsFile      = "weights.safetensors"
 	optimizerFile    = "optimizer.safetensors"
 	stateFile        = "state.json"
+	damagedSuffix    = ".damaged"
+	checkpointFormat = 2
 )
 
 // state is where a run stands between two steps.
 type state struct {
+	Format           int     `json:"format"`
 	Step             int     `json:"step"`
 	NumTokens        int64   `json:"num_tokens"`
-	MetricsBytes     int64   `json:"metrics_bytes"` // the length of metrics.jsonl
-	EventsBytes      int64   `json:"events_bytes"`  // the length of the event file
-	Evaluated        int     `json:"evaluated"`     // the step after which held-out data was last measured, or −1
+	MetricsBytes     int64   `json:"metrics_bytes"`  // the length of metrics.jsonl
+	MetricsDigest    string  `json:"metrics_digest"` // of so much of it
+	EventsBytes      int64   `json:"events_bytes"`   // the length of the event file
+	Evaluated        int     `json:"evaluated"`      // the step after which held-out data was last measured, or −1
+	Best             *best   `json:"best,omitempty"` // the evaluation with the lowest loss, where the run may stop early
 	ReferenceSeconds float64 `json:"reference_seconds"`
-	Model            string  `json:"model"` // digest of the weights that the run began with
-	Data             string  `json:"data"`  // digest of the token ids
 
-	Plan MemoryPlan `json:"plan"` // by which the steps so far were taken
+	Settings  map[string]string `json:"settings"` // of the run, by the names of its flags
+	Model     string            `json:"model"`    // digest of the weights that the run began with
+	Reference string            `json:"reference"`
+	Tokenizer string            `json:"tokenizer"`
+	Data      string            `json:"data"` // digest of the token ids
+	Plan      MemoryPlan        `json:"plan"` // by which the steps so far were taken
+
+	Files map[string]tensorSums `json:"files"`
+}
+
+// tensorSums are the SHA-256 of a safetensors file's header and of each tensor's elements, which together are all of the file.
+type tensorSums struct {
+	Header  string            `json:"header"`
+	Tensors map[string]string `json:"tensors"`
+}
+
+// checkpoint is what is written as one.
+type checkpoint struct {
+	state              state
+	weights, optimizer []safetensors.Entry
 }
 
 func checkpointName(step int) string { return fmt.Sprintf("step-%06d", step) }
 
-// save writes a checkpoint and removes old ones.
-func (t *Trainer) save() (path string, err error) {
-	if t.state.MetricsBytes, t.state.EventsBytes, err = t.metrics.lengths(); err != nil {
-		return "", fmt.Errorf("save checkpoint: %w", err)
-	}
-	t.state.Plan = t.memoryPlan
-	t.state.Model, t.state.Data = t.digests.model, t.dataDigest()
-	path = t.path(checkpointFolder, checkpointName(t.state.Step))
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	if err := t.saveStream(); err != nil {
-		return "", fmt.Errorf("save checkpoint %s: %w", path, err)
-	}
-	tmp := path + ".tmp"
-	err = t.writeCheckpoint(tmp)
+var checkpointPattern = regexp.MustCompile(`^step-\d{6,}$`)
+
+// write makes the folder dir, whole or not at all.
+func (c *checkpoint) write(dir string) error {
+	tmp := dir + ".tmp"
+	err := c.fill(tmp)
 	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = safefile.SyncDir(filepath.Dir(path))
+		err = safefile.Rename(tmp, dir)
 	}
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("save checkpoint %s: %w", path, err), os.RemoveAll(tmp))
+		return errors.Join(fmt.Errorf("save checkpoint %s: %w", dir, err), safefile.RemoveAll(tmp))
 	}
-	return path, t.prune()
+	return nil
 }
 
-func (t *Trainer) writeCheckpoint(dir string) error {
-	if err := os.RemoveAll(dir); err != nil {
+func (c *checkpoint) fill(dir string) (err error) {
+	if err := safefile.RemoveAll(dir); err != nil { // of a run that was killed
 		return err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := safefile.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	weights, err := entries(t.policy.weights, "")
+	c.state.Format, c.state.Files = checkpointFormat, map[string]tensorSums{}
+	for name, tensors := range map[string][]safetensors.Entry{weightsFile: c.weights, optimizerFile: c.optimizer} {
+		if c.state.Files[name], err = writeTensors(filepath.Join(dir, name), tensors); err != nil {
+			return err
+		}
+	}
+	return writeSealed(filepath.Join(dir, stateFile), c.state)
+}
+
+// writeTensors writes a file, and digests what was to be written.
+func writeTensors(path string, tensors []safetensors.Entry) (sums tensorSums, err error) {
+	if err := safetensors.Write(path, tensors, nil); err != nil {
+		return sums, err
+	}
+	f, err := safetensors.Open(path)
 	if err != nil {
+		return sums, err
+	}
+	defer f.Close()
+	sums = tensorSums{Header: sum(f.Header()), Tensors: map[string]string{}}
+	for _, t := range tensors {
+		sums.Tensors[t.Name] = sum(t.Data)
+	}
+	return sums, nil
+}
+
+func sum(data []byte) string {
+	of := sha256.Sum256(data)
+	return hex.EncodeToString(of[:])
+}
+
+// read checks the whole of a checkpoint and yields what it holds. One that is not what was written is [errDamaged]. close lets go of the
+// tensors, which lie in their files.
+func readCheckpoint(dir string) (s state, files map[string]*safetensors.File, err error) {
+	if err := readSealed(filepath.Join(dir, stateFile), &s); err != nil {
+		return s, nil, damage(err)
+	}
+	if s.Format != checkpointFormat {
+		return s, nil, fmt.Errorf("%s has format %d, this program reads %d: go on with the version of dpo-ort that wrote it", stateFile, s.Format, checkpointFormat)
+	}
+	files = map[string]*safetensors.File{}
+	for _, name := range []string{weightsFile, optimizerFile} {
+		f, err := safetensors.Open(filepath.Join(dir, name))
+		if err == nil {
+			files[name] = f
+			err = s.Files[name].check(name, f)
+		}
+		if err != nil {
+			return s, nil, errors.Join(damage(err), closeFiles(files))
+		}
+	}
+	return s, files, nil
+}
+
+// damage marks an error as one of what is there, unless it cannot be looked at.
+func damage(err error) error {
+	if errors.Is(err, errDamaged) || errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	var states []safetensors.Entry
-	for _, name := range slices.Sorted(maps.Keys(t.optimizer.States)) {
-		of, err := entries(t.optimizer.States[name], name+"/")
+	return fmt.Errorf("%w (%w)", err, errDamaged)
+}
+
+// check compares a file with the digests.
+func (s tensorSums) check(name string, f *safetensors.File) error {
+	if sum(f.Header()) != s.Header {
+		return fmt.Errorf("the header of %s is %w: its SHA-256 is not the one in %s", name, errDamaged, stateFile)
+	}
+	for _, tensor := range slices.Sorted(maps.Keys(s.Tensors)) {
+		t, err := f.Tensor(tensor)
 		if err != nil {
 			return err
 		}
-		states = append(states, of...)
-	}
-	text, err := json.MarshalIndent(t.state, "", "  ")
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		safetensors.Write(filepath.Join(dir, weightsFile), weights, nil),
-		safetensors.Write(filepath.Join(dir, optimizerFile), states, nil),
-		safefile.Write(filepath.Join(dir, stateFile), append(text, '\n')))
-}
-
-// entries lists float32 weights for a file.
-func entries(w *engine.Weights, prefix string) ([]safetensors.Entry, error) {
-	var out []safetensors.Entry
-	for _, name := range w.Names {
-		data, shape, err := w.Bytes(name)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, safetensors.Entry{Name: prefix + name, DType: "F32", Shape: shape, Data: data})
-	}
-	return out, nil
-}
-
-// prune removes all but the newest checkpoints.
-func (t *Trainer) prune() error {
-	names, err := t.checkpoints()
-	if err != nil {
-		return err
-	}
-	for _, name := range names[:max(0, len(names)-t.Keep)] {
-		if err := os.RemoveAll(t.path(checkpointFolder, name)); err != nil {
-			return fmt.Errorf("remove old checkpoint: %w", err)
+		if sum(t.Data) != s.Tensors[tensor] {
+			return fmt.Errorf("tensor %s of %s is %w: its SHA-256 is not the one in %s", tensor, name, errDamaged, stateFile)
 		}
 	}
 	return nil
 }
 
-// checkpoints lists complete ones, oldest first.
-func (t *Trainer) checkpoints() ([]string, error) {
-	found, err := os.ReadDir(t.path(checkpointFolder))
+func closeFiles(files map[string]*safetensors.File) error {
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// listCheckpoints lists the complete ones in a folder, oldest first.
+func listCheckpoints(dir string) ([]string, error) {
+	found, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -140,7 +190,7 @@ func (t *Trainer) checkpoints() ([]string, error) {
 	}
 	var names []string
 	for _, e := range found {
-		if e.IsDir() && strings.HasPrefix(e.Name(), "step-") && !strings.HasSuffix(e.Name(), ".tmp") {
+		if e.IsDir() && checkpointPattern.MatchString(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}
@@ -153,66 +203,18 @@ func (t *Trainer) checkpoints() ([]string, error) {
 	return names, nil
 }
 
-// newest is the path of the newest checkpoint; "" where there is none.
-func (t *Trainer) newest() (string, error) {
-	names, err := t.checkpoints()
-	if err != nil || len(names) == 0 {
-		return "", err
-	}
-	return t.path(checkpointFolder, names[len(names)-1]), nil
-}
-
-// restore goes on from the newest checkpoint, or from the start where there is none yet.
-func (t *Trainer) restore() error {
-	dir, err := t.newest()
-	if err != nil || dir == "" {
+// pruneCheckpoints removes all but the newest of a folder's checkpoints, and those named.
+func pruneCheckpoints(dir string, newest int, except ...string) error {
+	names, err := listCheckpoints(dir)
+	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, stateFile))
-	if err != nil {
-		return fmt.Errorf("resume: %w", err)
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&t.state); err != nil {
-		return fmt.Errorf("resume from %s: %s: %w (remove the folder to go on from the checkpoint before it)", dir, stateFile, err)
-	}
-	if t.stream != nil {
-		if err := t.fill(t.state.Step - 1); err != nil {
-			return err
+	for _, name := range names[:max(0, len(names)-newest)] {
+		if slices.Contains(except, name) {
+			continue
 		}
-	}
-	switch {
-	case t.state.Model != t.digests.model:
-		return fmt.Errorf("resume from %s: the weights of %s are not those that the run began with: put those back, or begin anew with another --out", dir, t.Model)
-	case t.state.Plan != t.memoryPlan:
-		return fmt.Errorf("resume from %s: its steps were taken by another plan than %s has: put back the plan %+v", dir, t.path(configFile), t.state.Plan)
-	case t.state.Data != t.dataDigest():
-		return fmt.Errorf("resume from %s: the data, or how it is tokenized, is not what the run began with: put back what it was, or begin anew with another --out: %v", dir, append(t.Data, t.EvalData...))
-	}
-	if err := t.restoreWeights(dir); err != nil {
-		return fmt.Errorf("resume from %s: %w (remove the folder to go on from the checkpoint before it)", dir, err)
-	}
-	return nil
-}
-
-func (t *Trainer) restoreWeights(dir string) error {
-	weights, err := safetensors.Open(filepath.Join(dir, weightsFile))
-	if err != nil {
-		return err
-	}
-	defer weights.Close()
-	if err := t.policy.weights.Set(weights); err != nil {
-		return err
-	}
-	states, err := safetensors.Open(filepath.Join(dir, optimizerFile))
-	if err != nil {
-		return err
-	}
-	defer states.Close()
-	for name, w := range t.optimizer.States {
-		if err := w.Set(prefixed{states, name + "/"}); err != nil {
-			return err
+		if err := safefile.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("remove old checkpoint: %w", err)
 		}
 	}
 	return nil
@@ -226,21 +228,4 @@ type prefixed struct {
 
 func (p prefixed) Tensor(name string) (safetensors.Tensor, error) {
 	return p.of.Tensor(p.prefix + name)
-}
-
-func (t *Trainer) finiteWeights() (bool, error) { return t.policy.weights.Finite() }
-
-// saveModel writes the policy as a Hugging Face directory.
-func (t *Trainer) saveModel() error {
-	survival, err := t.policy.model.Save(t.Out, t.SaveType, func(name string) ([]byte, error) {
-		data, _, err := t.policy.weights.Bytes(name)
-		return data, err
-	})
-	t.summary.UpdateKept = survival.Share()
-	return err
-}
-
-// writeDropped lists the rows that were left out, of training and held-out data.
-func (t *Trainer) writeDropped() error {
-	return writeDrops(t.path(droppedFile), slices.Concat(t.rows.Dropped, t.eval.Dropped))
 }

@@ -49,6 +49,7 @@ type Config struct {
 
 	EvalData  []string `yaml:"eval-data,omitempty"`
 	EvalEvery int      `yaml:"eval-every"` // steps; 0 means only at the end
+	EarlyStop int      `yaml:"early-stop"` // evaluations without a lower loss that end the run; 0 means never
 	SaveEvery int      `yaml:"save-every"` // steps; 0 means only at the end
 	Keep      int      `yaml:"keep"`       // checkpoints: the newest
 	SaveType  string   `yaml:"save-type"`  // float32, bfloat16 or source
@@ -123,6 +124,8 @@ func (c Config) Check() error {
 	refuse(c.MaxPromptLength >= c.MaxLength, "max-prompt-length %d leaves no room below max-length %d", c.MaxPromptLength, c.MaxLength)
 	refuse(c.MicroBatch < 0 || c.Threads < 0 || c.EvalEvery < 0 || c.SaveEvery < 0,
 		"micro-batch, threads, eval-every and save-every must not be negative")
+	refuse(c.EarlyStop < 0, "early-stop must not be negative, it is %d (0: never)", c.EarlyStop)
+	refuse(c.EarlyStop > 0 && (len(c.EvalData) == 0 || c.EvalEvery == 0), "early-stop needs --eval-data and --eval-every")
 	refuse(c.Keep < 1, "keep must be at least 1, it is %d", c.Keep)
 	one := func(flag, value string, of []string) {
 		if err := OneOf(flag, value, of); err != nil {

@@ -116,9 +116,11 @@ func (e *evaluating) run() (err error) {
 	if err := e.Check(); err != nil {
 		return err
 	}
-	if err := claimFolder(e.dir, planFile, e.EvalConfig); err != nil {
+	lock, err := claimFolder(e.dir, planFile, e.EvalConfig)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	var r EvalResult
 	if len(e.Data) > 0 {
 		if r.Preferences, err = e.preferences(); err != nil {

@@ -2,6 +2,7 @@ package dpo
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"time"
 
@@ -29,35 +30,41 @@ func (t *Trainer) evaluated(e *engine.Engine, rows []int, total int) (out evalua
 	return out
 }
 
-// evaluate measures the policy on the held-out data, if there is any, once a step.
-func (t *Trainer) evaluate(yield func(Event) bool) error {
+// evaluationDue reports whether the policy is to be measured before the next step.
+func (t *Trainer) evaluationDue() bool {
+	step := t.state.Step
+	return len(t.eval.Examples) > 0 && t.state.Evaluated != step && (step == t.total || t.EvalEvery > 0 && step%t.EvalEvery == 0)
+}
+
+// evaluate measures the policy on the held-out data, and reports whether its loss was never lower; one that is interrupted comes to nothing.
+func (t *Trainer) evaluate(ctx context.Context, yield func(Event) bool) (better bool, err error) {
 	e := Evaluation{Step: t.state.Step, Groups: len(t.eval.Examples), Preferences: Preferences{Objective: t.Objective}}
-	if e.Groups == 0 || t.state.Evaluated == e.Step {
-		return nil
-	}
 	start := time.Now()
 	batches, total := t.evalBatches(), t.whole(t.eval.Examples)
 	i := 0
 	for out, err := range inLanes(t.engines, batches, func(e *engine.Engine, rows []int) evaluated { return t.evaluated(e, rows, total) }) {
 		if err = cmp.Or(err, out.err); err != nil {
-			return fmt.Errorf("evaluate: %w", err)
+			return false, fmt.Errorf("evaluate: %w", err)
+		}
+		if ctx.Err() != nil {
+			return false, nil
 		}
 		e.add(pick(t.eval.Examples, batches[i]), out.losses, float64(total))
 		if i++; i < len(batches) && !yield(Event{Phase: "eval", Done: i, Total: len(batches)}) {
-			return errStopped
+			return false, errStopped
 		}
 	}
 	if !e.finite() {
-		return fmt.Errorf("evaluate after step %d: the loss on held-out data is %v", e.Step, e.Loss)
+		return false, fmt.Errorf("evaluate after step %d: the loss on held-out data is %v", e.Step, e.Loss)
 	}
 	e.Seconds = time.Since(start).Seconds()
 	if err := t.metrics.write(e); err != nil {
-		return fmt.Errorf("write metrics: %w", err)
+		return false, fmt.Errorf("write metrics: %w", err)
 	}
 	t.state.Evaluated = e.Step
 	t.summary.takeEvaluation(e)
 	if !yield(Event{Phase: "eval", Done: len(batches), Total: len(batches), Evaluation: &e}) {
-		return errStopped
+		return false, errStopped
 	}
-	return nil
+	return t.judge(e), nil
 }

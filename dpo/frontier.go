@@ -11,7 +11,6 @@ import (
 	"github.com/dpo-ort/dpo-ort/dpo/report"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models"
-	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
 
 // What a frontier keeps below its folder: the plan, a training run each under runs, what each point came to under points, and
@@ -55,13 +54,15 @@ func Frontier(ctx context.Context, p FrontierPlan, dir string) iter.Seq2[Frontie
 	}
 }
 
-func (f *frontier) run() error {
+func (f *frontier) run() (err error) {
 	if err := f.Check(); err != nil {
 		return err
 	}
-	if err := claimFolder(f.dir, planFile, f.FrontierPlan); err != nil {
+	lock, err := claimFolder(f.dir, planFile, f.FrontierPlan)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	f.out.Reward = f.Reward
 	if err := f.reference(); err != nil {
 		return err
@@ -141,8 +142,8 @@ func there(path string) bool {
 
 // checkpoints makes points of a run's checkpoints.
 func (f *frontier) checkpoints(r frontierRun) error {
-	t := &Trainer{Config: r.config}
-	names, err := t.checkpoints()
+	folder := filepath.Join(r.config.Out, runFolder, checkpointFolder)
+	names, err := listCheckpoints(folder)
 	if err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (f *frontier) checkpoints(r frontierRun) error {
 			return fmt.Errorf("checkpoint %s: %w", name, err)
 		}
 		p := report.FrontierPoint{Method: r.method, Label: r.label, Run: filepath.Join(runsFolder, r.label), Beta: r.beta, Step: step}
-		rows, err := f.try(fmt.Sprintf("%s-%s", r.label, name), f.Samples, f.Reference, func(dir string) error { return f.model(t.path(checkpointFolder, name), dir) })
+		rows, err := f.try(fmt.Sprintf("%s-%s", r.label, name), f.Samples, f.Reference, func(dir string) error { return f.model(filepath.Join(folder, name), dir) })
 		if err != nil {
 			return err
 		}
@@ -173,13 +174,13 @@ func (f *frontier) model(checkpoint, dir string) error {
 		return err
 	}
 	defer base.Close()
-	weights, err := safetensors.Open(filepath.Join(checkpoint, weightsFile))
+	_, files, err := readCheckpoint(checkpoint)
 	if err != nil {
-		return err
+		return fmt.Errorf("checkpoint %s: %w", checkpoint, err)
 	}
-	defer weights.Close()
+	defer closeFiles(files)
 	_, err = base.Save(dir, "float32", func(name string) ([]byte, error) {
-		t, err := weights.Tensor(name)
+		t, err := files[weightsFile].Tensor(name)
 		return t.Data, err
 	})
 	return err

@@ -87,7 +87,7 @@ func (j *generating) run(ctx context.Context, c GenerateConfig, tok datasets.Tok
 	if err := unwritten(j.Out, j.Overwrite); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, j.closeTables()) }()
+	defer func() { err = errors.Join(err, j.closeJob()) }()
 	if err := j.open(j.Data, datasets.Options{Columns: j.Columns, PromptOnly: true}); err != nil {
 		return err
 	}

@@ -157,7 +157,7 @@ func (j *labelling) run(ctx context.Context, yield func() bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.judge.Close()) }()
-	defer func() { err = errors.Join(err, j.closeTables()) }()
+	defer func() { err = errors.Join(err, j.closeJob()) }()
 	if err := j.open(j.Data, datasets.Options{Columns: j.Columns, Unranked: true, Keep: JudgeColumns(j.judge)}); err != nil {
 		return err
 	}

@@ -36,11 +36,12 @@ type Memory struct {
 	Activations int64 // of a micro-batch: inputs, activations, residuals
 	Scratch     int64 // temporaries of operators
 	Process     int64 // the program, its sessions, the data's token ids
+	Copies      int64 // of weights and states, where checkpoints are written beside training
 }
 
 // Total is all of it.
 func (m Memory) Total() int64 {
-	return m.Weights + m.Reference + m.Gradients + m.States + m.Activations + m.Scratch + m.Process
+	return m.Weights + m.Reference + m.Gradients + m.States + m.Activations + m.Scratch + m.Process + m.Copies
 }
 
 // What a micro-batch's padded tokens are bounded by: beyond the first nothing is gained; halved down to the second,
@@ -85,6 +86,7 @@ func (t *Trainer) fit() error {
 		return err
 	}
 	t.Planned = &t.memoryPlan
+	t.expected.Copies = t.copies(t.expected)
 	t.need = engine.Need{Kept: t.expected.Activations / int64(t.lanesAtOnce(t.memoryPlan.Lanes)), Scratch: t.expected.Scratch}
 	e.Use(t.memoryPlan.Passes)
 	e.Limit(t.need)

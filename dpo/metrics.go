@@ -1,9 +1,13 @@
 package dpo
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"hash"
 	"math"
+	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo/tfevents"
@@ -190,29 +194,40 @@ func tokens(x datasets.Example) int64 {
 type metricsFiles struct {
 	lines  *safefile.Appended
 	events *tfevents.Writer
+	sum    hash.Hash // of lines
 }
 
-// openMetrics cuts the files at the lengths they had when the state to go on from was saved.
-func openMetrics(metrics, events string, s state) (*metricsFiles, error) {
+// openMetrics cuts the files at the lengths they had when the state to go on from was saved, and reports whether so much of the lines is
+// what it was.
+func openMetrics(metrics, events string, s state) (m *metricsFiles, whole bool, err error) {
 	f, err := safefile.Append(metrics, s.MetricsBytes)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	m := &metricsFiles{lines: f}
-	if m.events, err = tfevents.Open(events, s.EventsBytes); err != nil {
-		return nil, errors.Join(err, f.Close())
+	m = &metricsFiles{lines: f, sum: sha256.New()}
+	text, err := os.ReadFile(metrics)
+	if err == nil {
+		m.sum.Write(text)
+		m.events, err = tfevents.Open(events, s.EventsBytes)
 	}
-	return m, nil
+	if err != nil {
+		return nil, false, errors.Join(err, f.Close())
+	}
+	return m, s.Step == 0 || m.digest() == s.MetricsDigest, nil
 }
 
-func (m *metricsFiles) write(line any) error {
-	text, err := json.Marshal(line)
+func (m *metricsFiles) digest() string { return hex.EncodeToString(m.sum.Sum(nil)) }
+
+func (m *metricsFiles) write(measured any) error {
+	text, err := json.Marshal(measured)
 	if err != nil {
 		return err
 	}
-	if _, err := m.lines.Write(append(text, '\n')); err != nil {
+	line := append(text, '\n')
+	if _, err := m.lines.Write(line); err != nil {
 		return err
 	}
+	m.sum.Write(line)
 	step, scalars, err := scalars(text)
 	if err != nil {
 		return err
@@ -237,13 +252,14 @@ func scalars(line []byte) (step int64, numbers map[string]float64, err error) {
 	return step, numbers, nil
 }
 
-// lengths are where the next line and the next event start, once all before them is on the disk.
-func (m *metricsFiles) lengths() (lines, events int64, err error) {
-	if lines, err = m.lines.Sync(); err != nil {
-		return 0, 0, err
+// settle notes where the next line and the next event start, once all before them is on the disk.
+func (m *metricsFiles) settle(s *state) (err error) {
+	if s.MetricsBytes, err = m.lines.Sync(); err != nil {
+		return err
 	}
-	events, err = m.events.Length()
-	return lines, events, err
+	s.MetricsDigest = m.digest()
+	s.EventsBytes, err = m.events.Length()
+	return err
 }
 
 func (m *metricsFiles) close() error { return errors.Join(m.lines.Close(), m.events.Close()) }

@@ -20,12 +20,14 @@ import (
 // What a job that goes row by row has done so far lies in the folder OUT.parts until OUT is whole:
 //
 //	job.json           what it is computed with: a job with other settings or data does not go on from here
-//	000000001024.json  the results of the rows from 1024 on, in their order; the next part begins where it ends
+//	000000001024.json  the results of the rows from 1024 on, in their order; the next part begins where it ends; sealed
+//	.lock              held by the process that writes
 //
 // A part is written whole or not at all. Where parts end has no effect on the results.
 const (
 	partsSuffix = ".parts"
 	jobFile     = "job.json"
+	folderLock  = ".lock"          // of a folder that a job writes
 	partRows    = 1024             // of a part, at least
 	partTime    = 10 * time.Second // after which one with fewer is written
 )
@@ -34,16 +36,16 @@ const (
 type parts[Row any] struct {
 	dir     string
 	job     []byte // what it is computed with, as JSON
-	next    int64  // the row after those in pending
+	lock    *safefile.Lock
+	next    int64 // the row after those in pending
 	pending []Row
 	since   time.Time // the last part was written
 }
 
 // openParts goes on with the parts of out, if there are any: those of another job are refused, or removed if they are to
 // be replaced.
-func openParts[Row, Job any](out string, j Job, replace bool) (*parts[Row], error) {
-	p := &parts[Row]{dir: out + partsSuffix, since: time.Now()}
-	var err error
+func openParts[Row, Job any](out string, j Job, replace bool) (p *parts[Row], err error) {
+	p = &parts[Row]{dir: out + partsSuffix, since: time.Now()}
 	if p.job, err = json.MarshalIndent(j, "", "  "); err != nil {
 		return nil, fmt.Errorf("describe a job: %w", err)
 	}
@@ -51,9 +53,17 @@ func openParts[Row, Job any](out string, j Job, replace bool) (*parts[Row], erro
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, p.vacant()
 	}
+	if err == nil {
+		p.lock, err = safefile.TakeLock(p.path(folderLock))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("go on with %s: %w", p.dir, err)
 	}
+	defer func(begun *parts[Row]) {
+		if err != nil {
+			err = errors.Join(err, begun.close())
+		}
+	}(p)
 	var begun Job
 	if err := readStrictly(text, &begun); err != nil {
 		return nil, fmt.Errorf("go on with %s: %s: %w (remove the folder to begin anew)", p.dir, jobFile, err)
@@ -92,15 +102,11 @@ func partName(first int64) string { return fmt.Sprintf("%012d.json", first) }
 // read gives the part that begins at a row; nil where there is none.
 func (p *parts[Row]) read(first int64) ([]Row, error) {
 	path := p.path(partName(first))
-	text, err := os.ReadFile(path)
+	var rows []Row
+	err := readSealed(path, &rows)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read a part: %w", err)
-	}
-	var rows []Row
-	err = json.Unmarshal(text, &rows)
 	if err == nil && len(rows) == 0 {
 		err = errors.New("it holds no row")
 	}
@@ -128,11 +134,7 @@ func (p *parts[Row]) commit() error {
 	if err := p.begin(); err != nil {
 		return err
 	}
-	text, err := json.Marshal(p.pending)
-	if err != nil {
-		return fmt.Errorf("write a part: %w", err)
-	}
-	if err := safefile.Write(p.path(partName(p.next-int64(len(p.pending)))), text); err != nil {
+	if err := writeSealed(p.path(partName(p.next-int64(len(p.pending)))), p.pending); err != nil {
 		return err
 	}
 	p.pending, p.since = nil, time.Now()
@@ -141,17 +143,34 @@ func (p *parts[Row]) commit() error {
 
 // begin makes the folder, with what the job is computed with.
 func (p *parts[Row]) begin() error {
-	if _, err := os.Stat(p.path(jobFile)); err == nil {
+	if p.lock != nil {
 		return nil
 	}
-	if err := safefile.MkdirAll(p.dir, 0o755); err != nil {
+	err := safefile.MkdirAll(p.dir, 0o755)
+	if err == nil {
+		p.lock, err = safefile.TakeLock(p.path(folderLock))
+	}
+	if err == nil && there(p.path(jobFile)) {
+		err = errors.New("another process has begun there meanwhile: give the same command again to go on with what it did")
+	}
+	if err != nil {
 		return fmt.Errorf("write parts: %w", err)
 	}
 	return safefile.Write(p.path(jobFile), append(p.job, '\n'))
 }
 
+// close lets another process go on.
+func (p *parts[Row]) close() error {
+	if p == nil {
+		return nil
+	}
+	err := p.lock.Release()
+	p.lock = nil
+	return err
+}
+
 func (p *parts[Row]) remove() error {
-	if err := safefile.RemoveAll(p.dir); err != nil {
+	if err := errors.Join(safefile.RemoveAll(p.dir), p.close()); err != nil {
 		return fmt.Errorf("remove parts: %w", err)
 	}
 	return nil

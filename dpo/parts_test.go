@@ -111,16 +111,17 @@ func TestPartsAreWrittenAsTheyCome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer p.close()
 	for range 9 {
 		if err := p.add(make([]storedScores, largestWindow)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, want := names(t, p.dir), []string{"000000000000.json", "000000001024.json", "job.json"}; !reflect.DeepEqual(got, want) {
+	if got, want := names(t, p.dir), []string{".lock", "000000000000.json", "000000001024.json", "job.json"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("after 2304 rows there are %v, want %v", got, want)
 	}
 	p.since = p.since.Add(-partTime)
-	if err := p.add(make([]storedScores, 1)); err != nil || len(names(t, p.dir)) != 4 {
+	if err := p.add(make([]storedScores, 1)); err != nil || len(names(t, p.dir)) != 5 {
 		t.Errorf("after %v there are %v (%v)", partTime, names(t, p.dir), err)
 	}
 }

@@ -2,17 +2,16 @@ package dpo
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // references are the reference's log-probabilities: one slice a row, of one a completion; nil where not needed.
@@ -22,32 +21,23 @@ type references struct {
 	Eval   [][]float64 `json:"eval"`
 }
 
-// loadReferences reads what store wrote; nil where there is nothing, or it belongs to other data or another reference.
-func loadReferences(path, digest string) (*references, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read reference log-probabilities: %w", err)
-	}
+// loadReferences reads what was stored. Where there is nothing, it is damaged, or of other data or another reference, all is computed
+// again, to the same bits.
+func (t *Trainer) loadReferences() error {
 	r := &references{}
-	if err := json.Unmarshal(text, r); err != nil {
-		return nil, fmt.Errorf("read reference log-probabilities %s: %w (remove the file to have them computed again)", path, err)
+	err := readSealed(t.path(referenceFile), r)
+	switch {
+	case errors.Is(err, errDamaged):
+		t.warn("damaged-reference", err.Error(), "the reference's log-probabilities are computed again; look after the disk")
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("read reference log-probabilities: %w", err)
+	case err == nil && r.Digest == t.identity.Ref+t.dataDigest():
+		t.refs = r
 	}
-	if r.Digest != digest {
-		return nil, nil
-	}
-	return r, nil
+	return nil
 }
 
-func (r *references) store(path string) error {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("store reference log-probabilities: %w", err)
-	}
-	return safefile.Write(path, text)
-}
+func (r *references) store(path string) error { return writeSealed(path, r) }
 
 // reference computes every log-probability that the run will need and that is not known, and reports each micro-batch.
 // Rows are scored in the micro-batches in which training first meets them: where policy and reference share graphs, the
@@ -122,16 +112,49 @@ type referenceLane func([]datasets.Example) ([]float64, error)
 // after that step too. done releases it. Where there is nothing to score no model is opened.
 func (t *Trainer) referenceLanes(batches int) (lanes []referenceLane, done func() error, err error) {
 	if batches == 0 || t.Ref == "" && t.state.Step == 0 {
-		for _, e := range t.engines {
-			lanes = append(lanes, func(groups []datasets.Example) ([]float64, error) { return t.logps(e, t.policy.weights, groups) })
-		}
-		return lanes, func() error { return nil }, nil
+		return t.policyLanes(t.policy.weights), func() error { return nil }, nil
 	}
-	ref, err := openFrozen(cmp.Or(t.Ref, t.Model), t.compute, t.options)
+	return t.standingReference()
+}
+
+// standingReference gives lanes that stay what they are while the policy moves.
+func (t *Trainer) standingReference() (lanes []referenceLane, done func() error, err error) {
+	if t.Ref == "" {
+		weights, err := t.initialWeights()
+		if err != nil {
+			return nil, nil, err
+		}
+		return t.policyLanes(weights), weights.Close, nil
+	}
+	ref, err := openFrozen(t.Ref, t.compute, t.options)
 	if err != nil {
 		return nil, nil, err
 	}
 	return []referenceLane{ref.logps}, ref.close, nil
+}
+
+// policyLanes run the policy's graphs with some weights.
+func (t *Trainer) policyLanes(weights *engine.Weights) (lanes []referenceLane) {
+	for _, e := range t.engines {
+		lanes = append(lanes, func(groups []datasets.Example) ([]float64, error) { return t.logps(e, weights, groups) })
+	}
+	return lanes
+}
+
+// initialWeights are those that the run began with. Run by the policy's graphs they give the bits that the policy itself would give before
+// its first step.
+func (t *Trainer) initialWeights() (*engine.Weights, error) {
+	open := t.policy.engine.Load
+	if t.mappable() {
+		open = t.policy.engine.Map
+	}
+	return open(t.policy.model.Weights)
+}
+
+// mappable reports whether the policy's graphs can run the model's weights as they lie in its file.
+func (t *Trainer) mappable() bool {
+	stored, uniform := storedTypes[t.policy.model.WeightType()]
+	return uniform && stored == onnx.Float32 && t.options.Device.Kind == ort.CPU
 }
 
 // logps scores groups with the graphs that training runs, so that equal weights give equal bits.

@@ -25,8 +25,6 @@ import (
 // A list is its length + 1 and its items; 0 is one that is nil.
 const tokensMagic = "dpo-ort tokens\n"
 
-var errDamaged = errors.New("damaged, or of another program")
-
 func (e entry) encode(w *bufio.Writer, rows *Rows) error {
 	place := map[string]int{}
 	for i, file := range e.files {

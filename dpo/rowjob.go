@@ -45,8 +45,9 @@ func writable(create func() (*datasets.TableWriter, error)) error {
 	return probe.Abort()
 }
 
-func (j *rowJob[Row]) closeTables() error {
-	var errs []error
+// closeJob closes the data, and lets another process go on with the parts.
+func (j *rowJob[Row]) closeJob() error {
+	errs := []error{j.parts.close()}
 	for _, t := range j.tables {
 		errs = append(errs, t.Close())
 	}

@@ -95,7 +95,7 @@ func (j *scoring) run(ctx context.Context, tok datasets.Tokenizer, yield func() 
 	if err := unwritten(j.Out, j.Overwrite); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, j.closeTables()) }()
+	defer func() { err = errors.Join(err, j.closeJob()) }()
 	if err := j.open(j.Data, datasets.Options{Columns: j.Columns}); err != nil {
 		return err
 	}

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/runtime/onnx"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // A run of a known number of steps in the order of the file needs its first steps·batch rows, one step's after the other's.
@@ -111,35 +109,14 @@ func (t *Trainer) advance() (referenceSeconds float64, err error) {
 	return referenceSeconds, nil
 }
 
-// openReference opens a reference that stays beside the policy. The weights that the run began with are run by the policy's
-// graphs, so that the bits are those that the policy itself would give before its first step.
+// openReference opens a reference that stays beside the policy.
 func (t *Trainer) openReference() error {
-	s, m := t.stream, t.policy.model
-	if t.Ref != "" {
-		ref, err := openFrozen(t.Ref, t.compute, t.options)
-		if err != nil {
-			return fmt.Errorf("reference: %w", err)
-		}
-		s.score, s.done = ref.logps, ref.close
-		return nil
-	}
-	open := t.policy.engine.Load
-	if t.mappable() {
-		open = t.policy.engine.Map
-	}
-	weights, err := open(m.Weights)
+	lanes, done, err := t.standingReference()
 	if err != nil {
 		return fmt.Errorf("reference: %w", err)
 	}
-	s.score = func(groups []datasets.Example) ([]float64, error) { return t.logps(t.engines[0], weights, groups) }
-	s.done = weights.Close
+	t.stream.score, t.stream.done = lanes[0], done
 	return nil
-}
-
-// mappable reports whether the policy's graphs can run the model's weights as they lie in its file.
-func (t *Trainer) mappable() bool {
-	stored, uniform := storedTypes[t.policy.model.WeightType()]
-	return uniform && stored == onnx.Float32 && t.options.Device.Kind == ort.CPU
 }
 
 // cutShort keeps the state of a run whose next rows cannot be had.

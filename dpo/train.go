@@ -18,6 +18,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // What a run keeps below its output directory.
@@ -27,6 +28,7 @@ const (
 	metricsName    = "metrics.jsonl"
 	eventsName     = "events.out.tfevents.dpo-ort" // one for the whole run, for a resume cuts it back
 	droppedFile    = "dropped.jsonl"
+	lockFile       = "lock"
 	referenceFile  = "reference.json"
 	artifactFolder = "artifacts"
 )
@@ -37,6 +39,11 @@ var ErrInterrupted = errors.New("interrupted")
 // Trainer is a training run. Its files are in Out: the model when the run is over, and under Out/run all else.
 type Trainer struct {
 	Config
+	settings   map[string]string // by the names of flags
+	lock       *safefile.Lock
+	damaged    []string           // checkpoints that are not what was written
+	warnings   []datasets.Warning // of what was found before the first step
+	saver      saver
 	policy     *network
 	engines    []*engine.Engine    // of the lanes that are computed at once
 	grads      []*engine.Gradients // of each lane; none where they are released
@@ -93,6 +100,9 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 	if err := t.claim(resume); err != nil {
 		return t, err
 	}
+	if t.settings, err = settingsByFlag(c); err != nil {
+		return t, err
+	}
 	if t.options, t.compute, err = precision(c.Device, c.DType, c.Threads); err != nil {
 		return t, err
 	}
@@ -120,7 +130,8 @@ func (t *Trainer) claim(resume bool) error {
 	case resume && err != nil:
 		return fmt.Errorf("resume: %s holds no run (%w)", t.Out, err)
 	case resume:
-		return nil
+		t.lock, err = safefile.TakeLock(t.path(lockFile))
+		return err
 	case err == nil:
 		return fmt.Errorf("output directory %s holds another run: give --resume to go on with it, or another --out", t.Out)
 	}
@@ -291,7 +302,7 @@ func (t *Trainer) identify(resume bool) (err error) {
 		return err
 	}
 	if resume {
-		if t.refs, err = loadReferences(t.path(referenceFile), t.identity.Ref+t.dataDigest()); err != nil {
+		if err := t.loadReferences(); err != nil {
 			return err
 		}
 	}
@@ -321,12 +332,13 @@ func (t *Trainer) run(ctx context.Context, yield func(Event) bool) (err error) {
 	if err := t.prepare(ctx, yield); err != nil {
 		return err
 	}
-	if t.EvalEvery > 0 && t.state.Step == 0 {
-		if err := t.evaluate(yield); err != nil {
+	for {
+		if err := t.betweenSteps(ctx, yield); err != nil {
 			return err
 		}
-	}
-	for t.state.Step < t.total {
+		if t.over() {
+			return t.finish()
+		}
 		seconds, err := t.advance()
 		if err != nil {
 			return t.cutShort(err)
@@ -343,11 +355,7 @@ func (t *Trainer) run(ctx context.Context, yield func(Event) bool) (err error) {
 		if !yield(Event{Phase: "train", Done: t.state.Step, Total: t.total, Metrics: &m}) {
 			return errStopped
 		}
-		if err := t.afterStep(ctx, yield); err != nil {
-			return err
-		}
 	}
-	return t.finish(yield)
 }
 
 // begin writes what the run is made of.
@@ -357,6 +365,14 @@ func (t *Trainer) begin() error {
 	}
 	if err := safefile.MkdirAll(t.path(checkpointFolder), 0o755); err != nil {
 		return fmt.Errorf("output directory: %w", err)
+	}
+	if t.lock == nil {
+		if err := t.lockNew(); err != nil {
+			return err
+		}
+	}
+	if err := t.setAside(); err != nil {
+		return err
 	}
 	if t.state.Step == 0 {
 		if err := t.policy.engine.Artifact().Write(t.path(artifactFolder)); err != nil {
@@ -373,11 +389,26 @@ func (t *Trainer) begin() error {
 			return err
 		}
 	}
-	f, err := openMetrics(t.path(metricsName), t.path(eventsName), t.state)
+	f, whole, err := openMetrics(t.path(metricsName), t.path(eventsName), t.state)
 	if err != nil {
 		return fmt.Errorf("open metrics: %w", err)
 	}
-	t.metrics = f
+	if t.metrics = f; !whole {
+		t.warn("damaged-metrics", fmt.Sprintf("%s is not what it was after step %d", t.path(metricsName), t.state.Step),
+			"the steps that follow are added to it; the run itself is whole")
+	}
+	t.saver.beside = t.expected.Copies > 0 || t.options.Device.Kind != ort.CPU
+	return nil
+}
+
+// lockNew takes the lock of a run that begins, unless another has begun there meanwhile.
+func (t *Trainer) lockNew() (err error) {
+	if t.lock, err = safefile.TakeLock(t.path(lockFile)); err != nil {
+		return err
+	}
+	if _, err := os.Stat(t.path(configFile)); err == nil {
+		return fmt.Errorf("output directory %s holds another run by now: choose another --out", t.Out)
+	}
 	return nil
 }
 
@@ -401,29 +432,66 @@ func (t *Trainer) prepare(ctx context.Context, yield func(Event) bool) error {
 	return nil
 }
 
-// afterStep evaluates and saves when it is time, and stops where that is asked for.
-func (t *Trainer) afterStep(ctx context.Context, yield func(Event) bool) error {
-	last := t.state.Step == t.total
-	if t.EvalEvery > 0 && t.state.Step%t.EvalEvery == 0 && !last {
-		if err := t.evaluate(yield); err != nil {
+// betweenSteps evaluates and saves when it is time, and stops where that is asked for.
+func (t *Trainer) betweenSteps(ctx context.Context, yield func(Event) bool) error {
+	if err := t.tell(yield); err != nil {
+		return err
+	}
+	better := false
+	if t.evaluationDue() && ctx.Err() == nil {
+		var err error
+		if better, err = t.evaluate(ctx, yield); err != nil {
 			return err
 		}
 	}
-	stop := ctx.Err() != nil && !last
-	if !stop && (last || t.SaveEvery == 0 || t.state.Step%t.SaveEvery != 0) {
+	over := t.over() && !t.evaluationDue()
+	if ctx.Err() != nil && !over {
+		return t.interrupted(yield)
+	}
+	if !better && (over || t.state.Step == 0 || t.SaveEvery == 0 || t.state.Step%t.SaveEvery != 0) {
 		return nil
+	}
+	if err := t.saveBeside(); err != nil {
+		return err
+	}
+	return t.tell(yield)
+}
+
+// tell yields what there is to say beside steps: warnings, and a checkpoint that is whole by now.
+func (t *Trainer) tell(yield func(Event) bool) error {
+	for _, w := range t.warnings {
+		if !yield(Event{Phase: "train", Done: t.state.Step, Total: t.total, Warning: &w}) {
+			return errStopped
+		}
+	}
+	t.warnings = nil
+	path, err := t.saver.done()
+	if err != nil || path == "" {
+		return err
+	}
+	return t.saved(path, yield)
+}
+
+func (t *Trainer) saved(path string, yield func(Event) bool) error {
+	if !yield(Event{Phase: "train", Done: t.state.Step, Total: t.total, Saved: path}) {
+		return errStopped
+	}
+	return nil
+}
+
+// interrupted keeps the state of a run that is to stop.
+func (t *Trainer) interrupted(yield func(Event) bool) error {
+	if t.state.Step == 0 {
+		return fmt.Errorf("%w before the first step; go on with --resume", ErrInterrupted)
 	}
 	path, err := t.save()
 	if err != nil {
 		return err
 	}
-	if !yield(Event{Phase: "train", Done: t.state.Step, Total: t.total, Saved: path}) {
-		return errStopped
+	if err := t.saved(path, yield); err != nil {
+		return err
 	}
-	if stop {
-		return fmt.Errorf("%w after step %d of %d, saved as %s; go on with --resume --out %s", ErrInterrupted, t.state.Step, t.total, path, t.Out)
-	}
-	return nil
+	return fmt.Errorf("%w after step %d of %d, saved as %s; go on with --resume --out %s", ErrInterrupted, t.state.Step, t.total, path, t.Out)
 }
 
 // broken keeps the last good state when a step fails before its update.
@@ -443,11 +511,8 @@ func (t *Trainer) broken(err error) error {
 	return err
 }
 
-// finish evaluates a last time and saves the last checkpoint and the model.
-func (t *Trainer) finish(yield func(Event) bool) error {
-	if err := t.evaluate(yield); err != nil {
-		return err
-	}
+// finish saves the last checkpoint and the model.
+func (t *Trainer) finish() error {
 	for _, e := range t.engines {
 		e.Trim() // no pass follows
 	}
@@ -462,12 +527,15 @@ func (t *Trainer) finish(yield func(Event) bool) error {
 	if _, err := t.save(); err != nil {
 		return err
 	}
+	if err := t.loadBest(); err != nil {
+		return err
+	}
 	return t.saveModel()
 }
 
 // Close releases everything.
 func (t *Trainer) Close() error {
-	var errs []error
+	errs := []error{t.saver.wait()}
 	if t.stream != nil {
 		errs = append(errs, t.stream.close())
 	}
@@ -480,6 +548,7 @@ func (t *Trainer) Close() error {
 	if t.policy != nil {
 		errs = append(errs, t.closeLanes(), t.policy.close())
 	}
+	errs = append(errs, t.lock.Release())
 	*t = Trainer{Config: t.Config}
 	return errors.Join(errs...)
 }

@@ -2,12 +2,10 @@ package dpo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 )
@@ -102,7 +100,7 @@ func openTrial(c Trial) (t *trying, err error) {
 }
 
 func (t *trying) close() error {
-	errs := []error{t.closeTables()}
+	errs := []error{t.closeJob()}
 	if t.sampler != nil {
 		errs = append(errs, t.sampler.Close())
 	}
@@ -246,15 +244,10 @@ func (t *trying) reward(ctx context.Context, rows []Tried, answers []Answer) err
 
 // kept tries the policy and keeps the results as a file of JSON, unless they are there already.
 func (t Trial) kept(ctx context.Context, file string, yield func(done, total int64) bool) (rows []Tried, err error) {
-	text, err := os.ReadFile(file)
-	if err == nil {
-		if err = json.Unmarshal(text, &rows); err != nil {
-			err = fmt.Errorf("read %s: %w (remove the file to have it made again)", file, err)
-		}
-		return rows, err
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if err := readSealed(file, &rows); err == nil {
+		return rows, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read %s: %w (remove the file to have it made again)", file, err)
 	}
 	if t.Prepare != nil {
 		if err := t.Prepare(); err != nil {
@@ -269,7 +262,7 @@ func (t Trial) kept(ctx context.Context, file string, yield func(done, total int
 	if rows, err = attempt.try(ctx, file, yield); err != nil {
 		return nil, err
 	}
-	if err := writeJSON(file, rows); err != nil {
+	if err := writeSealed(file, rows); err != nil {
 		return nil, err
 	}
 	return rows, attempt.parts.remove()

@@ -52,6 +52,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 
 	f.StringSliceVar(&c.EvalData, "eval-data", c.EvalData, "held-out preferences")
 	f.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "steps between evaluations; 0: after the last only")
+	f.IntVar(&c.EarlyStop, "early-stop", c.EarlyStop, "stop after so many evaluations without a lower held-out loss, and save the model that had the lowest; 0: do not")
 	f.IntVar(&c.SaveEvery, "save-every", c.SaveEvery, "steps between checkpoints; 0: after the last only")
 	f.IntVar(&c.Keep, "keep", c.Keep, "newest checkpoints that are kept")
 	f.StringVar(&c.SaveType, "save-type", c.SaveType, "type of the saved weights: float32, bfloat16 or source")

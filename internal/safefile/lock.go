@@ -59,9 +59,9 @@ func (l *Lock) Release() error {
 	if l == nil {
 		return nil
 	}
-	err := os.Remove(l.file.Path())
-	if errors.Is(err, os.ErrNotExist) { // with its folder
-		err = nil
+	var err error
+	if l.current() { // it is gone where its folder has been removed
+		err = os.Remove(l.file.Path())
 	}
 	return errors.Join(err, l.file.Close())
 }

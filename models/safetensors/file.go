@@ -20,6 +20,7 @@ type Tensor struct {
 type File struct {
 	path     string
 	mapping  []byte
+	header   int // bytes of it before the elements
 	names    []string
 	tensors  map[string]Tensor
 	metadata map[string]string
@@ -95,7 +96,7 @@ func parse(data []byte) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{mapping: data, tensors: make(map[string]Tensor, len(infos)), metadata: metadata}
+	f := &File{mapping: data, header: 8 + int(n), tensors: make(map[string]Tensor, len(infos)), metadata: metadata}
 	for _, t := range infos {
 		f.names = append(f.names, t.name)
 		f.tensors[t.name] = Tensor{DType: t.dtype, Shape: t.shape, Data: rest[t.begin:t.end:t.end]}
@@ -116,6 +117,9 @@ func (f *File) Tensor(name string) (Tensor, error) {
 	t.Shape = slices.Clone(t.Shape)
 	return t, nil
 }
+
+// Header is all of the file before the elements: its length, and the JSON that describes the tensors.
+func (f *File) Header() []byte { return f.mapping[:f.header:f.header] }
 
 // Metadata is the file's own map of strings; nil where it has none.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.metadata) }

@@ -1,0 +1,134 @@
+package dpo
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
+	"github.com/dpo-ort/dpo-ort/models/safetensors"
+)
+
+// restore goes on from the newest checkpoint that is whole, or from the start where there is none. Those that are damaged are told of.
+func (t *Trainer) restore() error {
+	names, err := listCheckpoints(t.path(checkpointFolder))
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Backward(names) {
+		dir := t.path(checkpointFolder, name)
+		s, files, err := readCheckpoint(dir)
+		if errors.Is(err, errDamaged) {
+			t.damaged = append(t.damaged, dir)
+			t.warn("damaged-checkpoint", fmt.Sprintf("the checkpoint %s cannot be used: %v", dir, err),
+				"the run goes on from the one before it, or from its start; look after the disk. The damaged one is kept as "+name+damagedSuffix)
+			continue
+		}
+		if err == nil {
+			err = errors.Join(t.goOn(s, files), closeFiles(files))
+		}
+		if err != nil {
+			return fmt.Errorf("resume from %s: %w", dir, err)
+		}
+		return nil
+	}
+	return nil
+}
+
+func (t *Trainer) warn(name, what, hint string) {
+	t.warnings = append(t.warnings, datasets.Warning{Name: name, What: what, Hint: hint})
+}
+
+// goOn goes on from a checkpoint, unless the run is now another than the one that wrote it.
+func (t *Trainer) goOn(s state, files map[string]*safetensors.File) error {
+	changed, err := differences(s.Settings, t.settings)
+	switch {
+	case err != nil:
+		return err
+	case changed != nil:
+		return fmt.Errorf("%s is not what it was: %s; put that back", t.path(configFile), strings.Join(changed, "; "))
+	case s.Model != t.digests.model:
+		return fmt.Errorf("the weights of %s are not those that the run began with: put those back, or begin anew with another --out", t.Model)
+	case s.Reference != t.identity.Ref:
+		return fmt.Errorf("the reference %s is not the one that the run began with: put that back, or begin anew with another --out", t.Ref)
+	case s.Tokenizer != t.identity.Tokenizer:
+		return fmt.Errorf("the tokenizer of %s is not the one that the run began with: put that back, or begin anew with another --out", t.Model)
+	case s.Plan != t.memoryPlan:
+		return fmt.Errorf("its steps were taken by another plan than %s has: put back the plan %+v", t.path(configFile), s.Plan)
+	}
+	t.state = s
+	if t.stream != nil {
+		if err := t.fill(t.state.Step - 1); err != nil {
+			return err
+		}
+	}
+	if s.Data != t.dataDigest() {
+		return fmt.Errorf("the data, or how it is tokenized, is not what the run began with: put back what it was, or begin anew with another --out: %v", append(t.Data, t.EvalData...))
+	}
+	if err := t.policy.weights.Set(files[weightsFile]); err != nil {
+		return err
+	}
+	for name, w := range t.optimizer.States {
+		if err := w.Set(prefixed{files[optimizerFile], name + "/"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setAside renames the checkpoints that are damaged, so that the run can come to their steps again.
+func (t *Trainer) setAside() error {
+	for _, dir := range t.damaged {
+		if err := safefile.RemoveAll(dir + damagedSuffix); err != nil {
+			return err
+		}
+		if err := safefile.Rename(dir, dir+damagedSuffix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digested are the settings of which a checkpoint holds digests or the outcome, so that files may be moved, and what has no effect then.
+var digested = []string{"out", "model", "ref", "data", "eval-data", "memory", "plan"}
+
+// settingsByFlag are the settings of a run by the names of its flags, but for those that are digested.
+func settingsByFlag(c Config) (map[string]string, error) {
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("write settings: %w", err)
+	}
+	var all map[string]any
+	if err := yaml.Unmarshal(text, &all); err != nil {
+		return nil, fmt.Errorf("write settings: %w", err)
+	}
+	values := map[string]string{}
+	for name, v := range all {
+		if !slices.Contains(digested, name) {
+			values[name] = fmt.Sprint(v)
+		}
+	}
+	return values, nil
+}
+
+// loadBest takes the weights of a checkpoint in the place of those that the run ended with.
+func (t *Trainer) loadBest() error {
+	if t.state.Best == nil || t.state.Best.Step == t.state.Step {
+		return nil
+	}
+	dir := t.path(checkpointFolder, checkpointName(t.state.Best.Step))
+	_, files, err := readCheckpoint(dir)
+	if err == nil {
+		err = errors.Join(t.policy.weights.Set(files[weightsFile]), closeFiles(files))
+	}
+	if err != nil {
+		return fmt.Errorf("take the weights with the lowest held-out loss from %s: %w (the last ones are in %s)", dir, err,
+			filepath.Join(t.path(checkpointFolder), checkpointName(t.state.Step)))
+	}
+	return nil
+}
