@@ -74,7 +74,7 @@ var checkpointPattern = regexp.MustCompile(`^step-\d{6,}$`)
 
 // write makes the folder dir, whole or not at all.
 func (c *checkpoint) write(dir string) error {
-	tmp := dir + ".tmp"
+	tmp := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp")
 	err := c.fill(tmp)
 	if err == nil {
 		err = safefile.Rename(tmp, dir)
@@ -203,7 +203,7 @@ func listCheckpoints(dir string) ([]string, error) {
 	return names, nil
 }
 
-// pruneCheckpoints removes all but the newest of a folder's checkpoints, and those named.
+// pruneCheckpoints removes all but the newest of a folder's checkpoints and those named, and what killed processes have left there.
 func pruneCheckpoints(dir string, newest int, except ...string) error {
 	names, err := listCheckpoints(dir)
 	if err != nil {
@@ -217,7 +217,7 @@ func pruneCheckpoints(dir string, newest int, except ...string) error {
 			return fmt.Errorf("remove old checkpoint: %w", err)
 		}
 	}
-	return nil
+	return safefile.Sweep(dir)
 }
 
 // prefixed gives tensors that have a prefix before their names.

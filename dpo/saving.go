@@ -39,7 +39,7 @@ func (t *Trainer) save() (path string, err error) {
 		return "", err
 	}
 	path, c, err := t.checkpoint()
-	if err != nil || c == nil {
+	if err != nil {
 		return path, err
 	}
 	return path, t.writer(path, c)()
@@ -131,15 +131,17 @@ func (t *Trainer) checkpoint() (path string, c *checkpoint, err error) {
 	return path, c, nil
 }
 
-// writer writes a checkpoint and removes old ones, but for the best.
+// writer writes a checkpoint, unless it is nil, and removes old ones, but for the best.
 func (t *Trainer) writer(path string, c *checkpoint) func() error {
 	dir, keep, kept := t.path(checkpointFolder), t.Keep, ""
-	if b := c.state.Best; b != nil {
+	if b := t.state.Best; b != nil {
 		kept = checkpointName(b.Step)
 	}
 	return func() error {
-		if err := c.write(path); err != nil {
-			return err
+		if c != nil {
+			if err := c.write(path); err != nil {
+				return err
+			}
 		}
 		return pruneCheckpoints(dir, keep, kept)
 	}

@@ -371,7 +371,7 @@ func (t *Trainer) begin() error {
 			return err
 		}
 	}
-	if err := t.setAside(); err != nil {
+	if err := errors.Join(safefile.Sweep(t.Out), safefile.Sweep(t.path()), t.setAside()); err != nil {
 		return err
 	}
 	if t.state.Step == 0 {

@@ -65,3 +65,6 @@ func JSON(t testing.TB, path string, dst any) {
 		t.Fatalf("read reference numbers %s: %v", path, err)
 	}
 }
+
+// Long reports whether tests are to run in their long forms.
+func Long() bool { return os.Getenv("DPO_ORT_LONG") == "1" }

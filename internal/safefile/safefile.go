@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 )
 
@@ -205,6 +206,23 @@ func clear(path string) error {
 		return nil
 	}
 	return made(Call{Op: OpRemove, Path: path}, func() error { return os.RemoveAll(path) })
+}
+
+// left matches what killed processes leave of files and folders.
+var left = regexp.MustCompile(`^\..+\.tmp$`)
+
+// Sweep removes from a folder what killed processes have left there. Nobody else may be writing in it.
+func Sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if left.MatchString(e.Name()) {
+			err = errors.Join(err, clear(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("clean up %s: %w", dir, err)
+	}
+	return nil
 }
 
 // Remove removes a file, if it is there.

@@ -1,9 +1,11 @@
 package autodiff
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
@@ -102,7 +104,9 @@ func (c *cut) backward(stage string, grads []*onnx.Value) (*onnx.Graph, error) {
 	g := &onnx.Graph{Name: stage + "." + string(c.spec.Rung) + ".grad", Opsets: maps.Clone(c.work.Opsets)}
 	copies := copier{}
 	kept := slices.Collect(maps.Keys(c.kept))
-	slices.SortFunc(kept, func(a, b *onnx.Value) int { return c.position(a) - c.position(b) })
+	slices.SortFunc(kept, func(a, b *onnx.Value) int {
+		return cmp.Or(c.position(a)-c.position(b), strings.Compare(a.Name, b.Name))
+	})
 	inputs := slices.Clone(c.work.Inputs)
 	for _, v := range kept {
 		copies[v] = &onnx.Value{Name: c.kept[v], Type: v.Type, Shape: v.Shape, Elems: v.Elems}
