@@ -43,7 +43,7 @@ type state struct {
 	MetricsDigest    string  `json:"metrics_digest"` // of so much of it
 	EventsBytes      int64   `json:"events_bytes"`   // the length of the event file
 	Evaluated        int     `json:"evaluated"`      // the step after which held-out data was last measured, or −1
-	Best             *best   `json:"best,omitempty"` // the evaluation with the lowest loss, where the run may stop early
+	Best             *Best   `json:"best,omitempty"` // the evaluation with the lowest loss, where the run may stop early
 	ReferenceSeconds float64 `json:"reference_seconds"`
 
 	Settings  map[string]string `json:"settings"` // of the run, by the names of its flags

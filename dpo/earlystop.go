@@ -1,7 +1,7 @@
 package dpo
 
-// best is the evaluation with the lowest loss so far.
-type best struct {
+// Best is the evaluation with the lowest loss so far.
+type Best struct {
 	Step  int     `json:"step"`
 	Loss  float64 `json:"loss"`
 	Since int     `json:"since"` // evaluations after it
@@ -14,10 +14,10 @@ func (t *Trainer) judge(e Evaluation) bool {
 	case t.EarlyStop == 0:
 		return false
 	case b == nil || e.Loss < b.Loss:
-		t.state.Best = &best{Step: e.Step, Loss: e.Loss}
+		t.state.Best = &Best{Step: e.Step, Loss: e.Loss}
 		return true
 	}
-	t.state.Best = &best{Step: b.Step, Loss: b.Loss, Since: b.Since + 1} // a checkpoint that is being written has the one before
+	t.state.Best = &Best{Step: b.Step, Loss: b.Loss, Since: b.Since + 1} // a checkpoint that is being written has the one before
 	return false
 }
 

@@ -11,6 +11,9 @@ type Summary struct {
 	First, Last                 *Metrics    // of the steps taken; nil where there were none
 	FirstEvaluation, Evaluation *Evaluation // the earliest and the latest; nil where there was none
 
+	Best  *Best // the evaluation whose model was saved, where the run may stop early
+	Steps int   // of the run, had it not stopped early
+
 	Groups         int            // of the training data
 	Dropped        int            // rows, of training and held-out data
 	DroppedReasons map[string]int // of them, how many for which reason
@@ -52,6 +55,7 @@ func (t *Trainer) Summary() Summary {
 		s.Dropped++
 		s.DroppedReasons[d.Reason]++
 	}
+	s.Best, s.Steps = t.state.Best, t.total
 	s.ReferenceSeconds, s.PeakMemoryBytes = t.state.ReferenceSeconds, peakMemory()
 	s.Hint = t.hint(s)
 	return s

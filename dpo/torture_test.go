@@ -1,17 +1,12 @@
 package dpo
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,68 +55,6 @@ func attempt(c Config, tok datasets.Tokenizer, out string) (warnings []datasets.
 	return warnings, saved, nil
 }
 
-// measuredTimes are the metrics that differ between equal runs.
-var measuredTimes = []string{"step_seconds", "optimizer_seconds", "tokens_per_second", "peak_memory_bytes", "reference_seconds", "eval_seconds"}
-
-// outcome lists the digests of what a finished run has left: all files but the states with their times, and of metrics all but times.
-func outcome(t *testing.T, out string) string {
-	t.Helper()
-	var all strings.Builder
-	err := filepath.WalkDir(out, func(path string, d fs.DirEntry, err error) error {
-		name, _ := filepath.Rel(out, path)
-		if err != nil || d.IsDir() || strings.Contains(name, damagedSuffix) || d.Name() == stateFile || d.Name() == eventsName {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		if d.Name() == metricsName {
-			text = withoutTimes(t, text)
-		}
-		if d.Name() == configFile {
-			text = regexp.MustCompile(`(?m)^out: .*$`).ReplaceAll(text, nil)
-		}
-		fmt.Fprintf(&all, "%s %x\n", name, sha256.Sum256(text))
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all.String()
-}
-
-func withoutTimes(t *testing.T, lines []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	for line := range bytes.Lines(lines) {
-		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(line, &fields); err != nil {
-			t.Fatalf("metrics: %v in %q", err, line)
-		}
-		for _, name := range measuredTimes {
-			delete(fields, name)
-		}
-		text, err := json.Marshal(fields)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out.Write(append(text, '\n'))
-	}
-	return out.Bytes()
-}
-
-// difference lists the lines that are in one text only.
-func difference(want, got string) string {
-	var out []string
-	for line := range strings.Lines(want + got) {
-		if !strings.Contains(want, line) || !strings.Contains(got, line) {
-			out = append(out, line)
-		}
-	}
-	return strings.Join(out, "")
-}
-
 // some gives all of n moments in the long form, else about so many, by chance.
 func some(n, short int, seed uint64) (moments []int) {
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -144,7 +77,7 @@ func recorded(t *testing.T, c Config, tok datasets.Tokenizer) (want string, d *f
 	if err != nil {
 		t.Fatal(err)
 	}
-	return outcome(t, filepath.Join(root, "out")), d
+	return golden.Outcome(t, filepath.Join(root, "out")), d
 }
 
 // Whatever change of the disk fails in whatever way, the run ends well or with an error that says so, the checkpoints that it told of are
@@ -184,8 +117,8 @@ func TestTortureFaults(t *testing.T) {
 			}
 			if warnings, _, err := attempt(c, tok, out); err != nil || len(warnings) > 0 {
 				t.Errorf("%s: the next attempt: %v, warnings %v", moment, err, warnings)
-			} else if got := outcome(t, out); got != want {
-				t.Errorf("%s: the next attempt ends in other bits:\n%s", moment, difference(want, got))
+			} else if got := golden.Outcome(t, out); got != want {
+				t.Errorf("%s: the next attempt ends in other bits:\n%s", moment, golden.Difference(want, got))
 			}
 			os.RemoveAll(root)
 		}
@@ -211,8 +144,8 @@ func TestTorturePowerCuts(t *testing.T) {
 			moment := fmt.Sprintf("after %d changes, the last %s, left: %v", n, d.Change(max(n-1, 0)), left)
 			if err != nil {
 				t.Errorf("%s: %v", moment, err)
-			} else if got := outcome(t, filepath.Join(root, "out")); got != want {
-				t.Errorf("%s: the next attempt ends in other bits:\n%s", moment, difference(want, got))
+			} else if got := golden.Outcome(t, filepath.Join(root, "out")); got != want {
+				t.Errorf("%s: the next attempt ends in other bits:\n%s", moment, golden.Difference(want, got))
 			}
 			os.RemoveAll(root)
 		}
@@ -282,7 +215,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	if _, _, err := attempt(c, tok, c.Out); err != nil {
 		t.Fatal(err)
 	}
-	want := outcome(t, c.Out)
+	want := golden.Outcome(t, c.Out)
 	folder := filepath.Join(c.Out, runFolder, checkpointFolder)
 	damaged := 0
 	for _, spoil := range []struct {
@@ -312,8 +245,8 @@ func TestDamagedCheckpoint(t *testing.T) {
 			if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].What, spoil.says) || !strings.Contains(warnings[0].What, dir) {
 				t.Fatalf("warnings %v, error %v; want one that names %s", warnings, err, spoil.says)
 			}
-			if got := outcome(t, c.Out); got != want || !there(dir+damagedSuffix) {
-				t.Errorf("it ends in other bits:\n%s", difference(want, got))
+			if got := golden.Outcome(t, c.Out); got != want || !there(dir+damagedSuffix) {
+				t.Errorf("it ends in other bits:\n%s", golden.Difference(want, got))
 			}
 		})
 	}
@@ -328,8 +261,8 @@ func TestDamagedCheckpoint(t *testing.T) {
 			}
 		}
 		warnings, _, err := attempt(c, tok, c.Out)
-		if got := outcome(t, c.Out); err != nil || len(warnings) != len(names) || got != want {
-			t.Errorf("warnings %v, error %v:\n%s", warnings, err, difference(want, got))
+		if got := golden.Outcome(t, c.Out); err != nil || len(warnings) != len(names) || got != want {
+			t.Errorf("warnings %v, error %v:\n%s", warnings, err, golden.Difference(want, got))
 		}
 	})
 }

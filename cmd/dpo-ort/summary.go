@@ -37,6 +37,9 @@ func summaryText(c dpo.Config, s dpo.Summary) string {
 				from("%.3f", func(e *dpo.Evaluation) float64 { return e.Margins }))
 		}
 	}
+	if best := s.Best; best != nil {
+		fmt.Fprintf(&b, "best      held-out loss %.4f after step %d of %d: the model saved\n", best.Loss, best.Step, s.Steps)
+	}
 	if s.Dropped > 0 {
 		fmt.Fprintf(&b, "dropped   %d rows (%s), listed in %s\n", s.Dropped, reasons(s.DroppedReasons), filepath.Join(c.Out, "run", "dropped.jsonl"))
 	}
