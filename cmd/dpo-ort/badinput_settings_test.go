@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // badSettings are command lines and settings that make no sense.
 func badSettings() []badCase {
 	wrong := func(flags string) badCase {
@@ -51,14 +53,15 @@ func badOutputs() []badCase {
 			ran(w)
 			w.weights(func(s *stored) { s.set("model.norm.weight", 0, 0.5) })
 		}, resume, 1, 0, ""},
-		{"resume from a broken checkpoint", func(w *work) {
+		{"resume after the settings were edited", func(w *work) {
 			ran(w)
-			w.write("out/run/checkpoints/step-000001/state.json", "{")
+			w.write("out/run/config.yaml", strings.Replace(w.read("out/run/config.yaml"), "lr: 0.001", "lr: 0.002", 1))
 		}, resume, 1, 0, ""},
-		{"resume from cut weights", func(w *work) {
+		{"resume with a broken plan", func(w *work) {
 			ran(w)
-			w.write("out/run/checkpoints/step-000001/weights.safetensors", "cut")
+			w.write("out/run/artifacts/manifest.json", "{")
 		}, resume, 1, 0, ""},
+		{"early-stop without held-out data", nil, train + " --early-stop 3", exitUsage, 0, ""},
 		{"loss not finite", nil, train + " --optimizer sgd --lr 1e30 --warmup 0 --steps 6 --max-grad-norm 0 --save-every 1 --no-shuffle", 1, 0, "out"},
 
 		{"score out exists", func(w *work) { w.write("out.parquet", "a file") }, score, 1, 0, ""},

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"syscall"
 )
 
 // File is a file that is not in its place yet.
@@ -165,6 +166,7 @@ func MkdirAll(dir string, mode fs.FileMode) error {
 		if info, statErr := os.Stat(dir); statErr == nil && info.IsDir() {
 			return nil // made meanwhile by another
 		}
+		err = syscall.ENOTDIR
 	}
 	if err != nil {
 		return fmt.Errorf("make the folder %s: %w", dir, cause(err))

@@ -117,7 +117,11 @@ func (a *Artifact) Write(dir string) error {
 	if err := a.Verify(); err != nil {
 		return fmt.Errorf("write artifact %s: %w", dir, err)
 	}
-	if err := errors.Join(safefile.MkdirAll(dir, 0o755), safefile.Sweep(dir)); err != nil {
+	err := safefile.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = safefile.Sweep(dir)
+	}
+	if err != nil {
 		return fmt.Errorf("write artifact: %w", err)
 	}
 	a.Format, a.Opset, a.Files = Format, onnx.Opset, map[string]string{}
