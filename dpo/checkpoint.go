@@ -50,8 +50,9 @@ type state struct {
 	Model     string            `json:"model"`    // digest of the weights that the run began with
 	Reference string            `json:"reference"`
 	Tokenizer string            `json:"tokenizer"`
-	Data      string            `json:"data"` // digest of the token ids
-	Plan      MemoryPlan        `json:"plan"` // by which the steps so far were taken
+	Data      string            `json:"data"`     // digest of the token ids
+	Artifact  string            `json:"artifact"` // digest of the graphs
+	Plan      MemoryPlan        `json:"plan"`     // by which the steps so far were taken
 
 	Files map[string]tensorSums `json:"files"`
 }

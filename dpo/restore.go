@@ -58,6 +58,10 @@ func (t *Trainer) goOn(s state, files map[string]*safetensors.File) error {
 		return fmt.Errorf("the reference %s is not the one that the run began with: put that back, or begin anew with another --out", t.Ref)
 	case s.Tokenizer != t.identity.Tokenizer:
 		return fmt.Errorf("the tokenizer of %s is not the one that the run began with: put that back, or begin anew with another --out", t.Model)
+	case s.Artifact != t.digests.artifact && t.exported:
+		return fmt.Errorf("the graphs in %s are damaged, and this version of dpo-ort makes others: go on with the version that began the run", t.path(artifactFolder))
+	case s.Artifact != t.digests.artifact:
+		return fmt.Errorf("the graphs in %s are not those that the run began with: put those back", t.path(artifactFolder))
 	case s.Plan != t.memoryPlan:
 		return fmt.Errorf("its steps were taken by another plan than %s has: put back the plan %+v", t.path(configFile), s.Plan)
 	}

@@ -41,6 +41,7 @@ type Trainer struct {
 	Config
 	settings   map[string]string // by the names of flags
 	lock       *safefile.Lock
+	exported   bool               // the artifact is new, not of the run so far
 	damaged    []string           // checkpoints that are not what was written
 	warnings   []datasets.Warning // of what was found before the first step
 	saver      saver
@@ -72,7 +73,7 @@ type Trainer struct {
 }
 
 // digests tell whether a run goes on with the model and the data that it began with.
-type digests struct{ model, data string }
+type digests struct{ model, data, artifact string }
 
 // Event is progress of a run: of its phase "reference", "train" or "eval", Done of Total units.
 type Event struct {
@@ -230,8 +231,15 @@ func (t *Trainer) build(resume bool) (err error) {
 	var a *artifact.Artifact
 	if resume {
 		a, err = artifact.Load(t.path(artifactFolder))
-	} else {
+		if err != nil {
+			t.warn("damaged-artifact", err.Error(), "the graphs are made again; look after the disk")
+		}
+	}
+	if t.exported = a == nil; t.exported {
 		a, err = t.export()
+	}
+	if err == nil {
+		t.digests.artifact, err = a.Digest()
 	}
 	if err != nil {
 		return err
@@ -374,10 +382,12 @@ func (t *Trainer) begin() error {
 	if err := errors.Join(safefile.Sweep(t.Out), safefile.Sweep(t.path()), t.setAside()); err != nil {
 		return err
 	}
-	if t.state.Step == 0 {
+	if t.exported {
 		if err := t.policy.engine.Artifact().Write(t.path(artifactFolder)); err != nil {
 			return err
 		}
+	}
+	if t.state.Step == 0 {
 		if err := t.writeDropped(); err != nil {
 			return err
 		}

@@ -124,17 +124,14 @@ func (a *Artifact) Write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write artifact: %w", err)
 	}
-	a.Format, a.Opset, a.Files = Format, onnx.Opset, map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(a.Graphs)) {
-		data, err := a.Graphs[name].Marshal()
-		if err != nil {
-			return fmt.Errorf("write artifact %s: graph %s: %w", dir, name, err)
-		}
-		file := name + ".onnx"
-		if err := safefile.Write(filepath.Join(dir, file), data); err != nil {
+	files, err := a.describe()
+	if err != nil {
+		return fmt.Errorf("write artifact %s: %w", dir, err)
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		if err := safefile.Write(filepath.Join(dir, file), files[file]); err != nil {
 			return fmt.Errorf("write artifact: %w", err)
 		}
-		a.Files[file] = digest(data)
 	}
 	text, err := json.MarshalIndent(a.Manifest, "", "  ")
 	if err != nil {
@@ -144,6 +141,34 @@ func (a *Artifact) Write(dir string) error {
 		return fmt.Errorf("write artifact: %w", err)
 	}
 	return nil
+}
+
+// describe completes the manifest, and gives the files of the graphs.
+func (a *Artifact) describe() (files map[string][]byte, err error) {
+	files = map[string][]byte{}
+	a.Format, a.Opset, a.Files = Format, onnx.Opset, map[string]string{}
+	for name, g := range a.Graphs {
+		file := name + ".onnx"
+		if files[file], err = g.Marshal(); err != nil {
+			return nil, fmt.Errorf("graph %s: %w", name, err)
+		}
+		a.Files[file] = digest(files[file])
+	}
+	return files, nil
+}
+
+// Digest is the SHA-256 of the manifest, which has those of all graphs.
+func (a *Artifact) Digest() (string, error) {
+	if a.Files == nil {
+		if _, err := a.describe(); err != nil {
+			return "", fmt.Errorf("digest artifact: %w", err)
+		}
+	}
+	text, err := json.Marshal(a.Manifest)
+	if err != nil {
+		return "", fmt.Errorf("digest artifact: %w", err)
+	}
+	return digest(text), nil
 }
 
 // Load reads a directory that Write made. A file that is missing, changed, or not in the manifest is an error.
