@@ -47,6 +47,10 @@ func (t *Trainer) warn(name, what, hint string) {
 // goOn goes on from a checkpoint, unless the run is now another than the one that wrote it.
 func (t *Trainer) goOn(s state, files map[string]*safetensors.File) error {
 	changed, err := differences(s.Settings, t.settings)
+	if err != nil {
+		return err
+	}
+	graphs, err := t.policy.engine.Artifact().Digest()
 	switch {
 	case err != nil:
 		return err
@@ -58,9 +62,9 @@ func (t *Trainer) goOn(s state, files map[string]*safetensors.File) error {
 		return fmt.Errorf("the reference %s is not the one that the run began with: put that back, or begin anew with another --out", t.Ref)
 	case s.Tokenizer != t.identity.Tokenizer:
 		return fmt.Errorf("the tokenizer of %s is not the one that the run began with: put that back, or begin anew with another --out", t.Model)
-	case s.Artifact != t.digests.artifact && t.exported:
+	case s.Artifact != graphs && t.exported:
 		return fmt.Errorf("the graphs in %s are damaged, and this version of dpo-ort makes others: go on with the version that began the run", t.path(artifactFolder))
-	case s.Artifact != t.digests.artifact:
+	case s.Artifact != graphs:
 		return fmt.Errorf("the graphs in %s are not those that the run began with: put those back", t.path(artifactFolder))
 	case s.Plan != t.memoryPlan:
 		return fmt.Errorf("its steps were taken by another plan than %s has: put back the plan %+v", t.path(configFile), s.Plan)

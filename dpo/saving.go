@@ -110,7 +110,9 @@ func (t *Trainer) checkpoint() (path string, c *checkpoint, err error) {
 	s := &t.state
 	s.Plan, s.Settings = t.memoryPlan, t.settings
 	s.Model, s.Reference, s.Tokenizer, s.Data = t.digests.model, t.identity.Ref, t.identity.Tokenizer, t.dataDigest()
-	s.Artifact = t.digests.artifact
+	if s.Artifact, err = t.policy.engine.Artifact().Digest(); err != nil {
+		return "", nil, err
+	}
 	path = t.path(checkpointFolder, checkpointName(s.Step))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil, nil

@@ -73,7 +73,7 @@ type Trainer struct {
 }
 
 // digests tell whether a run goes on with the model and the data that it began with.
-type digests struct{ model, data, artifact string }
+type digests struct{ model, data string }
 
 // Event is progress of a run: of its phase "reference", "train" or "eval", Done of Total units.
 type Event struct {
@@ -237,9 +237,6 @@ func (t *Trainer) build(resume bool) (err error) {
 	}
 	if t.exported = a == nil; t.exported {
 		a, err = t.export()
-	}
-	if err == nil {
-		t.digests.artifact, err = a.Digest()
 	}
 	if err != nil {
 		return err
