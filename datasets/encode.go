@@ -115,23 +115,38 @@ var ErrMessages = errors.New("the row holds chat messages, and there is no chat 
 // Encode returns the token ids of a group. A *[DropError] is a row that cannot be used, a *[RowError] one
 // whose text cannot be encoded; any other error concerns all rows.
 func (e *Encoder) Encode(g Group) (Example, error) {
+	x, seqs, err := e.whole(g)
+	if err != nil {
+		return Example{}, err
+	}
+	return e.within(g, x, seqs)
+}
+
+// whole encodes a group without any limit.
+func (e *Encoder) whole(g Group) (Example, []sequence, error) {
 	g, reason := e.usable(g)
 	if reason != "" {
-		return Example{}, e.drop(g, reason)
+		return Example{}, nil, e.drop(g, reason)
 	}
 	seqs := make([]sequence, len(g.Completions))
 	for i, c := range g.Completions {
 		var err error
 		if seqs[i], err = e.join(g, c, len(g.Cut) > i && g.Cut[i]); err != nil {
-			return Example{}, err
+			return Example{}, nil, err
 		}
 		if seqs[i].border == len(seqs[i].ids) {
-			return Example{}, e.drop(g, DropEmpty)
+			return Example{}, nil, e.drop(g, DropEmpty)
 		}
 	}
 	x := share(seqs)
 	x.Margin, x.Dissent, x.Places, x.Ref = g.Margin, g.Dissent, g.places(), g.Ref
 	x.Order, x.File, x.Row = g.Order, g.File, g.Row
+	return x, seqs, nil
+}
+
+// within brings what whole gave under the encoder's limits; x stays as it is.
+func (e *Encoder) within(g Group, x Example, seqs []sequence) (Example, error) {
+	x.Completions = slices.Clone(x.Completions)
 	if reason := e.truncate(&x, seqs); reason != "" {
 		return Example{}, e.drop(g, reason)
 	}

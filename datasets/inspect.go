@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -23,6 +24,10 @@ type Inspection struct {
 	Dropped     int64         // rows that hold nothing to learn from
 	Lengths     []*Lengths    // nil without a tokenizer
 	Cuts        *Cuts         // nil without a tokenizer, or a limit
+	Held        int64         // rows of the held-out data
+	Warnings    []Warning     `json:"warnings"` // what makes the data hard to learn from
+
+	survey *Survey
 }
 
 // FileInfo is a file and what it holds.
@@ -40,18 +45,19 @@ type Cuts struct {
 	Answers                    int64 // of these rows, those with answers that lose their ends
 }
 
-// Inspect reads all rows of files with the same columns and tells what they hold: with a tokenizer, in tokens too. The same
-// Inspection comes again and again with more in it; the last is whole.
-func Inspect(patterns []string, enc *Encoder) iter.Seq2[*Inspection, error] {
+// Inspect reads all rows of files with the same columns and tells what they hold: with a tokenizer, in tokens too. Those of the held-out
+// files, if there are any, are looked for among them. The same Inspection comes again and again with more in it; the last is whole.
+func Inspect(patterns, held []string, enc *Encoder) iter.Seq2[*Inspection, error] {
 	return func(yield func(*Inspection, error) bool) {
-		in := &Inspection{Answers: map[int]int64{}}
-		if err := in.read(patterns, enc, yield); err != nil && !errors.Is(err, errLoopEnded) {
+		in := &Inspection{Answers: map[int]int64{}, Warnings: []Warning{}, survey: NewSurvey()}
+		in.survey.MaxLength = enc.MaxLength
+		if err := in.read(patterns, held, enc, yield); err != nil && !errors.Is(err, errLoopEnded) {
 			yield(nil, err)
 		}
 	}
 }
 
-func (in *Inspection) read(patterns []string, enc *Encoder, yield func(*Inspection, error) bool) (err error) {
+func (in *Inspection) read(patterns, held []string, enc *Encoder, yield func(*Inspection, error) bool) (err error) {
 	tables, total, err := OpenTables(patterns, Options{AnyColumns: true})
 	if err != nil {
 		return err
@@ -81,7 +87,42 @@ func (in *Inspection) read(patterns []string, enc *Encoder, yield func(*Inspecti
 	for _, l := range in.Lengths {
 		l.settle()
 	}
+	if err := in.hold(held, enc); err != nil {
+		return err
+	}
+	in.Warnings = append(in.Warnings, in.survey.Warnings()...)
 	yield(in, nil)
+	return nil
+}
+
+// hold looks for held-out rows in what was read. A row that cannot be used is none.
+func (in *Inspection) hold(held []string, enc *Encoder) error {
+	if len(held) == 0 {
+		return nil
+	}
+	files, err := Expand(held)
+	if err != nil {
+		return fmt.Errorf("eval-data: %w", err)
+	}
+	for g, err := range Read(files, Options{}) {
+		x := Example{}
+		if err == nil {
+			x, err = enc.preview(g)
+		}
+		var row *RowError
+		var drop *DropError
+		switch {
+		case errors.As(err, &row), errors.As(err, &drop):
+			continue
+		case err != nil:
+			return fmt.Errorf("eval-data: %w", err)
+		case enc.Tokenizer == nil:
+			in.survey.HoldText(g)
+		default:
+			in.survey.Hold(x)
+		}
+		in.Held++
+	}
 	return nil
 }
 
@@ -101,27 +142,55 @@ func (in *Inspection) begin(enc *Encoder) {
 
 // see looks at a row as Read gave it. An error concerns all rows.
 func (in *Inspection) see(g Group, err error, enc *Encoder) error {
-	var row *RowError
-	var drop *DropError
-	var x Example
 	if err == nil {
 		in.Answers[len(g.Completions)]++
 		in.count(g)
-		whole := *enc
-		whole.MaxLength = 0
-		x, err = whole.preview(g)
+		err = in.encode(g, enc)
 	}
+	var row *RowError
+	var drop *DropError
 	switch {
 	case errors.As(err, &row):
 		in.Broken++
 	case errors.As(err, &drop):
 		in.Dropped++
+		in.survey.Drop(drop.Reason)
 	case err != nil:
 		return err
-	case enc.Tokenizer != nil:
-		in.measure(x, enc)
 	}
 	return nil
+}
+
+// encode looks at a row's tokens, before and after it was cut, or without a tokenizer at its text.
+func (in *Inspection) encode(g Group, enc *Encoder) error {
+	if enc.Tokenizer == nil {
+		_, err := enc.preview(g)
+		if err == nil {
+			in.survey.AddText(g)
+		}
+		return err
+	}
+	x, seqs, err := enc.whole(g)
+	if err != nil {
+		return err
+	}
+	unbounded := *enc
+	unbounded.MaxLength = 0
+	whole, err := unbounded.within(g, x, seqs)
+	if err != nil {
+		return err
+	}
+	in.measure(whole, enc)
+	cut, err := enc.within(g, x, seqs)
+	var drop *DropError
+	switch {
+	case errors.As(err, &drop):
+		in.survey.Drop(drop.Reason) // only by the limits: Cuts has it
+		return nil
+	case err == nil:
+		in.survey.Add(cut)
+	}
+	return err
 }
 
 // count counts a row by how its answers are ordered.

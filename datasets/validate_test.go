@@ -110,7 +110,7 @@ func TestValidateGoesOnToTheNextFile(t *testing.T) {
 func inspect(t testing.TB, enc *Encoder, patterns ...string) *Inspection {
 	t.Helper()
 	var last *Inspection
-	for in, err := range Inspect(patterns, enc) {
+	for in, err := range Inspect(patterns, nil, enc) {
 		if err != nil {
 			t.Fatal(err)
 		}

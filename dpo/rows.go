@@ -95,12 +95,18 @@ func encodeRows(files []string, enc *datasets.Encoder, vocabulary int) iter.Seq2
 
 // none is the error of data without a usable row.
 func (r *Rows) none(files []string) error {
-	first := ": there is no row"
+	first, hint := ": there is no row", ""
 	if len(r.Dropped) > 0 {
-		d := r.Dropped[0]
+		d, s := r.Dropped[0], datasets.NewSurvey()
+		for _, d := range r.Dropped {
+			s.Drop(d.Reason)
+		}
 		first = fmt.Sprintf("; row %d of %s: %s (dpo-ort data validate names them all)", d.Row, d.File, d.Reason)
+		for _, w := range s.Warnings() {
+			hint = "; hint: " + w.Hint
+		}
 	}
-	return fmt.Errorf("read preferences: no usable row in %v (%d dropped)%s", files, len(r.Dropped), first)
+	return fmt.Errorf("read preferences: no usable row in %v (%d dropped)%s%s", files, len(r.Dropped), first, hint)
 }
 
 // encoded is what became of a group: an example, a drop, or an error that ends the reading.

@@ -14,8 +14,8 @@ import (
 
 type inspectFlags struct {
 	encodeFlags
-	data []string
-	talk talk
+	data, evalData []string
+	talk           talk
 }
 
 func newDataInspect() *cobra.Command {
@@ -26,14 +26,20 @@ func newDataInspect() *cobra.Command {
 		Long: `inspect tells rows, columns with their types, row groups, how many answers a prompt has, and in how many rows answers are tied, lack
 a rank or score, or divided the votes. With --model it counts tokens
 as train does: percentiles and histograms of prompts and answers (whole is a prompt with its longest answer), and what --max-length
-and --max-prompt-length would cut.`,
+and --max-prompt-length would cut.
+
+What makes the data hard to learn from is named at the end, each in a line with a hint: equal answers, rows of which nothing is left to score,
+duplicates, labels that contradict each other, an order that length alone tells, rows that are cut, tokens that span the border of prompt and
+answer; with --eval-data, held-out rows or prompts that are in the training data too. train says the same before it begins.`,
 		Example: `  dpo-ort data inspect --data pairs.parquet
-  dpo-ort data inspect --data pairs.parquet --model models/llama --max-length 1024`,
+  dpo-ort data inspect --data pairs.parquet --model models/llama --max-length 1024
+  dpo-ort data inspect --data pairs.parquet --eval-data held-out.parquet`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDataInspect(cmd, o) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringSliceVar(&o.data, "data", nil, "Parquet, JSONL or JSON files, globs or folders, with the same columns")
+	f.StringSliceVar(&o.evalData, "eval-data", nil, "held-out data, to be looked for in --data")
 	o.bind(f)
 	o.talk.bind(f)
 	return cmd
@@ -48,7 +54,7 @@ func runDataInspect(cmd *cobra.Command, o inspectFlags) error {
 		return err
 	}
 	defer end()
-	last, err := follow(cmd, o.talk, "inspect", datasets.Inspect(o.data, enc), func(in *datasets.Inspection) (int64, int64) { return in.Rows, in.Total })
+	last, err := follow(cmd, o.talk, "inspect", datasets.Inspect(o.data, o.evalData, enc), func(in *datasets.Inspection) (int64, int64) { return in.Rows, in.Total })
 	if err != nil {
 		return err
 	}
@@ -95,7 +101,13 @@ func inspectionText(in *datasets.Inspection) string {
 			fmt.Fprintf(&b, "%-9s %d %s\n", c.title, c.rows, c.words)
 		}
 	}
+	if in.Held > 0 {
+		fmt.Fprintf(&b, "held out  %d rows\n", in.Held)
+	}
 	b.WriteString(lengthsText(in))
+	for _, w := range in.Warnings {
+		fmt.Fprintln(&b, w)
+	}
 	return b.String()
 }
 

@@ -1,0 +1,200 @@
+package datasets
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+)
+
+// Survey counts what makes preferences hard to learn from, or a measurement on held-out rows worthless. Of a row it keeps digests
+// of 16 bytes, no text. Training rows are counted before held-out ones.
+type Survey struct {
+	MaxLength int // the encoder's, for what is said of cut rows
+
+	rows, taken int            // of the training data, all and those that make an example
+	drops       map[string]int // of all, by reason
+	cut, ends   int            // of those taken: rows that were cut, and those of which an answer lost its end
+	answers     int            // of the rows taken
+	border      int            // answers whose first token spans the border to the prompt
+
+	groups  map[digest]order // by prompt and answers, whatever their order: how the first row of a group had them
+	prompts map[digest]struct{}
+	repeats int // rows that say what an earlier one says
+	reverse int // rows that order an earlier row's answers otherwise
+
+	unit            string // of lengths
+	longer, shorter int    // rows whose best answer is longer, or shorter, than the worst
+	ordered         int    // rows whose best answer is preferred to the worst
+	best, worst     int    // lengths of these answers, of all such rows
+
+	held, heldGroups, heldPrompts int // rows that are held out; those whose group, or else whose prompt, was trained on
+}
+
+// digest stands for a text or a list of token ids: half a SHA-256.
+type digest [16]byte
+
+// order stands for the order of a group's answers; soft is that of one that prefers none outright.
+type order uint32
+
+const soft order = 0
+
+// sighting is a row as a survey sees it.
+type sighting struct {
+	prompt  digest
+	answers []digest // each of prompt and answer together, the best first
+	lengths []int    // of the answers
+	places  []int    // as in Example
+	dissent float64
+}
+
+// NewSurvey has seen nothing.
+func NewSurvey() *Survey {
+	return &Survey{drops: map[string]int{}, groups: map[digest]order{}, prompts: map[digest]struct{}{}}
+}
+
+// Add counts a training row.
+func (s *Survey) Add(x Example) {
+	s.unit = "tokens"
+	if x.Truncated {
+		s.cut++
+	}
+	if slices.ContainsFunc(x.Completions, func(c Completion) bool { return c.Truncated }) {
+		s.ends++
+	}
+	s.border += x.BorderTokens
+	s.add(ofExample(x))
+}
+
+// AddText counts a training row whose tokens are not known.
+func (s *Survey) AddText(g Group) {
+	s.unit = "characters"
+	s.add(ofGroup(g))
+}
+
+// Drop counts a training row that was dropped, for one of the Drop reasons.
+func (s *Survey) Drop(reason string) {
+	s.rows++
+	s.drops[reason]++
+}
+
+// Hold counts a row that is held out.
+func (s *Survey) Hold(x Example) { s.hold(ofExample(x)) }
+
+// HoldText counts a row that is held out, whose tokens are not known.
+func (s *Survey) HoldText(g Group) { s.hold(ofGroup(g)) }
+
+func (s *Survey) add(x sighting) {
+	s.rows++
+	s.taken++
+	s.answers += len(x.answers)
+	s.prompts[x.prompt] = struct{}{}
+	key, order := x.group()
+	switch first, known := s.groups[key]; {
+	case !known:
+		s.groups[key] = order
+	case first == order:
+		s.repeats++
+	case first != soft && order != soft:
+		s.reverse++
+	}
+	s.compare(x, order)
+}
+
+// compare counts the lengths of the best and the worst answer, where one is preferred to the other.
+func (s *Survey) compare(x sighting, o order) {
+	last := len(x.answers) - 1
+	if last < 1 || o == soft || x.places != nil && x.places[0] == x.places[last] {
+		return
+	}
+	best, worst := x.lengths[0], x.lengths[last]
+	s.ordered++
+	s.best += best
+	s.worst += worst
+	if best > worst {
+		s.longer++
+	} else if best < worst {
+		s.shorter++
+	}
+}
+
+func (s *Survey) hold(x sighting) {
+	s.held++
+	key, _ := x.group()
+	if _, known := s.groups[key]; known {
+		s.heldGroups++
+	} else if _, known := s.prompts[x.prompt]; known {
+		s.heldPrompts++
+	}
+}
+
+// group gives what rows with the same prompt and answers have in common, and what tells their orders apart.
+func (x sighting) group() (digest, order) {
+	var ordered bytes.Buffer
+	for _, a := range x.answers {
+		ordered.Write(a[:])
+	}
+	fmt.Fprint(&ordered, x.places)
+	sorted := slices.SortedFunc(slices.Values(x.answers), func(a, b digest) int { return bytes.Compare(a[:], b[:]) })
+	var all []byte
+	for _, a := range sorted {
+		all = append(all, a[:]...)
+	}
+	o := soft
+	if x.dissent == 0 {
+		d := digestOf(ordered.Bytes())
+		o = order(binary.LittleEndian.Uint32(d[:])) | 1 // soft is 0
+	}
+	return digestOf(all), o
+}
+
+func digestOf(b []byte) digest {
+	sum := sha256.Sum256(b)
+	return digest(sum[:16])
+}
+
+func ofExample(x Example) sighting {
+	seen := sighting{places: x.Places, dissent: x.Dissent}
+	b := appendTokens(nil, x.Prompt)
+	seen.prompt = digestOf(b)
+	for _, c := range x.Completions {
+		border := binary.LittleEndian.AppendUint32(appendTokens(b, c.IDs), uint32(len(x.Prompt)+c.Start)) // the same tokens, cut elsewhere
+		seen.answers = append(seen.answers, digestOf(border))
+		seen.lengths = append(seen.lengths, len(c.IDs)-c.Start)
+	}
+	return seen
+}
+
+func appendTokens(b []byte, ids []int32) []byte {
+	b = slices.Clip(b) // what is appended to twice is copied
+	for _, id := range ids {
+		b = binary.LittleEndian.AppendUint32(b, uint32(id))
+	}
+	return b
+}
+
+func ofGroup(g Group) sighting {
+	seen := sighting{places: g.places(), dissent: g.Dissent}
+	prompt, _ := g.Prompt.content()
+	seen.prompt = digestOf(prompt)
+	for _, c := range g.Completions {
+		answer, characters := c.content()
+		seen.answers = append(seen.answers, digestOf(slices.Concat(seen.prompt[:], answer)))
+		seen.lengths = append(seen.lengths, characters)
+	}
+	return seen
+}
+
+// content tells two texts apart, and how many characters one has.
+func (t Text) content() (distinct []byte, characters int) {
+	if t.Messages == nil {
+		return []byte(t.String), utf8.RuneCountInString(t.String)
+	}
+	for _, m := range t.Messages {
+		distinct = fmt.Appendf(distinct, "%d %s %d %s ", len(m.Role), m.Role, len(m.Content), m.Content)
+		characters += utf8.RuneCountInString(m.Content)
+	}
+	return distinct, characters
+}
