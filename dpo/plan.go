@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
@@ -23,6 +24,8 @@ type Plan struct {
 	Fit                        MemoryPlan
 	Layers                     int
 	Seconds                    float64 // of the whole run, 0 unless measured
+
+	Warnings []datasets.Warning `json:"warnings,omitempty"` // about the data, where it is measured
 }
 
 // Plan counts rows, tokens and memory; with measure it also runs a micro-batch to tell how long the run will take.
@@ -44,6 +47,7 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	if !measure {
 		return p, nil
 	}
+	p.Warnings = t.survey().Warnings()
 	largest, size := t.largest()
 	seconds, err := t.measure(t.policy.batch(pick(t.rows.Examples, largest)))
 	seconds /= float64(len(t.engines))

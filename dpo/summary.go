@@ -1,9 +1,10 @@
 package dpo
 
 import (
-	"fmt"
 	"math"
 	"slices"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
 )
 
 // Summary is what a run came to, or what is left of one since it was resumed.
@@ -25,7 +26,7 @@ type Summary struct {
 	PeakMemoryBytes                                  int64
 	DeviceMemory                                     int64 // most after a step, of a GPU's
 
-	Hint string // why the numbers look as they do, where they look wrong; mostly empty
+	Warnings []datasets.Warning `json:"warnings"` // what was seen in the data and in the run, in that order; those before a resume too
 }
 
 // take adds a step.
@@ -57,38 +58,9 @@ func (t *Trainer) Summary() Summary {
 	}
 	s.Best, s.Steps = t.state.Best, t.total
 	s.ReferenceSeconds, s.PeakMemoryBytes = t.state.ReferenceSeconds, peakMemory()
-	s.Hint = t.hint(s)
+	s.Warnings = []datasets.Warning{}
+	if t.watcher != nil {
+		s.Warnings = append(s.Warnings, t.watcher.warnings...)
+	}
 	return s
-}
-
-// still is how near to 0 rewards lie that have not moved: the loss is then within 1e-3 of where it began.
-const still = 2e-3
-
-// hint explains what is often taken for a bug: a loss that stays where it began (log 2 = 0.693), and rewards that both fall. Answers
-// that are equal, or of which nothing is scored, are dropped and cannot be the cause; a run of little else is pointed out.
-func (t *Trainer) hint(s Summary) string {
-	switch {
-	case s.Last == nil:
-		return ""
-	case !t.aim().alone && s.Last.Step > s.First.Step && math.Abs(s.Last.Margins) < still && math.Abs(s.Last.Chosen) < still:
-		return "nothing was learnt: " + t.stuck(s)
-	case t.aim().alone && t.LR == 0:
-		return "nothing was learnt: " + t.stuck(s)
-	case s.Dropped > s.Groups:
-		return fmt.Sprintf("more rows were dropped (%d) than learnt from (%d): %s says why", s.Dropped, s.Groups, t.path(droppedFile))
-	case !t.aim().alone && s.Last.Rejected < s.Last.Chosen && s.Last.Chosen < -still:
-		return "the chosen answers became less likely too: DPO asks only that the rejected ones fall further; a higher --beta or a lower --lr stays nearer to the reference"
-	}
-	return ""
-}
-
-// stuck tells why rewards are 0 after some steps.
-func (t *Trainer) stuck(s Summary) string {
-	switch {
-	case t.LR == 0:
-		return "the learning rate is 0: raise --lr"
-	case t.warmup() >= t.total:
-		return fmt.Sprintf("the warm-up of %d steps is as long as the run, whose rate reached %.2g of --lr %.2g: lower --warmup", t.warmup(), s.Last.LearningRate, t.LR)
-	}
-	return fmt.Sprintf("%d steps at a rate of %.2g moved the margin by %.1e only: raise --lr, or take more steps", s.Last.Step, t.LR, s.Last.Margins)
 }

@@ -69,13 +69,14 @@ type Trainer struct {
 	identity   identity // of the reference
 	metrics    *metricsFiles
 	summary    Summary
+	watcher    *watcher
 	spoiled    bool // some weights have moved in a step that failed
 }
 
 // digests tell whether a run goes on with the model and the data that it began with.
 type digests struct{ model, data string }
 
-// Event is progress of a run: of its phase "reference", "train" or "eval", Done of Total units.
+// Event is progress of a run: of its phase "reference", "train" or "eval", Done of Total units; of "data" only what is wrong with it.
 type Event struct {
 	Phase       string
 	Done, Total int
@@ -320,7 +321,7 @@ func (t *Trainer) identify(resume bool) (err error) {
 // Run trains and yields what happens. After an error it ends; what was saved before stays.
 func (t *Trainer) Run(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		err := t.run(ctx, func(e Event) bool { return yield(e, nil) })
+		err := t.watch(func(e Event) bool { return yield(e, nil) }, func(show func(Event) bool) error { return t.run(ctx, show) })
 		if err != nil && !errors.Is(err, errStopped) {
 			yield(Event{}, err)
 		}

@@ -64,8 +64,8 @@ func summaryText(c dpo.Config, s dpo.Summary) string {
 	if c.SaveType != "float32" {
 		fmt.Fprintf(&b, "saved as  %s: %.1f%% of the changed weights keep a change\n", c.SaveType, 100*s.UpdateKept)
 	}
-	if s.Hint != "" {
-		fmt.Fprintf(&b, "hint      %s\n", s.Hint)
+	for _, w := range s.Warnings {
+		fmt.Fprintln(&b, w)
 	}
 	fmt.Fprintf(&b, "run       %[1]s: metrics.jsonl, checkpoints; tensorboard --logdir %[1]s draws it\n", filepath.Join(c.Out, "run"))
 	fmt.Fprintf(&b, "model     %s\n", c.Out)
