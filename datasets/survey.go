@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -130,24 +129,24 @@ func (s *Survey) hold(x sighting) {
 	}
 }
 
-// group gives what rows with the same prompt and answers have in common, and what tells their orders apart.
-func (x sighting) group() (digest, order) {
-	var ordered bytes.Buffer
-	for _, a := range x.answers {
-		ordered.Write(a[:])
+// group gives what rows with the same prompt and answers have in common, which is the sum of the answers' digests, and what tells their
+// orders apart, which is a sum with weights by place.
+func (x sighting) group() (all digest, o order) {
+	var low, high, ordered uint64
+	for i, a := range x.answers {
+		first, second := binary.LittleEndian.Uint64(a[:]), binary.LittleEndian.Uint64(a[8:])
+		low, high = low+first, high+second
+		ordered += first * uint64(2*i+1)
+		if x.places != nil {
+			ordered += second * uint64(2*x.places[i]+3) // a place is −1 at least
+		}
 	}
-	fmt.Fprint(&ordered, x.places)
-	sorted := slices.SortedFunc(slices.Values(x.answers), func(a, b digest) int { return bytes.Compare(a[:], b[:]) })
-	var all []byte
-	for _, a := range sorted {
-		all = append(all, a[:]...)
-	}
-	o := soft
+	binary.LittleEndian.PutUint64(all[:], low)
+	binary.LittleEndian.PutUint64(all[8:], high)
 	if x.dissent == 0 {
-		d := digestOf(ordered.Bytes())
-		o = order(binary.LittleEndian.Uint32(d[:])) | 1 // soft is 0
+		o = order(ordered>>32) | 1 // soft is 0
 	}
-	return digestOf(all), o
+	return all, o
 }
 
 func digestOf(b []byte) digest {
@@ -157,18 +156,17 @@ func digestOf(b []byte) digest {
 
 func ofExample(x Example) sighting {
 	seen := sighting{places: x.Places, dissent: x.Dissent}
-	b := appendTokens(nil, x.Prompt)
+	b := appendTokens(make([]byte, 0, 1024), x.Prompt)
 	seen.prompt = digestOf(b)
 	for _, c := range x.Completions {
-		border := binary.LittleEndian.AppendUint32(appendTokens(b, c.IDs), uint32(len(x.Prompt)+c.Start)) // the same tokens, cut elsewhere
-		seen.answers = append(seen.answers, digestOf(border))
+		border := uint32(len(x.Prompt) + c.Start) // the same tokens may be cut elsewhere
+		seen.answers = append(seen.answers, digestOf(binary.LittleEndian.AppendUint32(appendTokens(b, c.IDs), border)))
 		seen.lengths = append(seen.lengths, len(c.IDs)-c.Start)
 	}
 	return seen
 }
 
 func appendTokens(b []byte, ids []int32) []byte {
-	b = slices.Clip(b) // what is appended to twice is copied
 	for _, id := range ids {
 		b = binary.LittleEndian.AppendUint32(b, uint32(id))
 	}
