@@ -200,6 +200,9 @@ func (o demoFlags) train(ctx context.Context, tok datasets.Tokenizer, name, data
 		if err != nil {
 			return s, err
 		}
+		if e.Warning != nil && e.Warning.Name == "unlikely-answers" {
+			continue // they are: the model's weights are random
+		}
 		p.show(e)
 	}
 	return t.Summary(), nil
