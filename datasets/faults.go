@@ -32,6 +32,8 @@ const (
 	noticeable = 0.05
 	// A hundredth is, where even a few rows are wrong by themselves: labels that contradict each other, and held-out rows that were trained on.
 	contaminated = 0.01
+	// Short prompts meet by chance: of made-up beginnings of film reviews one in twenty. A split by rows where it should be by prompts shares most.
+	sharedPrompts = 0.1
 	// Where prompts come from a list, a row of held-out data has one of those by design. Collections with a few pairs a prompt,
 	// as of four answers six, have at most this many rows a prompt.
 	rowsAPrompt = 8
@@ -139,7 +141,7 @@ func leakedGroups(s *Survey) (what, hint string) {
 }
 
 func leakedPrompts(s *Survey) (what, hint string) {
-	if !reaches(s.heldPrompts, s.held, noticeable) || s.taken > rowsAPrompt*len(s.prompts) {
+	if !reaches(s.heldPrompts, s.held, sharedPrompts) || s.taken > rowsAPrompt*len(s.prompts) {
 		return "", ""
 	}
 	return count(s.heldPrompts, s.held, "held-out rows") + " have a prompt of the training data, with other answers",

@@ -103,13 +103,13 @@ var faultCases = map[string]struct {
 	"leaked-groups": {2, 1, func([]pairRow, int) {}, func(r []pairRow, n int) []pairRow {
 		return append(healthyRows(1000)[:200-n], r[:n]...)
 	}, false, "2 of 200 held-out rows (1.0 %) are in the training data too"},
-	"leaked-prompts": {10, 9, func([]pairRow, int) {}, func(r []pairRow, n int) []pairRow {
+	"leaked-prompts": {20, 19, func([]pairRow, int) {}, func(r []pairRow, n int) []pairRow {
 		held := healthyRows(1000)
 		for i := range n {
 			held[i].Prompt = r[i].Prompt
 		}
 		return held
-	}, false, "10 of 200 held-out rows (5.0 %) have a prompt of the training data, with other answers"},
+	}, false, "20 of 200 held-out rows (10 %) have a prompt of the training data, with other answers"},
 	"length-bias": {200, 40, func(r []pairRow, i int) { r[i].Chosen += " and some more" }, nil, false,
 		"the longer answer is preferred in 200 of 200 rows whose answers differ in length (100 %) (sign test: 14.1 standard errors)"},
 	"cut-rows": {10, 9, func(r []pairRow, i int) {

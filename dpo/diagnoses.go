@@ -246,5 +246,5 @@ func bothRewardsFall(w *watcher) (what, hint string) {
 		return "", ""
 	}
 	return fmt.Sprintf("both rewards fell while the margin grew to %.3f: chosen %.3f, rejected %.3f, so the chosen answers are %.1f nats less likely than by the reference, %.2f a token; DPO asks only that the rejected ones fall further",
-		p.Margins, p.Chosen, p.Rejected, fallen, fallen/tokens), "no fault unless held-out accuracy falls too; a higher --beta or a lower --lr stays nearer to the reference"
+		p.Margins, p.Chosen, p.Rejected, fallen, fallen/tokens), "a higher --beta or a lower --lr stays nearer to the reference; it is no fault as long as held-out accuracy rises"
 }
