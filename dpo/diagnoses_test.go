@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/models"
 )
@@ -298,6 +301,26 @@ func TestWarningsSurviveAResume(t *testing.T) {
 	}
 }
 
+// A run whose reference has to be computed again comes to the same warnings, too.
+func TestWarningsWithoutKeptReference(t *testing.T) {
+	c := tinyConfig(t)
+	c.Steps, c.Ref = 4, madeOf(t, c.Model, 5)
+	var said []datasets.Warning
+	if _, err := listen(t, c, false, 2, &said); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(c.Out, "run", referenceFile)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := listen(t, c, true, 0, &said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Name != "reference-differs" || got[1].Name != "unlikely-answers" {
+		t.Errorf("the summary has %q", got)
+	}
+}
+
 // listen trains, until a step if that is not 0, and adds what is said; it gives the summary's warnings.
 func listen(t *testing.T, c Config, resume bool, stop int, said *[]datasets.Warning) ([]datasets.Warning, error) {
 	t.Helper()
@@ -320,4 +343,43 @@ func listen(t *testing.T, c Config, resume bool, stop int, said *[]datasets.Warn
 		}
 	}
 	return trainer.Summary().Warnings, nil
+}
+
+// At margin 0 each loss is what its formula says there, for pairs and for a ranking of three.
+func TestLossAtNoMargin(t *testing.T) {
+	log := math.Log
+	for name, want := range map[string]float64{"sigmoid": log(2), "robust": log(2), "hinge": 1, "ipo": 25, "ipo_mean": 25, "plackett_luce": log(2)} {
+		c := tinyConfig(t)
+		c.Loss = name
+		if got := noMargin(t, c); math.Abs(got-want) > 1e-5*want {
+			t.Errorf("%s: %v at margin 0, want %v", name, got, want)
+		}
+	}
+	ranked := tinyConfig(t)
+	ranked.Loss, ranked.Batch = "plackett_luce", 2
+	ranked.Data = []string{writeLines(t, `{"prompt": "a cat", "completions": [" sat", " ran", " saw"], "ranks": [1, 2, 3]}`,
+		`{"prompt": "a dog", "completions": [" sat", " ran", " saw"], "ranks": [3, 2, 1]}`)}
+	if got, want := noMargin(t, ranked), log(6); math.Abs(got-want) > 1e-5 {
+		t.Errorf("three in order: %v at margin 0, want log 3!", got)
+	}
+	for _, name := range loss.Comparing() {
+		if !slices.Contains([]string{"sigmoid", "robust", "hinge", "ipo", "ipo_mean", "plackett_luce"}, name) {
+			t.Errorf("no case for loss %s", name)
+		}
+	}
+}
+
+func noMargin(t *testing.T, c Config) float64 {
+	t.Helper()
+	trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	w := &watcher{Trainer: trainer}
+	got := w.atNoMargin()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	return got
 }
