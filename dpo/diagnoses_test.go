@@ -176,6 +176,12 @@ var diagnosisCases = []diagnosisCase{
 			c.Data, c.LR = writeStories(t, flipped(stories(128, 0, 1), func(i int) bool { return i >= 2*c.Batch && i%2 == 0 })), 1e-3
 			c.Batch, c.Steps = 32, 3
 		}, nil, "from the first steps on the reward prefers the wrong answer: accuracy 0."},
+	{"flipped-labels",
+		func(t *testing.T, c *Config) {
+			rewardRunOf(t, c)
+			c.EvalData = writeStories(t, flipped(stories(64, 1000, 2), func(int) bool { return true }))
+		},
+		rewardRunOf, nil, "the reward prefers the wrong answer of held-out data: accuracy 0."},
 	{"over-optimised", memorised(func(i int) bool { return i%2 == 0 }), memorised(func(int) bool { return false }), nil, "hint: stop earlier: --early-stop 3"},
 	{"both-rewards-fall",
 		func(_ *testing.T, c *Config) { c.LR, c.Steps, c.EvalData = 1e-2, 24, nil },
@@ -209,6 +215,15 @@ func likelihoodOf(t *testing.T, c *Config) {
 	sft := aimed(t, Likelihood)
 	sft.Model, sft.Data, sft.EvalData, sft.Out, sft.Steps = c.Model, c.Data, c.EvalData, c.Out, c.Steps
 	*c = sft
+}
+
+// rewardRunOf makes a run of reward of one of preferences.
+func rewardRunOf(t *testing.T, c *Config) {
+	t.Helper()
+	reward := aimed(t, Reward)
+	reward.Model, reward.Data, reward.EvalData, reward.Out = rewardDir(t, c.Model, nil), c.Data, c.EvalData, c.Out
+	reward.Batch, reward.Steps, reward.LR, reward.EvalEvery = 16, 16, 1e-2, 0
+	*c = reward
 }
 
 // madeOf is the model after some steps of training, without a warning of its own.
