@@ -117,7 +117,7 @@ func noPreference(s *Survey) (what, hint string) {
 }
 
 func duplicates(s *Survey) (what, hint string) {
-	if !reaches(s.repeats, s.rows, noticeable) {
+	if s.First || !reaches(s.repeats, s.rows, noticeable) {
 		return "", ""
 	}
 	return count(s.repeats, s.rows, "rows") + " repeat an earlier row, with prompt and answers, so these count double",

@@ -214,6 +214,20 @@ func TestSurveyTellsOrdersApart(t *testing.T) {
 	}
 }
 
+// Pairs of the same best answer are no copies where that alone is taken.
+func TestBestAnswersMayRepeat(t *testing.T) {
+	for _, first := range []bool{false, true} {
+		s := NewSurvey()
+		s.First = first
+		for range 3 {
+			s.AddText(Group{Prompt: Text{String: "p"}, Completions: []Text{{String: "a"}}})
+		}
+		if got := s.Warnings(); len(got) > 0 == first {
+			t.Errorf("the first answers alone, %v: %q", first, got)
+		}
+	}
+}
+
 // Where prompts come from a list, held-out rows have them too, and nothing is said of it.
 func TestPromptsOfAList(t *testing.T) {
 	rows, held := healthyRows(0), healthyRows(1000)

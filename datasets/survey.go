@@ -11,7 +11,8 @@ import (
 // Survey counts what makes preferences hard to learn from, or a measurement on held-out rows worthless. Of a row it keeps digests
 // of 16 bytes, no text. Training rows are counted before held-out ones.
 type Survey struct {
-	MaxLength int // the encoder's, for what is said of cut rows
+	MaxLength int  // the encoder's, for what is said of cut rows
+	First     bool // the encoder's: several pairs may have the same best answer, which is no fault of theirs
 
 	rows, taken int            // of the training data, all and those that make an example
 	drops       map[string]int // of all, by reason

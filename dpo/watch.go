@@ -120,7 +120,7 @@ func (w *watcher) warn(phase string, f datasets.Warning) {
 // survey looks at the rows read so far as they are encoded.
 func (t *Trainer) survey() *datasets.Survey {
 	s := datasets.NewSurvey()
-	s.MaxLength = t.MaxLength
+	s.MaxLength, s.First = t.MaxLength, t.On == onChosen
 	for _, x := range t.rows.Examples {
 		s.Add(t.unasked(x))
 	}
