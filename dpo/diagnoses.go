@@ -214,7 +214,7 @@ func belowHalf(accuracy float64, groups int) float64 {
 
 func overOptimised(w *watcher) (what, hint string) {
 	n := len(w.evaluations) - 1
-	if n < 0 || w.said("flipped-labels") { // which makes it rise too
+	if n < 0 || w.EarlyStop > 0 || w.said("flipped-labels") { // which makes it rise too
 		return "", ""
 	}
 	best := 0

@@ -21,7 +21,7 @@ func (t *Trainer) judge(e Evaluation) bool {
 	return false
 }
 
-// over reports whether the last step has been taken.
-func (t *Trainer) over() bool {
+// done reports whether the last step has been taken.
+func (t *Trainer) done() bool {
 	return t.state.Step == t.total || t.state.Best != nil && t.state.Best.Since >= t.EarlyStop
 }

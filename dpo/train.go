@@ -342,7 +342,7 @@ func (t *Trainer) run(ctx context.Context, yield func(Event) bool) (err error) {
 		if err := t.betweenSteps(ctx, yield); err != nil {
 			return err
 		}
-		if t.over() {
+		if t.done() {
 			return t.finish()
 		}
 		seconds, err := t.advance()
@@ -452,7 +452,7 @@ func (t *Trainer) betweenSteps(ctx context.Context, yield func(Event) bool) erro
 			return err
 		}
 	}
-	over := t.over() && !t.evaluationDue()
+	over := t.done() && !t.evaluationDue()
 	if ctx.Err() != nil && !over {
 		return t.interrupted(yield)
 	}

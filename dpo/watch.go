@@ -62,6 +62,9 @@ func (w *watcher) show(e Event) bool {
 		return false
 	}
 	switch {
+	case e.Warning != nil: // of what was found when the run was resumed
+		w.warnings = append(w.warnings, *e.Warning)
+		return true
 	case e.Metrics != nil:
 		w.tookStep(*e.Metrics)
 	case e.Evaluation != nil:
