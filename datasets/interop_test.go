@@ -3,7 +3,6 @@ package datasets
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -187,7 +186,7 @@ func TestInteropDamagedLZ4(t *testing.T) {
 		for at := 4; at < 400; at += 3 {
 			changed := bytes.Clone(whole)
 			changed[at] ^= 0xff
-			if _, err := tryAll(write(t, "x.parquet", string(changed))); errors.Is(err, errPage) {
+			if _, err := tryAll(write(t, "x.parquet", string(changed))); err != nil && strings.Contains(err.Error(), ": page ") {
 				refused++
 			}
 		}

@@ -64,9 +64,16 @@ func isMap(n parquet.Node) bool {
 }
 
 // readNodes returns the values of a row, by the names of its columns.
-func readNodes(nodes []*node) (map[string]any, error) {
-	values := make(map[string]any, len(nodes))
+func readNodes(nodes []*node) (values map[string]any, err error) {
+	at := ""
+	defer func() {
+		if p := recover(); p != nil {
+			values, err = nil, fmt.Errorf("column %s: %w", at, damage(p))
+		}
+	}()
+	values = make(map[string]any, len(nodes))
 	for _, n := range nodes {
+		at = n.name
 		v, err := n.read()
 		if err == io.EOF {
 			err = errFewValues

@@ -1,14 +1,9 @@
 package datasets
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -46,7 +41,7 @@ func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record
 				values, err := r.read()
 				if err != nil {
 					r.close()
-					yield(record{}, fmt.Errorf("reading %s: row %d: %w", path, row, err))
+					yield(record{}, fmt.Errorf("reading %s: row group %d, row %d: %w", path, i, row, err))
 					return
 				}
 				if !yield(record{row: row, columns: f.names, values: values}, nil) {
@@ -66,6 +61,7 @@ type parquetFile struct {
 	names  []string // of the top-level columns
 	halves map[*parquet.Column]bool
 	file   *os.File
+	meta   *format.FileMetaData
 }
 
 func (f *parquetFile) Close() error { return f.file.Close() }
@@ -90,7 +86,14 @@ func (f *parquetFile) open() error {
 	if err != nil {
 		return err
 	}
-	if err := checkFooter(f.file, info.Size()); err != nil {
+	if f.meta, err = readFooter(f.file, info.Size()); err != nil {
+		return err
+	}
+	leaves, err := checkSchema(f.meta.Schema)
+	if err != nil {
+		return err
+	}
+	if err := checkGroups(f.meta, leaves, info.Size()); err != nil {
 		return err
 	}
 	f.File, err = parquet.OpenFile(f.file, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
@@ -98,13 +101,10 @@ func (f *parquetFile) open() error {
 		return err
 	}
 	for _, c := range f.Root().Columns() {
-		if slices.Contains(f.names, c.Name()) {
-			return fmt.Errorf("it has two columns %s: give them names that differ", c.Name())
-		}
 		f.names = append(f.names, c.Name())
 	}
 	f.findHalves()
-	return f.checkChunks(info.Size())
+	return nil
 }
 
 // findHalves finds the columns of float16, a type that the library takes for bytes.
@@ -137,69 +137,19 @@ func (halfType) LogicalType() *format.LogicalType {
 	return &format.LogicalType{Value: &format.Float16Type{}}
 }
 
-const magic = "PAR1"
-
-var errCut = errors.New("it is no whole Parquet file (the footer is missing or damaged: was it cut, or is it still being written?)")
-
-// checkFooter refuses a file that is cut or no Parquet file. The library would
-// believe a footer's length and allocate it.
-func checkFooter(r io.ReaderAt, size int64) error {
-	var head [4]byte
-	if _, err := r.ReadAt(head[:], 0); err != nil || string(head[:]) != magic {
-		if string(head[:]) == "PARE" {
-			return errors.New("it is encrypted: decrypt it first")
-		}
-		return errors.New("it is no Parquet file (it does not start with PAR1)")
-	}
-	var tail [8]byte
-	if size < 12 {
-		return errCut
-	}
-	if _, err := r.ReadAt(tail[:], size-8); err != nil {
-		return err
-	}
-	if string(tail[4:]) != magic || int64(binary.LittleEndian.Uint32(tail[:])) > size-12 {
-		return errCut
-	}
-	return nil
-}
-
-// checkChunks refuses a footer whose column chunks lie outside the file, or that counts fewer values than rows.
-func (f *parquetFile) checkChunks(size int64) error {
-	rows := int64(0)
-	for i, g := range f.Metadata().RowGroups {
-		rows += g.NumRows
-		if g.NumRows == 0 {
-			continue // its columns lie nowhere
-		}
-		for _, c := range g.Columns {
-			m := &c.MetaData
-			start := m.DataPageOffset
-			if d := m.DictionaryPageOffset; d > 0 && d < start {
-				start = d
-			}
-			if start < 4 || m.TotalCompressedSize < 0 || start > size-8 || m.TotalCompressedSize > size-8-start ||
-				m.NumValues < g.NumRows || g.NumRows < 0 {
-				return fmt.Errorf("row group %d, column %s lies outside the file: %w", i, strings.Join(m.PathInSchema, "."), errCut)
-			}
-		}
-	}
-	if rows != f.NumRows() {
-		return fmt.Errorf("its row groups have %d rows where its footer counts %d: the file is damaged", rows, f.NumRows())
-	}
-	return nil
-}
-
 // guard turns a panic of the Parquet library, which it has for some broken files, into an
 // error. Nothing of the user's may run inside f.
 func guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the file is damaged: %v", p)
+			err = damage(p)
 		}
 	}()
 	return f()
 }
+
+// damage is the error for a panic while a file was read.
+func damage(p any) error { return fmt.Errorf("the file is damaged: %v", p) }
 
 // rowGroup reads the rows of a row group, the wanted top-level columns only.
 type rowGroup struct{ columns []*node }
@@ -210,7 +160,7 @@ func (f *parquetFile) newRowGroup(index int, group parquet.RowGroup, want map[st
 		chunks := group.ColumnChunks()
 		for _, c := range f.Root().Columns() {
 			if want[c.Name()] {
-				if err := f.checkLZ4(index, c); err != nil {
+				if err := f.checkPages(index, c); err != nil {
 					return err
 				}
 				r.columns = append(r.columns, newNode(c, func(c *parquet.Column) *leaf {
@@ -224,18 +174,15 @@ func (f *parquetFile) newRowGroup(index int, group parquet.RowGroup, want map[st
 }
 
 // read returns the next row.
-func (r *rowGroup) read() (values map[string]any, err error) {
-	err = guard(func() error {
-		values, err = readNodes(r.columns)
-		return err
-	})
-	return values, err
-}
+func (r *rowGroup) read() (values map[string]any, err error) { return readNodes(r.columns) }
 
 func (r *rowGroup) close() {
-	for _, c := range r.columns {
-		for _, l := range c.leaves {
-			l.values.Close()
+	_ = guard(func() error { // what was read is no worse for it
+		for _, c := range r.columns {
+			for _, l := range c.leaves {
+				l.values.Close()
+			}
 		}
-	}
+		return nil
+	})
 }

@@ -191,25 +191,3 @@ func TestParquetRefusals(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParquet(f *testing.F) {
-	whole, err := os.ReadFile(writeParquet(f, chats(5), 2))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(whole)
-	f.Add(whole[:len(whole)/2])
-	f.Add([]byte("PAR1PAR1"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(t.TempDir(), "x.parquet")
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		tryAll(path)
-		if table, err := OpenTable(path, Options{}); err == nil {
-			for range table.Rows(0) {
-			}
-			table.Close()
-		}
-	})
-}

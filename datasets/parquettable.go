@@ -68,21 +68,21 @@ func (t *parquetTable) read(first int64, want map[string]bool) iter.Seq2[tableRo
 func (t *parquetTable) readGroup(index int, group parquet.RowGroup, start, first int64, want map[string]bool, yield func(tableRow, error) bool) bool {
 	var r *wholeRows
 	err := guard(func() error {
-		if err := t.checkLZ4(index, t.Root()); err != nil {
+		if err := t.checkPages(index, t.Root()); err != nil {
 			return err
 		}
 		r = t.newWholeRows(group, want)
 		return nil
 	})
 	if err != nil {
-		yield(tableRow{}, fmt.Errorf("reading %s: row %d: %w", t.file.Name(), start, err))
+		yield(tableRow{}, fmt.Errorf("reading %s: row group %d: %w", t.file.Name(), index, err))
 		return false
 	}
-	defer r.rows.Close()
+	defer func() { _ = guard(r.rows.Close) }() // what was read is no worse for it
 	for row := start; row < start+group.NumRows(); row++ {
 		raw, err := r.next(row >= first)
 		if err != nil {
-			yield(tableRow{}, fmt.Errorf("reading %s: row %d: %w", t.file.Name(), row, err))
+			yield(tableRow{}, fmt.Errorf("reading %s: row group %d, row %d: %w", t.file.Name(), index, row, err))
 			return false
 		}
 		raw.rec.row, raw.rec.columns = row, t.names
