@@ -37,6 +37,7 @@ base64, and NaN and infinities null.`,
 	f.StringSliceVar(&o.data, "data", nil, "Parquet, JSONL or JSON files, globs or folders, with the same columns")
 	f.StringVar(&o.out, "out", "", "file to write: .parquet, .jsonl, .ndjson or .json")
 	f.BoolVar(&o.overwrite, "overwrite", false, "replace --out")
+	bindLimits(f)
 	o.talk.bind(f)
 	return cmd
 }

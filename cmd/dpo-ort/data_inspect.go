@@ -41,6 +41,7 @@ answer; with --eval-data, held-out rows or prompts that are in the training data
 	f.StringSliceVar(&o.data, "data", nil, "Parquet, JSONL or JSON files, globs or folders, with the same columns")
 	f.StringSliceVar(&o.evalData, "eval-data", nil, "held-out data, to be looked for in --data")
 	o.bind(f)
+	bindLimits(f)
 	o.talk.bind(f)
 	return cmd
 }

@@ -35,6 +35,7 @@ dropped or cut as well.`,
 	f.StringSliceVar(&o.data, "data", nil, "Parquet, JSONL or JSON files, globs or folders")
 	o.bind(f)
 	f.BoolVar(&o.strict, "strict", false, "exit code 1 where rows would be dropped or cut, too")
+	bindLimits(f)
 	o.talk.bind(f)
 	return cmd
 }

@@ -65,6 +65,7 @@ Contests: compare:PROGRAM is asked about two answers, twice, with their places c
 	f.StringVar(&o.Contest, "contest", "", "what decides between two answers (default: the reward)")
 	f.IntSliceVar(&o.BestOf, "best-of", nil, "choose the best of so many of the reference's answers, for comparison: 1,4,16")
 	bindJudge(f, &o.Judge)
+	bindLimits(f)
 	o.talk.bind(f)
 	return cmd
 }

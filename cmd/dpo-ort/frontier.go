@@ -57,6 +57,7 @@ and all runs. What was stopped in any way goes on with the same command.`,
 	f.StringVar(&o.plan, "plan", "", "YAML file of the plan: see above")
 	f.StringVar(&o.out, "out", "", "folder to write")
 	bindJudge(f, &o.judge)
+	bindLimits(f)
 	o.talk.bind(f)
 	return cmd
 }

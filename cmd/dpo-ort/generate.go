@@ -57,6 +57,7 @@ goes on from there, to the same bytes.`,
 	f.IntVar(&o.Batch, "batch", o.Batch, "sequences continued at once; 0: 16, or 64 of models of up to 16 million parameters")
 	f.IntVar(&o.Threads, "threads", o.Threads, "threads; 0: one a core")
 	f.StringVar(&o.Device, "device", o.Device, "cpu")
+	bindLimits(f)
 	o.talk.bind(f)
 	return cmd
 }

@@ -65,6 +65,7 @@ command goes on from there.`,
 	f.BoolVar(&o.files.Strict, "strict", false, "stop at the first answer that cannot be judged")
 	f.BoolVar(&o.files.Overwrite, "overwrite", false, "replace --out, scores and ranks that the input has already, and parts of another job")
 	bindJudge(f, &o.Judge)
+	bindLimits(f)
 	o.talk.bind(f)
 	return cmd
 }

@@ -55,6 +55,7 @@ bytes. Long runs are thinned for drawing, so that least and greatest values stay
 	f.StringVar(&o.out, "out", "report.html", "HTML file to write, or to replace")
 	f.StringVar(&o.plots, "plots", "", "folder for the plots as SVG and PNG files")
 	f.StringVar(&o.name, "title", "", "title of the page")
+	bindLimits(f)
 	o.talk.bind(f)
 	return cmd
 }

@@ -80,6 +80,7 @@ func (o *trainFlags) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.resume, "resume", false, "go on with the run in --out")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done: rows, tokens, memory, time")
 	f.StringVar(&o.cache, "cache", "", "folder that keeps token ids for the next run (default: dpo-ort in the user's cache folder); none: keep none")
+	bindLimits(f)
 	o.talk.bind(f)
 }
 
