@@ -26,10 +26,10 @@ var layers = map[string][]string{
 	"cmd":                {"*"},
 	"bench":              {"*"},
 	"scripts":            {"*"},
-	"dpo":                {"internal/safefile", "dpo/loss", "dpo/optim", "dpo/report", "dpo/tfevents", "models", "models/safetensors", "datasets", "runtime/onnx", "runtime/autodiff", "runtime/artifact", "runtime/ort", "runtime/engine"},
+	"dpo":                {"internal/safefile", "internal/plainyaml", "dpo/loss", "dpo/optim", "dpo/report", "dpo/tfevents", "models", "models/safetensors", "datasets", "runtime/onnx", "runtime/autodiff", "runtime/artifact", "runtime/ort", "runtime/engine"},
 	"dpo/loss":           {"runtime/onnx"},
 	"dpo/optim":          {"runtime/onnx"},
-	"dpo/report":         {"internal/safefile"},
+	"dpo/report":         {"internal/safefile", "internal/plainyaml"},
 	"dpo/tfevents":       {"internal/safefile"},
 	"models":             {"internal/safefile", "models/safetensors", "runtime/onnx"},
 	"models/safetensors": {"internal/safefile"},
@@ -45,6 +45,7 @@ var layers = map[string][]string{
 	"internal/demo":      {"models", "models/safetensors"},
 	"internal/faultdisk": {"internal/safefile"},
 	"internal/golden":    {},
+	"internal/plainyaml": {},
 	"internal/safefile":  {},
 }
 

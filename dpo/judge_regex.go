@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainyaml"
 )
 
 func init() {
@@ -52,7 +54,7 @@ func readPatterns(path string) (patterns []weighed, err error) {
 		return nil, fmt.Errorf("read patterns: %w", err)
 	}
 	if slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)) {
-		err = yaml.UnmarshalWithOptions(text, &patterns, yaml.Strict())
+		err = plainyaml.Unmarshal(text, &patterns, yaml.Strict())
 	} else {
 		patterns, err = patternLines(string(text))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/dpo/report"
+	"github.com/dpo-ort/dpo-ort/internal/plainyaml"
 )
 
 type frontierFlags struct {
@@ -133,7 +134,7 @@ func readPlan(file string) (dpo.FrontierPlan, error) {
 	if err != nil {
 		return p, dpo.Usage("plan: %v", err)
 	}
-	if err := yaml.UnmarshalWithOptions(text, &p, yaml.Strict()); err != nil {
+	if err := plainyaml.Unmarshal(text, &p, yaml.Strict()); err != nil {
 		return p, malformed(file, err)
 	}
 	return p, nil

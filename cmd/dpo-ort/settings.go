@@ -14,6 +14,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/internal/plainyaml"
 )
 
 // bindTrain declares the settings of training, of each objective, as flags over c, whose values are their defaults.
@@ -119,7 +120,7 @@ func readSettings(file string, c *dpo.Config) error {
 		return dpo.Usage("config: %v", err)
 	}
 	var keys yaml.MapSlice
-	if err := yaml.Unmarshal(text, &keys); err != nil {
+	if err := plainyaml.Unmarshal(text, &keys); err != nil {
 		return malformed(file, err)
 	}
 	if len(keys) == 0 {
@@ -128,14 +129,14 @@ func readSettings(file string, c *dpo.Config) error {
 	if wrong := unknownKeys(keys); wrong != nil {
 		return dpo.Usage("config %s: %s", file, strings.Join(wrong, " "))
 	}
-	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
+	if err := plainyaml.Unmarshal(text, c, yaml.Strict()); err != nil {
 		return malformed(file, err)
 	}
 	return nil
 }
 
 func malformed(file string, err error) error {
-	return dpo.Usage("config %s: %s", file, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	return dpo.Usage("config %s: %v", file, err)
 }
 
 // unknownKeys says of each key that is no setting which one may be meant.

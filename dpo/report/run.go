@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainyaml"
 )
 
 // Read reads what train left in its output directory: run/metrics.jsonl, which must be there, config.yaml, dropped.jsonl, and the
@@ -141,7 +143,7 @@ func (r *Run) readSettings(file string) error {
 		return err
 	}
 	var values yaml.MapSlice
-	if err := yaml.UnmarshalWithOptions(text, &values, yaml.UseOrderedMap()); err != nil {
+	if err := plainyaml.Unmarshal(text, &values, yaml.UseOrderedMap()); err != nil {
 		return fmt.Errorf("reading %s: %w", file, err)
 	}
 	r.Settings = settings("", values, nil)
