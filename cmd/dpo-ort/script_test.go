@@ -16,7 +16,9 @@ import (
 //	exits N command...   runs a command that must end with exit code N; stdout and stderr then hold what it said
 //	$MODEL, $PAIRS, …    are the project's tiny model and preferences
 //	$LIBRARY             is ONNX Runtime without CUDA
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"dpo-ort": program}) }
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dpo-ort": program, "read-hostile": readHostile})
+}
 
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")
