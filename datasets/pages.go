@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"math"
 
 	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
@@ -26,8 +28,8 @@ func (f *parquetFile) checkPages(group int, c *parquet.Column) error {
 		return nil // its columns lie nowhere
 	}
 	if c.Leaf() {
-		p := pageCheck{file: f.file, meta: &f.meta.RowGroups[group].Columns[c.Index()].MetaData, limit: currentLimits().PageBytes,
-			optional: c.MaxDefinitionLevel() > 0, repeated: c.MaxRepetitionLevel() > 0}
+		p := pageCheck{file: f.file, meta: &f.meta.RowGroups[group].Columns[c.Index()].MetaData, limit: currentLimits().PageBytes}
+		p.shape = pageValues{typ: p.meta.Type, width: int32(c.Type().Length()), repetition: c.MaxRepetitionLevel(), definition: c.MaxDefinitionLevel()}
 		if err := p.all(); err != nil {
 			return fmt.Errorf("column %s: %w", schemaName(c.Path()), err)
 		}
@@ -42,10 +44,10 @@ func (f *parquetFile) checkPages(group int, c *parquet.Column) error {
 
 // pageCheck follows the pages of one column chunk.
 type pageCheck struct {
-	file               io.ReaderAt
-	meta               *format.ColumnMetaData
-	limit              int64
-	optional, repeated bool
+	file  io.ReaderAt
+	meta  *format.ColumnMetaData
+	limit int64
+	shape pageValues // what all pages of the column have in common
 
 	values     int64 // of the data pages so far
 	dictionary int64 // entries; -1 while there is none
@@ -85,18 +87,36 @@ func (p *pageCheck) page(at, end int64) (next int64, err error) {
 	case whole > p.limit:
 		return 0, fmt.Errorf("it is of %d bytes, more than --max-page-bytes %d: write smaller pages, or allow more", whole, p.limit)
 	}
-	plain, err := p.kind(h, size, whole)
+	body, err := p.kind(h, whole)
 	if err != nil {
 		return 0, err
 	}
-	if plain.compressed {
-		if err := p.decompress(at+plain.levels, size-plain.levels, whole-plain.levels); err != nil {
+	if body.repetition+body.definition > min(size, whole) {
+		return 0, fmt.Errorf("its levels are of %d and %d bytes of its %d: the file is damaged", body.definition, body.repetition, size)
+	}
+	p.data = room(p.data, int(size))
+	if _, err := p.file.ReadAt(p.data, at); err != nil {
+		return 0, fmt.Errorf("it cannot be read: %w", err)
+	}
+	levels := body.repetition + body.definition
+	data := p.data[levels:]
+	switch {
+	case body.compressed:
+		if data, err = p.decompress(data, whole-levels); err != nil {
 			return 0, err
 		}
-	} else if size != whole {
+	case size != whole:
 		return 0, fmt.Errorf("it is of %d bytes, and not compressed, but is to be of %d: the file is damaged", size, whole)
 	}
-	return at + size, nil
+	switch h.Type {
+	case format.DictionaryPage:
+		err = body.checkPlain(data, body.count)
+	case format.DataPage:
+		err = body.checkV1(data)
+	case format.DataPageV2:
+		err = body.checkV2(p.data[:body.repetition], p.data[body.repetition:levels], data)
+	}
+	return at + size, err
 }
 
 // header reads the header of a page, of which nobody knows how long it is: it may hold the least and the greatest value.
@@ -125,41 +145,49 @@ func (p *pageCheck) header(at, end int64) (h *format.PageHeader, length int64, e
 
 // pageBody says how the bytes of a page are held.
 type pageBody struct {
-	compressed bool
-	levels     int64 // bytes before what is compressed
+	pageValues
+	compressed             bool
+	repetition, definition int64 // bytes of levels before what is compressed
 }
 
 // kind checks what a header says of the page's kind.
-func (p *pageCheck) kind(h *format.PageHeader, size, whole int64) (body pageBody, err error) {
-	body.compressed = p.meta.Codec != format.Uncompressed
+func (p *pageCheck) kind(h *format.PageHeader, whole int64) (body pageBody, err error) {
+	body = pageBody{pageValues: p.shape, compressed: p.meta.Codec != format.Uncompressed}
 	switch {
 	case h.Type == format.DictionaryPage && h.DictionaryPageHeader.Valid:
+		v := &h.DictionaryPageHeader.V
 		if p.dictionary >= 0 || p.values > 0 {
 			return body, errors.New("it is a dictionary, where a page of values should be: the file is damaged")
 		}
-		p.dictionary = int64(h.DictionaryPageHeader.V.NumValues)
+		if v.Encoding != format.Plain && v.Encoding != format.PlainDictionary {
+			return body, fmt.Errorf("it is a dictionary in the encoding %s, which is not supported", v.Encoding)
+		}
+		body.count, body.encoding = int64(v.NumValues), format.Plain
+		p.dictionary = body.count
 		return body, p.count(p.dictionary, whole)
 	case h.Type == format.DataPage && h.DataPageHeader.Valid:
 		v := &h.DataPageHeader.V
-		return body, p.dataPage(int64(v.NumValues), v.Encoding)
+		body.count, body.encoding, body.levels, body.dictionary = int64(v.NumValues), v.Encoding, format.RLE, p.dictionary
+		if p.shape.definition > 0 && v.DefinitionLevelEncoding != format.RLE || p.shape.repetition > 0 && v.RepetitionLevelEncoding != format.RLE {
+			body.levels = format.BitPacked
+		}
+		return body, p.dataPage(body.count, v.Encoding)
 	case h.Type == format.DataPageV2 && h.DataPageHeaderV2.Valid:
 		v := &h.DataPageHeaderV2.V
-		definition, repetition := int64(v.DefinitionLevelsByteLength), int64(v.RepetitionLevelsByteLength)
-		body.levels = definition + repetition
+		body.count, body.encoding, body.pageValues.dictionary = int64(v.NumValues), v.Encoding, p.dictionary
+		body.definition, body.repetition = int64(v.DefinitionLevelsByteLength), int64(v.RepetitionLevelsByteLength)
 		switch {
-		case definition < 0 || repetition < 0 || body.levels > size || body.levels > whole:
-			return body, fmt.Errorf("its levels are of %d and %d bytes of its %d: the file is damaged", definition, repetition, size)
+		case body.definition < 0 || body.repetition < 0:
+			return body, fmt.Errorf("its levels are of %d and %d bytes: the file is damaged", body.definition, body.repetition)
 		case v.NumNulls < 0 || v.NumNulls > v.NumValues || v.NumRows < 0 || v.NumRows > v.NumValues:
 			return body, fmt.Errorf("it has %d rows and %d nulls in %d values: the file is damaged", v.NumRows, v.NumNulls, v.NumValues)
-		case v.NumNulls > 0 && !p.optional:
+		case v.NumNulls > 0 && p.shape.definition == 0:
 			return body, fmt.Errorf("it has %d nulls, where the schema allows none: the file is damaged", v.NumNulls)
-		case v.NumValues > 0 && (p.optional && definition == 0 || p.repeated && repetition == 0):
-			return body, errors.New("it lacks the levels that a column with nulls or lists has: the file is damaged")
 		}
 		body.compressed = body.compressed && !(v.IsCompressed.Valid && !v.IsCompressed.V)
-		return body, p.dataPage(int64(v.NumValues), v.Encoding)
+		return body, p.dataPage(body.count, v.Encoding)
 	case h.Type == format.IndexPage:
-		return body, nil
+		return body, errors.New("it is an index, where values should be: the file is damaged")
 	}
 	return body, fmt.Errorf("it is of kind %d without the header of that kind: the file is damaged", h.Type)
 }
@@ -169,8 +197,8 @@ func (p *pageCheck) dataPage(values int64, encoding format.Encoding) error {
 	if (encoding == format.PlainDictionary || encoding == format.RLEDictionary) && p.dictionary < 0 {
 		return errors.New("it refers to a dictionary, and there is none before it: the file is damaged")
 	}
-	if encoding < 0 || encoding == 1 || encoding > format.ByteStreamSplit {
-		return fmt.Errorf("its encoding is %d, which Parquet does not have", encoding)
+	if encoding < 0 || encoding == 1 || encoding == format.BitPacked || encoding > format.ByteStreamSplit {
+		return fmt.Errorf("its encoding is %d, which Parquet does not have for values", encoding)
 	}
 	if values > p.meta.NumValues-p.values {
 		return fmt.Errorf("it has %d values, where %d are left of its column: the file is damaged", values, p.meta.NumValues-p.values)
@@ -190,68 +218,68 @@ func (p *pageCheck) count(values, most int64) error {
 	return nil
 }
 
-// decompress checks that bytes of the file decompress to a number of bytes.
-func (p *pageCheck) decompress(at, size, whole int64) error {
+// decompress gives the bytes of a page decompressed, which must be a number of bytes; they are good until the next page.
+func (p *pageCheck) decompress(data []byte, whole int64) ([]byte, error) {
+	size := int64(len(data))
 	if size == 0 && whole == 0 {
-		return nil
+		return nil, nil
 	}
 	bad := fmt.Errorf("its %d bytes do not decompress, by %s, to the %d that its header says: the file is damaged", size, p.meta.Codec, whole)
-	in := io.NewSectionReader(p.file, at, size)
 	switch p.meta.Codec {
-	case format.Snappy: // begins with its size, which the library's decompressor holds to
-		var head [binary.MaxVarintLen64]byte
-		n, _ := in.ReadAt(head[:], 0)
-		if stated, k := binary.Uvarint(head[:n]); k <= 0 || stated != uint64(whole) || whole > 64*size {
-			return bad
-		}
-		return nil
 	case format.Gzip:
-		r, err := gzip.NewReader(in)
+		r, err := gzip.NewReader(bytes.NewReader(data))
 		if err != nil {
-			return bad
+			return nil, bad
 		}
-		return exactly(r, whole, bad)
+		return p.exactly(r, whole, bad)
 	case format.Brotli:
-		return exactly(brotli.NewReader(in), whole, bad)
+		return p.exactly(brotli.NewReader(bytes.NewReader(data)), whole, bad)
+	case format.Zstd:
+		return p.zstd(data, whole, bad)
 	}
-	p.data = room(p.data, int(size))
-	if _, err := io.ReadFull(in, p.data); err != nil {
-		return err
-	}
-	if p.meta.Codec == format.Zstd {
-		return p.zstd(whole, bad)
-	}
-	// A block of LZ4 has at most 255 bytes for each of its own.
-	if whole > 255*size+64 {
-		return bad
+	// A block of LZ4 has at most 255 bytes for each of its own, one of Snappy fewer; that begins with its size.
+	stated, k := binary.Uvarint(data)
+	if whole > 255*size+64 || p.meta.Codec == format.Snappy && (k <= 0 || stated != uint64(whole)) {
+		return nil, bad
 	}
 	p.out = room(p.out, int(whole))
-	if n, err := lz4.UncompressBlock(p.data, p.out); err != nil || n != len(p.out) {
-		return bad
+	var n int
+	var err error
+	if p.meta.Codec == format.Snappy {
+		var out []byte
+		out, err = snappy.Decode(p.out, data)
+		n = len(out)
+	} else {
+		n, err = lz4.UncompressBlock(data, p.out)
 	}
-	return nil
+	if err != nil || n != len(p.out) {
+		return nil, bad
+	}
+	return p.out, nil
 }
 
-// exactly checks that as many bytes can be read, and no more.
-func exactly(r io.Reader, n int64, bad error) error {
-	if got, err := io.Copy(io.Discard, io.LimitReader(r, n+1)); err != nil || got != n {
-		return bad
+// exactly reads as many bytes, and checks that no more follow. Room grows with what comes.
+func (p *pageCheck) exactly(r io.Reader, n int64, bad error) ([]byte, error) {
+	b := bytes.NewBuffer(p.out[:0])
+	got, err := b.ReadFrom(io.LimitReader(r, n+1))
+	if p.out = b.Bytes(); err != nil || got != n {
+		return nil, bad
 	}
-	return nil
+	return p.out, nil
 }
 
 var zstdReader, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
 
-// zstd decompresses p.data into room that grows with what comes out, so that a header's claim alone takes none.
-func (p *pageCheck) zstd(whole int64, bad error) error {
-	for size := min(whole, max(1<<20, 8*int64(len(p.data)))); ; size = min(whole, 4*size) {
+// zstd decompresses into room that grows with what comes out, so that a header's claim alone takes none.
+func (p *pageCheck) zstd(data []byte, whole int64, bad error) ([]byte, error) {
+	for size := min(whole, max(1<<20, 8*int64(len(data)))); ; size = min(whole, 4*size) {
 		p.out = room(p.out, int(size))
-		out, err := zstdReader.DecodeAll(p.data, p.out[:0:size])
+		out, err := zstdReader.DecodeAll(data, p.out[:0:size])
 		switch {
 		case err == nil && int64(len(out)) == whole:
-			return nil
+			return out, nil
 		case !errors.Is(err, zstd.ErrDecoderSizeExceeded) || size == whole:
-			return bad
+			return nil, bad
 		}
 	}
 }

@@ -59,8 +59,11 @@ func (p FrontierPlan) Check() error {
 	refuse(p.Reward == "", "reward is missing: name what answers are judged by, such as lexicon:FILE")
 	refuse(p.Samples < 1 || p.ReferenceSamples < 1 || p.Points < 1, "samples, reference-samples and points must be at least 1")
 	refuse(p.MaxTokens < 1, "max-tokens must be at least 1, it is %d", p.MaxTokens)
-	refuse(slices.ContainsFunc(p.Betas, func(beta float64) bool { return !(beta > 0) }), "betas must be positive, they are %v", p.Betas)
-	refuse(slices.ContainsFunc(p.BoundBetas, func(beta float64) bool { return !(beta > 0) }), "bound-betas must be positive, they are %v", p.BoundBetas)
+	senseless := func(beta float64) bool { return !(beta > 0 && beta <= math.MaxFloat64) }
+	refuse(slices.ContainsFunc(p.Betas, senseless), "betas must be positive, they are %v", p.Betas)
+	refuse(slices.ContainsFunc(p.BoundBetas, senseless), "bound-betas must be positive, they are %v", p.BoundBetas)
+	sorted := slices.Sorted(slices.Values(p.Betas))
+	refuse(len(slices.Compact(sorted)) < len(p.Betas), "betas must differ, they are %v", p.Betas)
 	refuse(slices.ContainsFunc(p.BestOf, func(n int) bool { return n < 1 || n > p.ReferenceSamples }),
 		"best-of must be from 1 to reference-samples, which is %d; it is %v", p.ReferenceSamples, p.BestOf)
 	check := func(name string, c Config) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 
@@ -63,7 +64,11 @@ func readPatterns(path string) (patterns []weighed, err error) {
 	}
 	for i := range patterns {
 		if err == nil {
-			patterns[i].match, err = regexp.Compile(patterns[i].Pattern)
+			err = patterns[i].compile()
+		}
+		if err != nil && len(patterns) > 0 {
+			err = fmt.Errorf("pattern %d: %w", i+1, err)
+			break
 		}
 	}
 	if err != nil {
@@ -72,8 +77,23 @@ func readPatterns(path string) (patterns []weighed, err error) {
 	return patterns, nil
 }
 
+// compile makes the pattern ready to match.
+func (p *weighed) compile() (err error) {
+	switch {
+	case p.Pattern == "":
+		return errors.New("it is empty, and would match everywhere")
+	case !allFinite([]float64{p.Weight}):
+		return fmt.Errorf("its weight is %v: a finite number is needed", p.Weight)
+	}
+	p.match, err = regexp.Compile(p.Pattern)
+	return err
+}
+
 // patternLines reads a pattern and its weight, behind the last tab, from each line.
 func patternLines(text string) (out []weighed, err error) {
+	if !utf8.ValidString(text) {
+		return nil, errors.New("it is not valid UTF-8: convert it to UTF-8")
+	}
 	at := 0
 	for line := range strings.Lines(text) {
 		at++

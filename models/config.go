@@ -1,13 +1,17 @@
 package models
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 )
 
 // Config is a model's config.json, read field by field so that what nobody asked for can be refused: a field that
@@ -41,7 +45,7 @@ func ReadConfig(dir string) (*Config, error) {
 
 func parseConfig(path string, data []byte) (*Config, error) {
 	c := &Config{Path: path, text: data, used: map[string]bool{}}
-	if err := json.Unmarshal(data, &c.fields); err != nil {
+	if err := plainjson.Unmarshal(data, &c.fields); err != nil {
 		return nil, fmt.Errorf("read model configuration %s: %w", path, err)
 	}
 	return c, nil
@@ -52,7 +56,7 @@ func (c *Config) architecture() (string, error) {
 	var names []string
 	if raw, ok := c.fields["architectures"]; ok {
 		if err := json.Unmarshal(raw, &names); err != nil {
-			return "", fmt.Errorf("read %s: field architectures: %w", c.Path, err)
+			return "", fmt.Errorf("read %s: field architectures is %s: a list of one class name is needed", c.Path, shown(raw))
 		}
 	}
 	if len(names) != 1 {
@@ -69,20 +73,55 @@ func (c *Config) read(name string, dst any) bool {
 		return false
 	}
 	if err := json.Unmarshal(raw, dst); err != nil {
-		c.errs = append(c.errs, fmt.Sprintf("field %s: %v", name, err))
+		c.refuse("field %s is %s: %s is needed", name, shown(raw), wanted(dst))
 		return false
 	}
 	return true
 }
 
-// Count reads a positive integer; def 0 means the field must be there.
+// shown is a field's value as errors show it.
+func shown(raw json.RawMessage) string {
+	const most = 60
+	if len(raw) > most {
+		return string(raw[:most]) + "..."
+	}
+	return string(raw)
+}
+
+// wanted names what a field is read into.
+func wanted(dst any) string {
+	switch dst.(type) {
+	case *int:
+		return "a whole number"
+	case *float64:
+		return "a number"
+	case *bool:
+		return "true or false"
+	case *string:
+		return "a string"
+	}
+	return "another value"
+}
+
+// mostOf bounds sizes far above any model's, so that no product of them overflows, and nothing is allocated for a size that a file merely claims.
+var mostOf = map[string]int{"hidden_size": 1 << 20, "intermediate_size": 1 << 24, "num_attention_heads": 1 << 14, "num_key_value_heads": 1 << 14, "head_dim": 1 << 14}
+
+// Count reads a positive integer; def 0 means the field must be there. What is refused reads as 1, which nothing fails at.
 func (c *Config) Count(name string, def int) int {
 	v := def
 	found := c.read(name, &v)
-	if v <= 0 && (found || def == 0) {
-		c.errs = append(c.errs, fmt.Sprintf("field %s must be a positive integer", name))
+	most := cmp.Or(mostOf[name], math.MaxInt32)
+	switch {
+	case v > 0 && v <= most:
+		return v
+	case v > most:
+		c.refuse("field %s is %d, more than %d", name, v, most)
+	case found:
+		c.refuse("field %s is %d: a positive integer is needed", name, v)
+	case string(c.fields[name]) == "" || string(c.fields[name]) == "null":
+		c.refuse("field %s is missing: a positive integer is needed", name)
 	}
-	return v
+	return 1
 }
 
 // CountOr reads a positive integer where the field's absence and null mean different numbers.
@@ -99,7 +138,8 @@ func (c *Config) Number(name string, def float64) float64 {
 	v := def
 	c.read(name, &v)
 	if !(v > 0) {
-		c.errs = append(c.errs, fmt.Sprintf("field %s must be a positive number, it is %v", name, v))
+		c.refuse("field %s is %v: a positive number is needed", name, v)
+		return def
 	}
 	return v
 }
@@ -132,6 +172,9 @@ func (c *Config) decoder() Decoder {
 		NormEps:      c.Number("rms_norm_eps", 1e-6),
 		Activation:   c.Text("hidden_act", "silu"),
 		Tied:         c.Flag("tie_word_embeddings", false),
+	}
+	if d.NormEps >= 1 {
+		c.refuse("field rms_norm_eps is %v: it must be below 1", d.NormEps)
 	}
 	if d.Layers > maxLayers {
 		c.refuse("field num_hidden_layers is %d, more than %d", d.Layers, maxLayers)

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 )
 
 // Generation is what a model directory says of text that is to be generated.
@@ -30,16 +33,22 @@ func ReadGeneration(dir string) (g Generation, err error) {
 		}
 		if err == nil {
 			config.EOS = nil
-			err = json.Unmarshal(text, &config)
+			err = plainjson.Unmarshal(text, &config)
 		}
 		if err != nil {
 			return g, fmt.Errorf("read how to generate: %s: %w", path, err)
+		}
+		if config.Context < 0 || config.Context > math.MaxInt32 {
+			return g, fmt.Errorf("read how to generate: %s: max_position_embeddings is %d: a length is needed", path, config.Context)
+		}
+		if slices.ContainsFunc(config.EOS, func(id int32) bool { return id < 0 }) {
+			return g, fmt.Errorf("read how to generate: %s: eos_token_id is %v: ids are not negative", path, config.EOS)
 		}
 		if config.EOS != nil {
 			g.EOS = config.EOS
 		}
 	}
-	g.Context = max(config.Context, 0)
+	g.Context = config.Context
 	return g, nil
 }
 
@@ -51,7 +60,12 @@ func (t *tokenIDs) UnmarshalJSON(text []byte) error {
 	if slices.Equal(text, []byte("null")) {
 		return nil
 	}
-	if err := json.Unmarshal(text, (*[]int32)(t)); err == nil {
+	var list []*int32
+	if err := json.Unmarshal(text, &list); err == nil && !slices.Contains(list, nil) {
+		*t = make([]int32, len(list))
+		for i, id := range list {
+			(*t)[i] = *id
+		}
 		return nil
 	}
 	*t = make([]int32, 1)

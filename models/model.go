@@ -63,6 +63,9 @@ func (d Decoder) check(c *Config) {
 	if len(c.errs) > 0 {
 		return
 	}
+	if _, given := c.fields["head_dim"]; !given && d.Hidden%d.Heads != 0 {
+		c.refuse("hidden_size %d is no multiple of num_attention_heads %d, and there is no head_dim", d.Hidden, d.Heads)
+	}
 	if d.Heads%d.KVHeads != 0 {
 		c.refuse("num_attention_heads %d is no multiple of num_key_value_heads %d", d.Heads, d.KVHeads)
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"math"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 )
 
 // Rope is a rotary position embedding (Su et al. 2021, arXiv 2104.09864): pair i of a head turns by position·InvFreq[i].
@@ -38,6 +40,12 @@ type ropeFields struct {
 	Truncate  *bool   `json:"truncate"`
 }
 
+// Bases and factors of models are far below these; above, frequencies are 0, or no numbers.
+const (
+	maxTheta  = 1e15
+	maxFactor = 1e6
+)
+
 // readRope reads the rotary embedding of heads of headDim entries from either generation of keys.
 func readRope(c *Config, headDim int) Rope {
 	f := ropeFields{Theta: c.Number("rope_theta", 10000)}
@@ -47,8 +55,12 @@ func readRope(c *Config, headDim int) Rope {
 		raw = older // transformers prefers it, too
 	}
 	if raw != nil {
-		if err := json.Unmarshal(raw, &f); err != nil {
+		if err := plainjson.Unmarshal(raw, &f); err != nil {
 			c.refuse("field rope_parameters or rope_scaling: %v", err)
+			return Rope{}
+		}
+		if f.Type != "" && f.OldType != "" && f.Type != f.OldType {
+			c.refuse("rope has the rope_type %q and the type %q", f.Type, f.OldType)
 			return Rope{}
 		}
 		if f.Type == "" {
@@ -58,6 +70,10 @@ func readRope(c *Config, headDim int) Rope {
 	}
 	if f.Type != "yarn" && f.Attention != 0 && f.Attention != 1 {
 		c.refuse("rope attention_factor %v is not supported", f.Attention)
+	}
+	if !(f.Theta > 0 && f.Theta <= maxTheta) {
+		c.refuse("rope_theta is %v: it must be positive, and at most %v", f.Theta, float64(maxTheta))
+		return Rope{}
 	}
 	if f.Partial != 0 && f.Partial != 1 {
 		c.refuse("rope partial_rotary_factor %v is not supported", f.Partial)
@@ -73,8 +89,9 @@ func readRope(c *Config, headDim int) Rope {
 		c.refuse("rope type %q is not supported (default, linear, dynamic, llama3 and yarn are)", f.Type)
 		return Rope{}
 	}
-	if f.Factor < 1 {
-		c.refuse("rope factor must be at least 1, it is %v", f.Factor)
+	if !(f.Factor >= 1 && f.Factor <= maxFactor) {
+		c.refuse("rope factor must be from 1 to %v, it is %v", float64(maxFactor), f.Factor)
+		return Rope{}
 	}
 	r.scale(c, f)
 	return r

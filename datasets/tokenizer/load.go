@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/daulet/tokenizers"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 )
 
 // Load opens the tokenizer of a model directory.
@@ -96,7 +99,7 @@ func readConfig(path string, into any) error {
 	if err != nil {
 		return fmt.Errorf("loading a tokenizer: %w", err)
 	}
-	if err := json.Unmarshal(data, into); err != nil {
+	if err := plainjson.Unmarshal(data, into); err != nil {
 		return fmt.Errorf("loading %s: %w", path, err)
 	}
 	return nil
@@ -114,12 +117,12 @@ func (t *tokenText) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	var o struct {
-		Content string `json:"content"`
+		Content *string `json:"content"`
 	}
-	if err := json.Unmarshal(data, &o); err != nil {
-		return errors.New("a token is to be a string, or an object with content")
+	if err := json.Unmarshal(data, &o); err != nil || o.Content == nil {
+		return fmt.Errorf("a token is to be a string, or an object with content, not %.100s", data)
 	}
-	*t = tokenText(o.Content)
+	*t = tokenText(*o.Content)
 	return nil
 }
 
@@ -130,16 +133,15 @@ type tokenID struct {
 }
 
 func (t *tokenID) UnmarshalJSON(data []byte) error {
-	var list []int32
-	if string(data) == "null" || json.Unmarshal(data, &list) == nil && len(list) == 0 {
-		return nil
+	var list []*int32
+	if data[0] != '[' {
+		data = slices.Concat([]byte{'['}, data, []byte{']'})
 	}
-	if list == nil {
-		list = make([]int32, 1)
-		if err := json.Unmarshal(data, &list[0]); err != nil {
-			return errors.New("eos_token_id is to be an id, or a list of ids")
-		}
+	if err := json.Unmarshal(data, &list); err != nil || len(list) > 1 && slices.Contains(list, nil) {
+		return fmt.Errorf("eos_token_id is to be an id, or a list of ids, not %.100s", data)
 	}
-	t.id, t.set = list[0], true
+	if len(list) > 0 && list[0] != nil {
+		t.id, t.set = *list[0], true
+	}
 	return nil
 }

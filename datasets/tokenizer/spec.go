@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 )
 
 // A spec is a tokenizer.json, taken apart. Rust ends the whole process, with no error, at
@@ -40,6 +42,9 @@ func readSpec(data []byte) (*spec, error) {
 	if err := s.readModel(sections["model"]); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
+	if added := sections["added_tokens"]; added != nil && s.parts["added_tokens"] == nil {
+		delete(sections, "added_tokens") // null
+	}
 	if s.vocab, err = readVocabulary(s.lists["vocab"], sections["added_tokens"]); err != nil {
 		return nil, err
 	}
@@ -61,10 +66,16 @@ func (s *spec) readModel(data []byte) error {
 	if s.lists["vocab"] == nil {
 		return errors.New("it has no vocab")
 	}
+	if kind, given := s.model["type"]; given && !slices.Contains(modelTypes, fmt.Sprint(kind)) {
+		return fmt.Errorf("its type is %v: %s are known", kind, strings.Join(modelTypes, ", "))
+	}
 	return nil
 }
 
-// object returns the fields of a JSON object as they are; of a field named twice the last counts.
+// modelTypes are those of tokenizers; files of its first versions do not name theirs.
+var modelTypes = []string{"BPE", "Unigram", "WordLevel", "WordPiece"}
+
+// object returns the fields of a JSON object as they are.
 func object(data []byte) (map[string][]byte, error) {
 	if len(bytes.TrimLeft(data, " \n\t\r")) == 0 || bytes.TrimLeft(data, " \n\t\r")[0] != '{' {
 		return nil, errors.New("not a JSON object")
@@ -72,8 +83,11 @@ func object(data []byte) (map[string][]byte, error) {
 	sections := map[string][]byte{}
 	err := each(data, func(name, value []byte) error {
 		var s string
-		if err := json.Unmarshal(name, &s); err != nil {
+		if err := json.Unmarshal(name, &s); err != nil || !utf8.Valid(name) || plainjson.HalfPair(name) != "" {
 			return fmt.Errorf("not JSON: the name %.100q", name)
+		}
+		if sections[s] != nil {
+			return fmt.Errorf("the name %.100q comes twice", s)
 		}
 		sections[s] = value
 		return nil
@@ -87,8 +101,8 @@ func decode(section []byte) (any, error) {
 	if section == nil {
 		return nil, nil
 	}
-	if !utf8.Valid(section) {
-		return nil, errors.New("not valid UTF-8")
+	if err := plainjson.Check(section); err != nil {
+		return nil, err
 	}
 	var tree any
 	if err := json.Unmarshal(section, &tree); err != nil {
@@ -161,10 +175,25 @@ func (s *spec) checkMerges() error {
 		return errors.New("model: merges hold a NUL character")
 	}
 	prefix, _ := s.model["continuing_subword_prefix"].(string)
-	if prefix == "" || merges == nil {
+	if merges == nil || string(merges) == "null" {
 		return nil
 	}
+	if merges[0] != '[' {
+		return fmt.Errorf("model: merges are %.20s: a list is needed", merges)
+	}
+	seen := map[string]bool{}
 	return each(merges, func(_, value []byte) error {
+		spelt, err := pairOf(value)
+		if err != nil {
+			return fmt.Errorf("model: merge %d: %w", len(seen), err)
+		}
+		if seen[spelt] {
+			return fmt.Errorf("model: merge %d: %.100s comes twice", len(seen), value)
+		}
+		seen[spelt] = true
+		if prefix == "" {
+			return nil
+		}
 		var pair [2]string
 		var joined string
 		if json.Unmarshal(value, &joined) == nil {
@@ -177,6 +206,33 @@ func (s *spec) checkMerges() error {
 		}
 		return nil
 	})
+}
+
+// pairOf gives a merge as "a b", in the spelling that it has in the file: either of its two forms.
+func pairOf(value []byte) (string, error) {
+	bad := fmt.Errorf("it is %.100s, where a pair of tokens is needed", value)
+	switch value[0] {
+	case '"':
+		pair := string(value[1 : len(value)-1])
+		if strings.Count(pair, " ") != 1 {
+			return "", bad
+		}
+		return pair, nil
+	case '[':
+		var pair []string
+		err := each(value, func(_, token []byte) error {
+			if token[0] != '"' {
+				return bad
+			}
+			pair = append(pair, string(token[1:len(token)-1]))
+			return nil
+		})
+		if err == nil && len(pair) != 2 {
+			err = bad
+		}
+		return strings.Join(pair, " "), err
+	}
+	return "", bad
 }
 
 // hasNUL reports whether a string in JSON holds an escaped NUL.
@@ -254,6 +310,10 @@ func writeField(b *bytes.Buffer, name string, part any) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b, "%q:%s,", name, data)
+	quoted, err := json.Marshal(name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b, "%s:%s,", quoted, data)
 	return nil
 }

@@ -1,15 +1,14 @@
 package report
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 )
 
 // Frontier is what policies gain in reward for what they depart from the reference: frontier.json. Rewards are in the reward's own
@@ -73,17 +72,8 @@ func ReadFrontier(file string) (*Frontier, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := json.NewDecoder(bytes.NewReader(text))
-	in.DisallowUnknownFields()
 	var f Frontier
-	err = in.Decode(&f)
-	if err == nil {
-		if _, err = in.Token(); err == io.EOF {
-			err = nil
-		} else if err == nil {
-			err = errors.New("more follows the object")
-		}
-	}
+	err = plainjson.UnmarshalStrict(text, &f)
 	if err == nil {
 		err = f.Check()
 	}

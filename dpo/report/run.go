@@ -18,6 +18,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 	"github.com/dpo-ort/dpo-ort/internal/plainyaml"
 )
 
@@ -93,7 +94,7 @@ func (r *Run) readMetrics(file string) error {
 // take adds a line. A name that lines of its kind had before, and the last had not, leaves a gap; so does null.
 func (m *metricsReader) take(text []byte) error {
 	var values map[string]any
-	if err := json.Unmarshal(text, &values); err != nil {
+	if err := plainjson.Unmarshal(text, &values); err != nil {
 		return fmt.Errorf("the line is damaged: %w; train --resume cuts the file back to the last checkpoint", err)
 	}
 	step, ok := values["step"].(float64)
@@ -186,7 +187,7 @@ func (r *Run) readDropped(file string) error {
 	r.Dropped.Reasons = map[string]int{}
 	err := eachLine(file, func(text []byte) error {
 		var d Drop
-		if err := json.Unmarshal(text, &d); err != nil {
+		if err := plainjson.Unmarshal(text, &d); err != nil {
 			return fmt.Errorf("the line is damaged: %w", err)
 		}
 		r.Dropped.Rows++
@@ -209,11 +210,14 @@ func ReadEvaluation(file string) (Evaluation, error) {
 	if err != nil {
 		return e, err
 	}
+	if err := plainjson.Check(text); err != nil {
+		return e, fmt.Errorf("reading %s: %w", file, err)
+	}
 	in := json.NewDecoder(bytes.NewReader(text))
 	in.UseNumber() // numbers keep their digits
 	var values map[string]any
-	if err := in.Decode(&values); err != nil {
-		return e, fmt.Errorf("reading %s: %w: an object of measurements is needed", file, err)
+	if err := in.Decode(&values); err != nil || values == nil {
+		return e, fmt.Errorf("reading %s: an object of measurements is needed", file)
 	}
 	e.Values = flatten("", values, nil)
 	return e, nil

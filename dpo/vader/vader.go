@@ -11,12 +11,14 @@
 package vader
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"os"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Lexicon says how words are valued.
@@ -59,6 +61,9 @@ func eachLine(path string, take func(a, b string) error) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read a lexicon: %w", err)
+	}
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+		return fmt.Errorf("read %s: it is no text in UTF-8", path)
 	}
 	at := 0
 	for line := range strings.Lines(string(text)) {

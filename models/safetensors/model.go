@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 )
 
 const (
@@ -71,12 +73,27 @@ func readIndex(dir string) (*index, error) {
 	case len(text) > maxHeader:
 		return nil, fmt.Errorf("read %s: %w", path, ErrHeaderTooLong)
 	}
-	x := &index{}
-	if err := json.Unmarshal(text, x); err != nil {
+	x, err := parseIndex(text)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w: %w", path, ErrIndex, err)
 	}
+	return x, nil
+}
+
+// parseIndex takes the fields by their exact names, which encoding/json does not.
+func parseIndex(text []byte) (*index, error) {
+	var fields map[string]json.RawMessage
+	if err := plainjson.Unmarshal(text, &fields); err != nil {
+		return nil, err
+	}
+	x := &index{}
+	for name, into := range map[string]any{"metadata": &x.Metadata, "weight_map": &x.WeightMap} {
+		if fields[name] != nil && json.Unmarshal(fields[name], into) != nil {
+			return nil, fmt.Errorf("its %s is no object of names and files, or what else it should be: %.100s", name, fields[name])
+		}
+	}
 	if len(x.WeightMap) == 0 {
-		return nil, fmt.Errorf("read %s: %w: it has no weight_map", path, ErrIndex)
+		return nil, errors.New("it has no weight_map")
 	}
 	return x, nil
 }

@@ -30,6 +30,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
@@ -178,7 +179,7 @@ func Load(dir string) (*Artifact, error) {
 		return nil, fmt.Errorf("load artifact: %w (make one with dpo-ort export)", err)
 	}
 	a := &Artifact{Graphs: map[string]*onnx.Graph{}}
-	if err := json.Unmarshal(text, &a.Manifest); err != nil {
+	if err := plainjson.UnmarshalStrict(text, &a.Manifest); err != nil {
 		return nil, fmt.Errorf("load artifact %s: %s: %w", dir, manifestFile, err)
 	}
 	if a.Format != Format {
@@ -186,10 +187,10 @@ func Load(dir string) (*Artifact, error) {
 	}
 	for file, want := range a.Files {
 		name, ok := strings.CutSuffix(file, ".onnx")
-		if !ok || !fs.ValidPath(file) || strings.Contains(file, "/") {
-			return nil, fmt.Errorf("load artifact %s: %s names the file %q", dir, manifestFile, file)
+		if !ok || name == "" || !fs.ValidPath(file) || strings.ContainsAny(file, `/\`) {
+			return nil, fmt.Errorf("load artifact %s: %s names the file %q: a graph in its folder, NAME.onnx, is needed", dir, manifestFile, file)
 		}
-		data, err := os.ReadFile(filepath.Join(dir, file))
+		data, err := readRegular(filepath.Join(dir, file))
 		if err != nil {
 			return nil, fmt.Errorf("load artifact: %w", err)
 		}
@@ -204,6 +205,18 @@ func Load(dir string) (*Artifact, error) {
 		return nil, fmt.Errorf("load artifact %s: %w", dir, err)
 	}
 	return a, nil
+}
+
+// readRegular reads a file that is neither a link nor a device: one of these may have no end.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is a link, or no file: an artifact holds its graphs itself", path)
+	}
+	return os.ReadFile(path)
 }
 
 func digest(data []byte) string {

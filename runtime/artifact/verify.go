@@ -12,6 +12,9 @@ import (
 // Verify proves what running the graphs relies on: every stage's graph is there with all its parameters, and every
 // alias is safe.
 func (a *Artifact) Verify() error {
+	if err := a.Manifest.check(); err != nil {
+		return err
+	}
 	for _, s := range a.Stages {
 		g, ok := a.Graphs[s.Graph]
 		if !ok {
@@ -20,6 +23,14 @@ func (a *Artifact) Verify() error {
 		for _, p := range slices.Sorted(maps.Keys(s.Params)) {
 			if g.Input(p) == nil {
 				return fmt.Errorf("stage %s: graph %s has no input %s", s.Name, s.Graph, p)
+			}
+			if s.Params[p].Tensor == "" {
+				return fmt.Errorf("stage %s: parameter %s names no tensor", s.Name, p)
+			}
+		}
+		for _, x := range s.Inputs {
+			if g.Input(x) == nil {
+				return fmt.Errorf("stage %s: graph %s has no input %s", s.Name, s.Graph, x)
 			}
 		}
 	}
@@ -31,6 +42,31 @@ func (a *Artifact) Verify() error {
 		if err := VerifyAliases(g, a.Aliases[name]); err != nil {
 			return fmt.Errorf("graph %s: %w", name, err)
 		}
+	}
+	return nil
+}
+
+// check checks what a manifest says by itself.
+func (m Manifest) check() error {
+	for _, name := range slices.Sorted(maps.Keys(m.Dims)) {
+		if m.Dims[name] <= 0 {
+			return fmt.Errorf("dims: %s is %d: a positive size is needed", name, m.Dims[name])
+		}
+	}
+	for field, name := range map[string]string{"compute": m.Compute, "weights": m.Weights} {
+		if _, err := onnx.ParseDType(name); name != "" && err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+	}
+	if m.Opset < 0 {
+		return fmt.Errorf("opset is %d: a version is needed", m.Opset)
+	}
+	seen := map[string]bool{}
+	for i, s := range m.Stages {
+		if s.Name == "" || seen[s.Name] {
+			return fmt.Errorf("stage %d has the name %q, which is empty or another's", i, s.Name)
+		}
+		seen[s.Name] = true
 	}
 	return nil
 }
