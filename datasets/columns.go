@@ -247,6 +247,9 @@ func (r row) cut(n int, each ...string) ([]bool, error) {
 	}
 	for _, column := range []string{"finish_reasons", "finish_reason"} {
 		list, ok := r.value(column).([]any)
+		if !ok && column == "finish_reasons" && r.value(column) != nil {
+			return nil, fmt.Errorf("column %s holds %s: a list of strings is needed", column, describe(r.value(column)))
+		}
 		if !ok {
 			continue
 		}

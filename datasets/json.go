@@ -9,9 +9,9 @@ import (
 	"io"
 	"iter"
 	"os"
-	"strconv"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 )
 
 func init() { register(jsonArray{}, ".json") }
@@ -51,7 +51,15 @@ func (o object) record(path string, want map[string]bool) (record, error) {
 			continue
 		}
 		var v any
-		if err := json.Unmarshal(raw, &v); err != nil {
+		err := plainjson.Duplicates(raw)
+		if err == nil {
+			err = json.Unmarshal(raw, &v)
+		}
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			err = fmt.Errorf("the %s is too large", wrong.Value)
+		}
+		if err != nil {
 			return record{}, &RowError{File: path, Row: o.row, Line: o.line, Err: fmt.Errorf("column %s: %w", name, err)}
 		}
 		rec.values[name] = v
@@ -59,12 +67,12 @@ func (o object) record(path string, want map[string]bool) (record, error) {
 	return rec, nil
 }
 
-// parseObject splits a JSON object into its fields; of a field named twice the last counts.
+// parseObject splits a JSON object into its fields, of which none may come twice.
 func parseObject(data []byte) (object, error) {
 	if !utf8.Valid(data) {
 		return object{}, errors.New("not valid UTF-8: convert the file to UTF-8")
 	}
-	if half := halfPair(data); half != "" {
+	if half := plainjson.HalfPair(data); half != "" {
 		return object{}, fmt.Errorf("not valid Unicode: %s is half of a surrogate pair: remove it, or write the character whole", half)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -89,9 +97,10 @@ func parseObject(data []byte) (object, error) {
 		if err := dec.Decode(&raw); err != nil {
 			return object{}, syntax(err)
 		}
-		if _, twice := o.raw[name]; !twice {
-			o.names = append(o.names, name)
+		if _, twice := o.raw[name]; twice {
+			return object{}, fmt.Errorf("the column %.100q comes twice in the row", name)
 		}
+		o.names = append(o.names, name)
 		o.raw[name] = raw
 	}
 	if _, err := dec.Token(); err != nil {
@@ -101,39 +110,6 @@ func parseObject(data []byte) (object, error) {
 		return object{}, errors.New("not JSON Lines: something follows the object")
 	}
 	return o, nil
-}
-
-// halfPair finds an escape such as \ud83d that has no other half, which decoding would replace in silence.
-func halfPair(data []byte) string {
-	if !bytes.Contains(data, []byte(`\u`)) {
-		return ""
-	}
-	for i := 0; i+6 <= len(data); i++ {
-		switch {
-		case data[i] != '\\':
-		case data[i+1] != 'u':
-			i++ // what is escaped is no escape itself
-		default:
-			first := escaped(data[i:])
-			if !utf16.IsSurrogate(first) {
-				continue
-			}
-			if utf16.DecodeRune(first, escaped(data[i+6:])) == utf8.RuneError {
-				return string(data[i : i+6])
-			}
-			i += 11
-		}
-	}
-	return ""
-}
-
-// escaped is the code unit of the escape that data begins with; 0 if it begins with none.
-func escaped(data []byte) rune {
-	if len(data) < 6 || data[0] != '\\' || data[1] != 'u' {
-		return 0
-	}
-	unit, _ := strconv.ParseUint(string(data[2:6]), 16, 16)
-	return rune(unit)
 }
 
 func syntax(err error) error {
@@ -192,6 +168,9 @@ func scanArray(path string, r io.Reader, yield func(object, error) bool) error {
 	}
 	if _, err := dec.Token(); err != nil {
 		return syntax(err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("something follows the array")
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ func (p *pageCheck) kind(h *format.PageHeader, whole int64) (body pageBody, err 
 			return body, errors.New("it is a dictionary, where a page of values should be: the file is damaged")
 		}
 		if v.Encoding != format.Plain && v.Encoding != format.PlainDictionary {
-			return body, fmt.Errorf("it is a dictionary in the encoding %s, which is not supported", v.Encoding)
+			return body, fmt.Errorf("it is a dictionary in the encoding %d, which is not supported", v.Encoding)
 		}
 		body.count, body.encoding = int64(v.NumValues), format.Plain
 		p.dictionary = body.count
@@ -211,7 +211,7 @@ func (p *pageCheck) dataPage(values int64, encoding format.Encoding) error {
 func (p *pageCheck) count(values, most int64) error {
 	switch {
 	case values < 0 || values > most && p.meta.Type != format.Boolean:
-		return fmt.Errorf("it has %d values: the file is damaged", values)
+		return fmt.Errorf("it is to have %d values, which its bytes cannot hold: the file is damaged", values)
 	case values > p.limit/16:
 		return fmt.Errorf("it has %d values, more than --max-page-bytes %d allows (one for sixteen bytes): write smaller pages, or allow more", values, p.limit)
 	}

@@ -91,7 +91,7 @@ func bitsFor(n int) (bits int) {
 
 // checkValues checks that n values that are there can be decoded.
 func (v pageValues) checkValues(data []byte, n int64) error {
-	wrong := fmt.Errorf("its values are %s in the encoding %s, which is for others: the file is damaged", v.typ, v.encoding)
+	wrong := fmt.Errorf("its values are %s in the encoding %s (%d), which is for others: the file is damaged", v.typ, v.encoding, v.encoding)
 	integer := v.typ == format.Int32 || v.typ == format.Int64
 	switch v.encoding {
 	case format.Plain:

@@ -295,7 +295,7 @@ func checkChunk(c *format.ColumnChunk, leaf schemaLeaf, rows, size int64) error 
 	case m.Type != leaf.typ:
 		return fmt.Errorf("its values are %s, by the schema %s: the file is damaged", m.Type, leaf.typ)
 	case m.Codec < format.Uncompressed || m.Codec > format.Lz4Raw || m.Codec == format.LZO || m.Codec == format.Lz4:
-		return fmt.Errorf("it is compressed by codec %s, which is not supported", m.Codec)
+		return fmt.Errorf("it is compressed by codec %d (%s), which is not supported", m.Codec, m.Codec)
 	case m.NumValues < 0 || length < 0:
 		return fmt.Errorf("it has %d values in %d bytes: the file is damaged", m.NumValues, length)
 	case rows == 0:

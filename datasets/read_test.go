@@ -86,7 +86,6 @@ func TestGroups(t *testing.T) {
 		{"one answer to nothing", `{"prompt":null,"completion":"c"}`, "|c"},
 		{"a text", `{"id":7,"text":"c"}`, "|c"},
 		{"an answer beside a text", `{"prompt":"p","text":"t","completion":"c"}`, "p|c"},
-		{"a field named twice", `{"prompt":"p","chosen":"x","chosen":"c","rejected":"r"}`, "p|c|r"},
 		{"escapes", `{"prompt":"\u00e9\n","chosen":"\ud83d\ude00","rejected":"r"}`, "é\n|😀|r"},
 	} {
 		for _, file := range []string{write(t, "a.jsonl", c.row+"\n"), write(t, "a.json", "["+c.row+"]")} {

@@ -117,9 +117,9 @@ func (c *Config) Count(name string, def int) int {
 	case v > most:
 		c.refuse("field %s is %d, more than %d", name, v, most)
 	case found:
-		c.refuse("field %s is %d: a positive integer is needed", name, v)
+		c.refuse("field %s must be a positive integer, it is %d", name, v)
 	case string(c.fields[name]) == "" || string(c.fields[name]) == "null":
-		c.refuse("field %s is missing: a positive integer is needed", name)
+		c.refuse("field %s must be a positive integer, it is missing", name)
 	}
 	return 1
 }
@@ -138,7 +138,7 @@ func (c *Config) Number(name string, def float64) float64 {
 	v := def
 	c.read(name, &v)
 	if !(v > 0) {
-		c.refuse("field %s is %v: a positive number is needed", name, v)
+		c.refuse("field %s must be a positive number, it is %v", name, v)
 		return def
 	}
 	return v

@@ -9,7 +9,7 @@ func llama(c *Config) Decoder {
 	d.OutBias = d.QKVBias
 	d.MLPBias = c.Flag("mlp_bias", false)
 	d.KVHeads = c.Count("num_key_value_heads", max(d.Heads, 1))
-	d.HeadDim = c.Count("head_dim", d.Hidden/max(d.Heads, 1))
+	d.HeadDim = c.Count("head_dim", max(d.Hidden/max(d.Heads, 1), 1))
 	d.Rope = readRope(c, d.HeadDim)
 	return d
 }

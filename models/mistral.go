@@ -8,7 +8,7 @@ func init() { register("MistralForCausalLM", mistral) }
 func mistral(c *Config) Decoder {
 	d := c.decoder()
 	d.KVHeads = c.CountOr("num_key_value_heads", 8, d.Heads)
-	d.HeadDim = c.Count("head_dim", d.Hidden/max(d.Heads, 1))
+	d.HeadDim = c.Count("head_dim", max(d.Hidden/max(d.Heads, 1), 1))
 	d.Rope = readRope(c, d.HeadDim)
 	if d.Window = c.CountOr("sliding_window", 4096, 0); d.Window > 0 {
 		d.Local = slices.Repeat([]bool{true}, d.Layers)

@@ -63,7 +63,7 @@ func (d Decoder) check(c *Config) {
 	if len(c.errs) > 0 {
 		return
 	}
-	if _, given := c.fields["head_dim"]; !given && d.Hidden%d.Heads != 0 {
+	if _, given := c.fields["head_dim"]; !given && d.HeadDim == d.Hidden/d.Heads && d.Hidden%d.Heads != 0 {
 		c.refuse("hidden_size %d is no multiple of num_attention_heads %d, and there is no head_dim", d.Hidden, d.Heads)
 	}
 	if d.Heads%d.KVHeads != 0 {

@@ -8,7 +8,7 @@ func qwen2(c *Config) Decoder {
 	d := c.decoder()
 	d.QKVBias = true
 	d.KVHeads = c.CountOr("num_key_value_heads", 32, d.Heads)
-	d.HeadDim = c.Count("head_dim", d.Hidden/max(d.Heads, 1))
+	d.HeadDim = c.Count("head_dim", max(d.Hidden/max(d.Heads, 1), 1))
 	d.Rope = readRope(c, d.HeadDim)
 	d.readLayerTypes(c)
 	return d

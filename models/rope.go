@@ -90,7 +90,7 @@ func readRope(c *Config, headDim int) Rope {
 		return Rope{}
 	}
 	if !(f.Factor >= 1 && f.Factor <= maxFactor) {
-		c.refuse("rope factor must be from 1 to %v, it is %v", float64(maxFactor), f.Factor)
+		c.refuse("rope factor must be at least 1, and at most %v, it is %v", float64(maxFactor), f.Factor)
 		return Rope{}
 	}
 	r.scale(c, f)

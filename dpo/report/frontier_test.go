@@ -35,9 +35,9 @@ func TestFrontierFile(t *testing.T) {
 		`{"points":[{"method":"dpo","kl":1e200}]}`:             "points[0]: kl 1e+200",
 		`{"bound":[{"kl":1e200}]}`:                             "bound[0]: kl 1e+200",
 		`{"pionts":[]}`:                                        `unknown field "pionts"`,
-		`{"points":[]} {}`:                                     "more follows",
-		`{"points":`:                                           "unexpected EOF",
-		`{"points":[{"method":"dpo","kl":"much","reward":1}]}`: "cannot unmarshal string",
+		`{"points":[]} {}`:                                     "after top-level value",
+		`{"points":`:                                           "it ends in the middle",
+		`{"points":[{"method":"dpo","kl":"much","reward":1}]}`: "field points.kl is a string, where a number is needed",
 	} {
 		if _, err := read(text); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: got %v, want %s", text, err, want)

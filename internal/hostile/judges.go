@@ -9,7 +9,7 @@ func init() {
 			{"empty", ""}, {"only blank lines", "\n \n"}, {"no tab", "good\n"}, {"no weight", "good\t\n"}, {"a weight of words", "good\tmuch\n"}, {"a weight of NaN", "good\tNaN\n"},
 			{"a weight of infinity", "good\tinf\n"}, {"a weight too large", "good\t1e999\n"}, {"a pattern that is broken", "good\t1\n(\t1\n"}, {"a pattern of look-behind", "(?<=a)b\t1\n"},
 			{"a pattern that repeats without end", "(a{1000}){1000}\t1\n"}, {"a pattern that nests deep", strings.Repeat("(", 2000) + strings.Repeat(")", 2000) + "\t1\n"},
-			{"no UTF-8", "good\t1\ncaf\xe9\t1\n"}, {"a NUL", "good\x00\t1\n"},
+			{"no UTF-8", "good\t1\ncaf\xe9\t1\n"},
 		} {
 			l.text(f[0], f[1])
 		}
@@ -26,7 +26,7 @@ func init() {
 		l := list{file: "words.tsv"}
 		for _, f := range [][2]string{
 			{"empty", ""}, {"no tab", "good 1.9\n"}, {"no valence", "good\t\n"}, {"a valence of words", "good\tvery\n"}, {"a valence of NaN", "good\tnan\n"}, {"a valence of infinity", "good\t-Inf\n"},
-			{"a valence too large", "good\t1e999\n"}, {"a word of nothing", "ok\t1\n\t1.9\n"}, {"no UTF-8", "caf\xe9\t1.9\n"}, {"a word twice, with other valences", "good\t1\ngood\t2\n"}, {"a NUL", "go\x00od\t1\n"},
+			{"a valence too large", "good\t1e999\n"}, {"a word of nothing", "ok\t1\n\t1.9\n"}, {"no UTF-8", "caf\xe9\t1.9\n"}, {"a NUL", "go\x00od\t1\n"},
 		} {
 			l.text(f[0], f[1])
 		}

@@ -22,9 +22,9 @@ func must[T any](v T, err error) T {
 }
 
 type parquetPair struct {
-	Prompt   string `parquet:"prompt"`
-	Chosen   string `parquet:"chosen"`
-	Rejected string `parquet:"rejected"`
+	Prompt   string `parquet:"prompt,plain"`
+	Chosen   string `parquet:"chosen,plain"`
+	Rejected string `parquet:"rejected,plain"`
 }
 
 // parquetRanked is a row with lists and nulls.
@@ -189,8 +189,8 @@ func parquetCases() []Case {
 	l.whole = parquetOf(dicts, plain...)
 	l.dictionaries()
 	one, two := 1.0, "web"
-	l.whole = parquetOf([]parquetRanked{{"p", []string{"a", "b"}, []*float64{&one, nil}, &two}, {"q", nil, nil, nil},
-		{"r", []string{"c"}, []*float64{&one}, nil}, {"s", []string{"d", "e", "f"}, []*float64{&one, &one, &one}, &two}}, parquet.Compression(&parquet.Uncompressed), parquet.DataPageVersion(2))
+	l.whole = parquetOf([]parquetRanked{{"p", []string{"a", "b"}, []*float64{&one, nil}, &two}, {"q", []string{"x"}, []*float64{&one}, nil},
+		{"r", []string{"c"}, []*float64{&one}, nil}, {"s", []string{"d", "e", "f"}, []*float64{&one, nil, &one}, &two}}, parquet.Compression(&parquet.Uncompressed), parquet.DataPageVersion(2))
 	l.lists()
 	l.rows()
 	return l.cases

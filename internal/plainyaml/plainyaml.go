@@ -11,6 +11,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -36,6 +38,49 @@ func Unmarshal(text []byte, v any, options ...yaml.DecodeOption) (err error) {
 	}
 	if err := yaml.UnmarshalWithOptions(text, v, options...); err != nil {
 		return errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	var tree any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		return err
+	}
+	return whole("", tree, reflect.TypeOf(v))
+}
+
+// whole refuses a fraction, or a number too large, where t has a whole number: the library drops what does not fit.
+func whole(path string, tree any, t reflect.Type) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch tree := tree.(type) {
+	case float64:
+		if t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 {
+			return fmt.Errorf("%s is %v: a whole number is needed", path, tree)
+		}
+	case uint64:
+		if t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64 && tree > math.MaxInt64 {
+			return fmt.Errorf("%s is %d, which is too large", path, tree)
+		}
+	case []any:
+		for i, x := range tree {
+			if t.Kind() != reflect.Slice {
+				return nil
+			}
+			if err := whole(fmt.Sprintf("%s[%d]", path, i), x, t.Elem()); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		if t.Kind() != reflect.Struct {
+			return nil
+		}
+		for i := range t.NumField() {
+			name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+			if x, there := tree[name]; there {
+				if err := whole(strings.TrimPrefix(path+"."+name, "."), x, t.Field(i).Type); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	return nil
 }

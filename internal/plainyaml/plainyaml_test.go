@@ -8,9 +8,9 @@ import (
 )
 
 type settings struct {
-	A int      `yaml:"a"`
-	B []string `yaml:"b"`
-	C *settings
+	A int       `yaml:"a"`
+	B []string  `yaml:"b"`
+	C *settings `yaml:"c"`
 }
 
 func TestUnmarshal(t *testing.T) {
@@ -33,6 +33,8 @@ func TestUnmarshal(t *testing.T) {
 		strings.Repeat("- ", 100):              "line 1 nests deeper than 64",
 		strings.Repeat("? ", 100):              "line 1 nests deeper than 64",
 		"a: 1\na: 2":                           `[2:1] mapping key "a" already defined`,
+		"a: 1.5":                               "a is 1.5: a whole number is needed",
+		"c: {a: 0.5}":                          "c.a is 0.5: a whole number is needed",
 		"d: 1":                                 `[1:1] unknown field "d"`,
 		"a: [1]":                               "[1:4]",
 	} {

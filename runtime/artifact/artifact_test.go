@@ -47,14 +47,14 @@ func TestLoadRefusesAChangedArtifact(t *testing.T) {
 		}
 	}
 	for want, change := range map[string]func(dir string) error{
-		"make one with dpo-ort export":   func(dir string) error { return os.Remove(filepath.Join(dir, "manifest.json")) },
-		"scale.onnx":                     func(dir string) error { return os.Remove(filepath.Join(dir, "scale.onnx")) },
-		"SHA-256 differs":                func(dir string) error { return os.WriteFile(filepath.Join(dir, "scale.onnx"), []byte("x"), 0o644) },
-		"format 9, this program reads 2": replace(`"format": 2`, `"format": 9`),
-		"manifest.json: invalid":         replace(`}`, ``),
-		`names the file "../scale.onnx"`: replace(`"scale.onnx":`, `"../scale.onnx":`),
-		"graph block is missing":         replace(`"graph": "scale"`, `"graph": "block"`),
-		"graph scale has no input w2":    replace(`"w": {`, `"w2": {`),
+		"make one with dpo-ort export":          func(dir string) error { return os.Remove(filepath.Join(dir, "manifest.json")) },
+		"scale.onnx":                            func(dir string) error { return os.Remove(filepath.Join(dir, "scale.onnx")) },
+		"SHA-256 differs":                       func(dir string) error { return os.WriteFile(filepath.Join(dir, "scale.onnx"), []byte("x"), 0o644) },
+		"format 9, this program reads 2":        replace(`"format": 2`, `"format": 9`),
+		"manifest.json: line 21: it is no JSON": replace(`}`, ``),
+		`names the file "../scale.onnx"`:        replace(`"scale.onnx":`, `"../scale.onnx":`),
+		"graph block is missing":                replace(`"graph": "scale"`, `"graph": "block"`),
+		"graph scale has no input w2":           replace(`"w": {`, `"w2": {`),
 	} {
 		dir := t.TempDir()
 		if err := example(t).Write(dir); err != nil {

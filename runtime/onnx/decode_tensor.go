@@ -47,6 +47,9 @@ func decodeTensor(p *onnxpb.TensorProto, files external) (*Tensor, error) {
 	if t.Type.Size() == 0 {
 		return nil, fmt.Errorf("element type %s is not supported", t.Type)
 	}
+	if ways := waysOf(p); ways > 1 {
+		return nil, fmt.Errorf("its elements are held in %d ways, of which one is needed", ways)
+	}
 	switch {
 	case p.GetDataLocation() == onnxpb.TensorProto_EXTERNAL:
 		if files == nil {
@@ -64,6 +67,17 @@ func decodeTensor(p *onnxpb.TensorProto, files external) (*Tensor, error) {
 		return nil, fmt.Errorf("%s%v takes %d bytes, there are %d", t.Type, t.Dims, count*int64(t.Type.Size()), len(t.Data))
 	}
 	return t, nil
+}
+
+// waysOf counts the fields of a tensor that hold elements.
+func waysOf(p *onnxpb.TensorProto) (ways int) {
+	for _, there := range []bool{p.GetDataLocation() == onnxpb.TensorProto_EXTERNAL, len(p.RawData) > 0, len(p.FloatData) > 0, len(p.Int32Data) > 0,
+		len(p.StringData) > 0, len(p.Int64Data) > 0, len(p.DoubleData) > 0, len(p.Uint64Data) > 0} {
+		if there {
+			ways++
+		}
+	}
+	return ways
 }
 
 func countElems(dims []int64) (int64, error) {

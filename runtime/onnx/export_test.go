@@ -17,7 +17,11 @@ func Declared(data []byte) ([]*Value, error) {
 	}
 	var out []*Value
 	for _, o := range model.Graph.Output {
-		out = append(out, decodeValue(o))
+		v, err := decodeValue(o)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
 	}
 	return out, nil
 }

@@ -59,7 +59,7 @@ func TestUnmarshalRefusesByName(t *testing.T) {
 		"takes 4 bytes, there are 3": edit(t, func(m *onnxpb.ModelProto) { m.Graph.Initializer[0].RawData = []byte{1, 2, 3} }),
 		"negative or too large":      edit(t, func(m *onnxpb.ModelProto) { m.Graph.Initializer[0].Dims = []int64{1 << 40, 1 << 40} }),
 		"its data lies in another file": edit(t, func(m *onnxpb.ModelProto) {
-			m.Graph.Initializer[0].DataLocation = onnxpb.TensorProto_EXTERNAL.Enum()
+			m.Graph.Initializer[0].RawData, m.Graph.Initializer[0].DataLocation = nil, onnxpb.TensorProto_EXTERNAL.Enum()
 		}),
 		"input 1 is missing": edit(t, func(m *onnxpb.ModelProto) { m.Graph.Node[0].Input = m.Graph.Node[0].Input[:1] }),
 		"it has no output":   edit(t, func(m *onnxpb.ModelProto) { m.Graph.Node[0].Output = nil }),

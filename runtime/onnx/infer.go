@@ -125,6 +125,15 @@ func init() {
 func sameAsFirst(n *Node, _ int64) error {
 	x := n.Inputs[0]
 	n.Outputs[0].Type, n.Outputs[0].Shape = x.Type, x.Shape
+	if given, there := n.Attrs["axis"]; there && x.Shape != nil && strings.HasSuffix(n.Op, "oftmax") {
+		at, ok := given.(int64)
+		if !ok {
+			return fmt.Errorf("axis is %v: a whole number is needed", given)
+		}
+		if _, err := axis(at, len(x.Shape)); err != nil {
+			return err
+		}
+	}
 	if n.Op == "Identity" {
 		n.Outputs[0].Elems = x.Elems
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/dpo-ort/dpo-ort/runtime/onnx/internal/onnxpb"
 )
@@ -33,6 +34,9 @@ func Load(path string) (*Graph, error) {
 func externalData(dir string, t *onnxpb.TensorProto) ([]byte, error) {
 	entries := map[string]string{}
 	for _, e := range t.ExternalData {
+		if _, twice := entries[e.GetKey()]; twice {
+			return nil, fmt.Errorf("external data: %q comes twice", e.GetKey())
+		}
 		entries[e.GetKey()] = e.GetValue()
 	}
 	size, err := countElems(t.Dims)
@@ -70,22 +74,45 @@ func externalData(dir string, t *onnxpb.TensorProto) ([]byte, error) {
 	return data, nil
 }
 
+// openExternal opens a regular file below a folder, through which no way leads out of it, whatever is changed meanwhile.
 func openExternal(dir, location string) (*os.File, error) {
-	if !fs.ValidPath(filepath.ToSlash(location)) || !filepath.IsLocal(location) {
-		return nil, fmt.Errorf("%w: %q is absolute, empty, or leads out of it", ErrExternalPath, location)
+	if location == "." || strings.ContainsRune(location, 0) || !fs.ValidPath(filepath.ToSlash(location)) || !filepath.IsLocal(location) {
+		return nil, fmt.Errorf("%w: %q is absolute, empty, no plain path, or leads out of it", ErrExternalPath, location)
 	}
-	for at := location; at != "."; at = filepath.Dir(at) {
-		info, err := os.Lstat(filepath.Join(dir, at))
-		if err != nil {
-			return nil, fmt.Errorf("external data: %w", err)
-		}
-		if info.Mode()&fs.ModeSymlink != 0 {
-			return nil, fmt.Errorf("%w: %s is a link", ErrExternalPath, at)
-		}
-	}
-	f, err := os.Open(filepath.Join(dir, location))
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("external data: %w", err)
 	}
+	defer root.Close()
+	var seen fs.FileInfo // of the file itself, which comes first
+	for at := location; at != "."; at = filepath.Dir(at) {
+		info, err := root.Lstat(at)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("external data %q: %w", location, cause(err))
+		case info.Mode()&fs.ModeSymlink != 0:
+			return nil, fmt.Errorf("%w: %s is a link", ErrExternalPath, at)
+		case seen == nil && !info.Mode().IsRegular():
+			return nil, fmt.Errorf("external data: %q is no regular file", location)
+		case seen == nil:
+			seen = info
+		}
+	}
+	f, err := root.Open(location)
+	if err != nil {
+		return nil, fmt.Errorf("external data %q: %w", location, cause(err))
+	}
+	if info, err := f.Stat(); err != nil || !os.SameFile(info, seen) {
+		return nil, errors.Join(fmt.Errorf("external data: %q was changed while it was opened", location), f.Close())
+	}
 	return f, nil
+}
+
+// cause drops the path, which is a part of the one that is named, from an error.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }

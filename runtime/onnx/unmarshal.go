@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -14,7 +16,8 @@ import (
 // Limits on what is read. Memory is bounded by the size of the input: nothing is allocated for a size that a file merely
 // claims.
 const (
-	maxNesting = 32 // of graphs in attributes
+	maxNesting = 32  // of graphs in attributes
+	maxOpset   = 100 // far above the versions of operators that exist
 	maxElems   = math.MaxInt32
 )
 
@@ -47,11 +50,17 @@ func decodeModel(data []byte, files external) (*Graph, error) {
 	}
 	r := &reader{opsets: map[string]int64{}, values: map[string]*Value{}, files: files}
 	for _, o := range model.OpsetImport {
-		domain := o.GetDomain()
+		domain, version := o.GetDomain(), o.GetVersion()
 		if domain == "ai.onnx" {
 			domain = ""
 		}
-		r.opsets[domain] = o.GetVersion()
+		if before, twice := r.opsets[domain]; twice && before != version {
+			return nil, fmt.Errorf("it asks for the versions %d and %d of the operators of %q", before, version, domain)
+		}
+		if version < 1 || version > maxOpset {
+			return nil, fmt.Errorf("it asks for version %d of the operators of %q, which does not exist", version, domain)
+		}
+		r.opsets[domain] = version
 	}
 	g, err := r.graph(model.Graph)
 	if err != nil {
@@ -72,6 +81,9 @@ type reader struct {
 
 func (r *reader) graph(p *onnxpb.GraphProto) (*Graph, error) {
 	g := &Graph{Name: p.GetName(), Opsets: r.opsets}
+	if !utf8.ValidString(g.Name) {
+		return nil, fmt.Errorf("the graph's name %q is not valid UTF-8", g.Name)
+	}
 	if len(p.SparseInitializer) > 0 {
 		return nil, errors.New("sparse initializers are not supported")
 	}
@@ -82,8 +94,11 @@ func (r *reader) graph(p *onnxpb.GraphProto) (*Graph, error) {
 		if old, ok := r.values[v.GetName()]; ok && old.Const != nil {
 			continue // an initializer that is listed as an input, as files before IR version 4 had it
 		}
-		value := decodeValue(v)
-		if err := r.define(value); err != nil {
+		value, err := decodeValue(v)
+		if err == nil {
+			err = r.define(value)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("input %w", err)
 		}
 		g.Inputs = append(g.Inputs, value)
@@ -110,6 +125,9 @@ func (r *reader) graph(p *onnxpb.GraphProto) (*Graph, error) {
 		if !ok {
 			return nil, fmt.Errorf("output %q is not computed by any node", o.GetName())
 		}
+		if slices.Contains(g.Outputs, v) {
+			return nil, fmt.Errorf("output %q is listed twice", o.GetName())
+		}
 		g.Outputs = append(g.Outputs, v)
 	}
 	return g, nil
@@ -130,8 +148,8 @@ func (r *reader) initializers(p *onnxpb.GraphProto) error {
 }
 
 func (r *reader) define(v *Value) error {
-	if v.Name == "" {
-		return errors.New("without a name")
+	if v.Name == "" || !utf8.ValidString(v.Name) {
+		return fmt.Errorf("%q: the name is empty, or not valid UTF-8", v.Name)
 	}
 	if _, twice := r.values[v.Name]; twice {
 		return fmt.Errorf("%q: the name is defined twice", v.Name)
@@ -155,6 +173,14 @@ func (r *reader) node(p *onnxpb.NodeProto, declared map[string]*onnxpb.ValueInfo
 	if n.Domain == "ai.onnx" {
 		n.Domain = ""
 	}
+	switch _, known := r.opsets[n.Domain]; {
+	case n.Op == "":
+		return nil, errors.New("it names no operator")
+	case !known:
+		return nil, fmt.Errorf("operator %s is of the domain %q, of which the model asks for no version", n.Op, n.Domain)
+	case !utf8.ValidString(n.Op + n.Name):
+		return nil, fmt.Errorf("the name %q of operator %q is not valid UTF-8", n.Name, n.Op)
+	}
 	for _, name := range p.Input {
 		if name == "" {
 			n.Inputs = append(n.Inputs, nil)
@@ -169,12 +195,18 @@ func (r *reader) node(p *onnxpb.NodeProto, declared map[string]*onnxpb.ValueInfo
 	for _, name := range p.Output {
 		v := &Value{Name: name, Node: n}
 		if info, ok := declared[name]; ok {
-			of := decodeValue(info)
+			of, err := decodeValue(info)
+			if err != nil {
+				return nil, fmt.Errorf("output %w", err)
+			}
 			v.Type, v.Shape = of.Type, of.Shape
 		}
 		n.Outputs = append(n.Outputs, v)
 	}
 	for _, a := range p.Attribute {
+		if _, twice := n.Attrs[a.GetName()]; twice || a.GetName() == "" {
+			return nil, fmt.Errorf("an attribute has the name %q, which is empty or another's", a.GetName())
+		}
 		value, err := r.attr(a)
 		if err != nil {
 			return nil, fmt.Errorf("attribute %s: %w", a.GetName(), err)
@@ -228,9 +260,33 @@ func (r *reader) infer(n *Node) error {
 		if o.Type == Undefined {
 			o.Type = declared[i].t
 		}
+		if o.Type != declared[i].t && declared[i].t != Undefined {
+			return fmt.Errorf("output %q is declared as %s, and computed as %s", o.Name, declared[i].t, o.Type)
+		}
+		if contradict(o.Shape, declared[i].s) {
+			return fmt.Errorf("output %q is declared with the shape %s, and computed with %s", o.Name, declared[i].s, o.Shape)
+		}
 		o.Shape = known(o.Shape, declared[i].s)
 	}
 	return nil
+}
+
+// contradict reports whether two shapes cannot be the same.
+func contradict(a, b Shape) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	if len(a) != len(b) {
+		return true
+	}
+	for i := range a {
+		x, xFixed := a[i].Const()
+		y, yFixed := b[i].Const()
+		if xFixed && yFixed && x != y {
+			return true
+		}
+	}
+	return false
 }
 
 // known takes from the declared shape what could not be inferred: how large an Expand's target is, say.
@@ -271,6 +327,9 @@ func ConstantOf(n *Node) *Tensor {
 
 // constantOf is the tensor of a Constant node, in whichever attribute it lies.
 func constantOf(n *Node) (*Tensor, error) {
+	if len(n.Attrs) > 1 {
+		return nil, fmt.Errorf("a Constant has %d attributes, of which one is needed", len(n.Attrs))
+	}
 	for name, value := range n.Attrs {
 		switch v := value.(type) {
 		case *Tensor:
@@ -308,6 +367,9 @@ func (r *reader) attr(a *onnxpb.AttributeProto) (any, error) {
 	if a.GetRefAttrName() != "" {
 		return nil, fmt.Errorf("refers to a function's %s", a.GetRefAttrName())
 	}
+	if err := oneValue(a); err != nil {
+		return nil, err
+	}
 	switch a.GetType() {
 	case onnxpb.AttributeProto_INT:
 		return a.GetI(), nil
@@ -343,6 +405,20 @@ func (r *reader) attr(a *onnxpb.AttributeProto) (any, error) {
 	return nil, fmt.Errorf("type %s is not supported", a.GetType())
 }
 
+// oneValue refuses an attribute that holds a value of another type than it says.
+func oneValue(a *onnxpb.AttributeProto) error {
+	type typ = onnxpb.AttributeProto_AttributeType
+	for t, there := range map[typ]bool{onnxpb.AttributeProto_INT: a.I != nil, onnxpb.AttributeProto_FLOAT: a.F != nil, onnxpb.AttributeProto_STRING: len(a.S) > 0,
+		onnxpb.AttributeProto_TENSOR: a.T != nil, onnxpb.AttributeProto_GRAPH: a.G != nil, onnxpb.AttributeProto_INTS: len(a.Ints) > 0,
+		onnxpb.AttributeProto_FLOATS: len(a.Floats) > 0, onnxpb.AttributeProto_STRINGS: len(a.Strings) > 0} {
+		// Some writers set the single number besides, to 0.
+		if there && t != a.GetType() && (t != onnxpb.AttributeProto_INT || a.GetI() != 0) && (t != onnxpb.AttributeProto_FLOAT || a.GetF() != 0) {
+			return fmt.Errorf("it says that it is %s, and holds %s", a.GetType(), t)
+		}
+	}
+	return nil
+}
+
 func decodeMeta(list []*onnxpb.StringStringEntryProto) map[string]string {
 	if len(list) == 0 {
 		return nil
@@ -354,18 +430,24 @@ func decodeMeta(list []*onnxpb.StringStringEntryProto) map[string]string {
 	return out
 }
 
-// decodeValue reads a declared type; what is no tensor stays Undefined.
-func decodeValue(p *onnxpb.ValueInfoProto) *Value {
+// newestType is the last of the element types that ONNX has given a number.
+const newestType = 26
+
+// decodeValue reads a declared type; what is no tensor stays Undefined. Its errors begin with the name.
+func decodeValue(p *onnxpb.ValueInfoProto) (*Value, error) {
 	v := &Value{Name: p.GetName()}
 	tensor := p.GetType().GetTensorType()
 	if tensor == nil {
-		return v
+		return v, nil
 	}
-	v.Type = DType(tensor.GetElemType())
+	if v.Type = DType(tensor.GetElemType()); v.Type < 0 || v.Type > newestType {
+		return nil, fmt.Errorf("%q is of element type %d, which ONNX does not have", v.Name, v.Type)
+	}
 	if tensor.Shape == nil || len(tensor.Shape.Dim) > maxRank {
-		return v
+		return v, nil
 	}
 	v.Shape = Shape{}
+	fixed := int64(1)
 	for i, d := range tensor.Shape.Dim {
 		switch {
 		case d.GetDimParam() != "":
@@ -373,8 +455,12 @@ func decodeValue(p *onnxpb.ValueInfoProto) *Value {
 		case d.Value == nil || d.GetDimValue() < 0:
 			v.Shape = append(v.Shape, Sym(fmt.Sprintf("?%s.%d", strings.NewReplacer("+", "_", "-", "_", "*", "_", " ", "_").Replace(v.Name), i)))
 		default:
+			if n := d.GetDimValue(); n > 0 && fixed > math.MaxInt64/16/n {
+				return nil, fmt.Errorf("%q has more elements than can be counted", v.Name)
+			}
+			fixed *= max(d.GetDimValue(), 1)
 			v.Shape = append(v.Shape, Const(d.GetDimValue()))
 		}
 	}
-	return v
+	return v, nil
 }
