@@ -45,3 +45,18 @@ func TestLimits(t *testing.T) {
 		t.Errorf("within its limits: %s", out.String())
 	}
 }
+
+// What a file names is shown without the characters by which it could drive the terminal.
+func TestErrorsArePrintable(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "a.jsonl")
+	if err := os.WriteFile(data, []byte(`{"a\u001b[2J":1}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, said strings.Builder
+	if code := run([]string{"data", "convert", "--data", data, "--out", filepath.Join(t.TempDir(), "x.zip")}, &out, &said); code == 0 || strings.ContainsRune(said.String(), 0x1b) {
+		t.Errorf("exit code %d: %q", code, said.String())
+	}
+	if got := printable("a\x1b[2J\nb\tc\u009b"); got != "a�[2J\nb\tc�" {
+		t.Errorf("%q", got)
+	}
+}

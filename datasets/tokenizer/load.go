@@ -1,13 +1,17 @@
 package tokenizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/daulet/tokenizers"
 
@@ -48,10 +52,56 @@ func (t *Tokenizer) open(later bool, options ...tokenizers.TokenizerOption) (*to
 	}
 	h, err := tokenizers.FromBytes(data, options...)
 	if err != nil {
-		return nil, fmt.Errorf("loading %s: %w", t.path, err)
+		return nil, fmt.Errorf("loading %s: not a tokenizer.json: %s", t.path, inFile(err.Error(), data))
 	}
 	return h, nil
 }
+
+// inFile gives an error of Rust's in the file's words: in place of the line and column, which are those of data, written anew, the
+// part of the file.
+func inFile(text string, data []byte) string {
+	at := ""
+	if m := rewritten.FindStringSubmatch(text); m != nil {
+		text = strings.TrimSuffix(text, m[0])
+		line, _ := strconv.Atoi(m[1])
+		column, _ := strconv.Atoi(m[2])
+		start := 0
+		for ; line > 1; line-- {
+			start += bytes.IndexByte(data[start:], '\n') + 1
+		}
+		at = partAt(data, start+column)
+	}
+	text = strings.TrimPrefix(text, "Failed to create tokenizer from bytes: ")
+	for name, part := range map[string]string{"NormalizerUntagged": "normalizer", "PreTokenizerUntagged": "pre_tokenizer", "PostProcessorWrapper": "post_processor",
+		"DecoderUntagged": "decoder", "ModelUntagged": "model"} {
+		if strings.HasSuffix(text, "did not match any variant of untagged enum "+name) {
+			return part + ": it is of no type that is known, or a field of it is wrong"
+		}
+	}
+	if at != "" {
+		return at + ": " + text
+	}
+	return text
+}
+
+// partAt names the field, and within model the field of that, in which a place of data lies, or at whose end.
+func partAt(data []byte, place int) (name string) {
+	data = slices.Clip(data)                          // so that capacities tell where a value lies
+	_ = each(data, func(quoted, value []byte) error { // data was written by us
+		start := cap(data) - cap(value)
+		if quoted == nil || start > place || place > start+len(value)+1 {
+			return nil
+		}
+		name = string(quoted[1 : len(quoted)-1])
+		if inner := partAt(value, place-start); name == "model" && inner != "" {
+			name += "." + inner
+		}
+		return nil
+	})
+	return name
+}
+
+var rewritten = regexp.MustCompile(` at line (\d+) column (\d+)$`)
 
 // findEOS looks for the EOS token in the model's files; -1 if none names it.
 func (t *Tokenizer) findEOS(dir string) (int32, error) {

@@ -161,10 +161,44 @@ func (s *spec) check() error {
 			errs = append(errs, errors.New("decoder: a Strip that cuts at the end cannot be run safely"))
 		}
 	})
+	objects(s.parts["post_processor"], func(o map[string]any) {
+		if err := s.checkTemplate(o); err != nil {
+			errs = append(errs, fmt.Errorf("post_processor: %w", err))
+		}
+	})
 	if err := s.checkMerges(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// checkTemplate refuses a template that puts in tokens which it does not define, or which are not in the vocabulary: Rust finds that out at the
+// first text.
+func (s *spec) checkTemplate(o map[string]any) error {
+	if o["type"] != "TemplateProcessing" {
+		return nil
+	}
+	defined, _ := o["special_tokens"].(map[string]any)
+	for name, token := range defined {
+		t, _ := token.(map[string]any)
+		ids, _ := t["ids"].([]any)
+		for _, id := range ids {
+			if n, ok := id.(float64); !ok || n < 0 || n >= float64(s.vocab.size) {
+				return fmt.Errorf("the special token %.100q has the id %v, outside the vocabulary of %d", name, id, s.vocab.size)
+			}
+		}
+	}
+	for _, template := range []string{"single", "pair"} {
+		pieces, _ := o[template].([]any)
+		for _, piece := range pieces {
+			p, _ := piece.(map[string]any)
+			token, is := p["SpecialToken"].(map[string]any)
+			if name, _ := token["id"].(string); is && defined[name] == nil {
+				return fmt.Errorf("its template %s puts in %.100q, which its special_tokens do not define", template, name)
+			}
+		}
+	}
+	return nil
 }
 
 // checkMerges refuses merges that hold a NUL, and those whose second half is shorter than the

@@ -70,12 +70,12 @@ func (t *Tokenizer) encode(handle *tokenizers.Tokenizer, text string) ([]int32, 
 	}
 	enc, err := handle.EncodeWithOptionsErr(text, true, tokenizers.WithReturnOffsets(), tokenizers.WithReturnSpecialTokensMask())
 	if err != nil {
-		return nil, nil, fmt.Errorf("tokenizing text: %w", err)
+		return nil, nil, fmt.Errorf("tokenizing text by %s: %w (does its model know a token for what is unknown?)", t.path, err)
 	}
 	ids, ends := make([]int32, len(enc.IDs)), make([]int, len(enc.IDs))
 	for i, id := range enc.IDs {
 		if id > math.MaxInt32 {
-			return nil, nil, fmt.Errorf("tokenizing text: token id %d does not fit 32 bits", id)
+			return nil, nil, fmt.Errorf("tokenizing text by %s: token id %d does not fit 32 bits", t.path, id)
 		}
 		ids[i], ends[i] = int32(id), int(enc.Offsets[i][1])
 		if enc.SpecialTokensMask[i] != 0 {

@@ -34,8 +34,12 @@ func init() {
 	})
 	register("frontier-json", func() []Case {
 		l := list{file: "frontier.json"}
-		point := func(text string) string {
-			return `{"reward":"r","reference_reward":0,"points":[{"method":"dpo","label":"b","kl":1,"kl_se":0.1,"reward":2,"reward_se":0.1,"samples":3` + text + `}]}`
+		point := func(other string) string {
+			p := fields{"method": "dpo", "label": "b", "kl": 1, "kl_se": 0.1, "reward": 2, "reward_se": 0.1, "samples": 3}
+			if name, text, found := strings.Cut(strings.TrimPrefix(other, ","), ":"); found {
+				p[strings.Trim(name, `"`)] = raw(text)
+			}
+			return string(object(fields{"reward": "r", "reference_reward": 0, "points": raw("[" + string(object(p, nil)) + "]")}, nil))
 		}
 		for _, f := range [][2]string{
 			{"empty", ``}, {"a list", `[]`}, {"null", `null`}, {"cut", `{"reward":"r","points":[`}, {"an unknown field", `{"reword":"r"}`}, {"more after the end", point("") + `{}`},

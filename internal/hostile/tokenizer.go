@@ -57,7 +57,9 @@ func tokenizerCases() []Case {
 	whole := object(bpe, nil)
 	l.cuts(whole, 0, 1, 2, 30, 100, 200, -2, -1)
 	set := func(name, field, value string) { l.add(name, object(bpe, fields{field: raw(value)})) }
-	model := func(name, value string) { set(name, "model", value) }
+	model := func(name, value string) {
+		l.add(name, object(bpe, fields{"model": raw(value), "added_tokens": raw("[]")}))
+	}
 	for _, f := range [][2]string{
 		{"a list", `[]`}, {"null", `null`}, {"a text", `"tokenizer"`}, {"an empty object", `{}`}, {"HTML", `<!DOCTYPE html>`},
 		{"a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"},

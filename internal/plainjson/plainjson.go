@@ -71,7 +71,24 @@ func explain(text []byte, err error) error {
 	if !errors.As(err, &wrong) {
 		return err
 	}
-	return fmt.Errorf("line %d: field %s is a %s, where %s is needed", lineOf(text, int(wrong.Offset)), wrong.Field, wrong.Value, needed(wrong.Type.Kind().String()))
+	place := "a value"
+	if wrong.Field != "" {
+		place = "field " + wrong.Field
+	}
+	return fmt.Errorf("line %d: %s is %s, where %s is needed", lineOf(text, int(wrong.Offset)), place, found(wrong.Value), needed(wrong.Type.Kind().String()))
+}
+
+// found names a value as encoding/json describes it.
+func found(value string) string {
+	switch value {
+	case "object":
+		return "an object"
+	case "array":
+		return "a list"
+	case "bool":
+		return "a boolean"
+	}
+	return "a " + value
 }
 
 // needed names what a Go type is read from.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -55,6 +56,10 @@ func whole(path string, tree any, t reflect.Type) error {
 	case float64:
 		if t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 {
 			return fmt.Errorf("%s is %v: a whole number is needed", path, tree)
+		}
+	case string: // of a number of more than 64 bits, or in quotes
+		if _, err := strconv.ParseInt(tree, 0, 64); err != nil && t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 {
+			return fmt.Errorf("%s is %.40s: a whole number of at most 64 bits is needed", path, tree)
 		}
 	case uint64:
 		if t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64 && tree > math.MaxInt64 {

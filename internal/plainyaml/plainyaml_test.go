@@ -34,6 +34,7 @@ func TestUnmarshal(t *testing.T) {
 		strings.Repeat("? ", 100):              "line 1 nests deeper than 64",
 		"a: 1\na: 2":                           `[2:1] mapping key "a" already defined`,
 		"a: 1.5":                               "a is 1.5: a whole number is needed",
+		"a: 18446744073709551616":              "a is 18446744073709551616: a whole number of at most 64 bits",
 		"c: {a: 0.5}":                          "c.a is 0.5: a whole number is needed",
 		"d: 1":                                 `[1:1] unknown field "d"`,
 		"a: [1]":                               "[1:4]",
