@@ -71,7 +71,7 @@ func badModels() []badCase {
 		{"tokenizer cut", func(w *work) { w.write("model/tokenizer.json", w.read("model/tokenizer.json")[:4000]) }, train, 1, 0, ""},
 		{"tokenizer larger than the model", func(w *work) {
 			text := w.read("model/tokenizer.json")
-			w.write("model/tokenizer.json", strings.Replace(text, `"added_tokens":`, `"added_tokens": [{"id": 400, "content": "<more>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}], "older":`, 1))
+			w.write("model/tokenizer.json", strings.Replace(text, `"added_tokens":`, `"added_tokens": [{"id": 320, "content": "<more>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}], "older":`, 1))
 		}, train, 1, 0, ""},
 		{"tokenizer without EOS", func(w *work) {
 			w.field("model/config.json", "eos_token_id", nil)

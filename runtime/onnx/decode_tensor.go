@@ -15,7 +15,7 @@ import (
 func UnmarshalTensor(data []byte) (*Tensor, error) {
 	p := &onnxpb.TensorProto{}
 	if err := proto.Unmarshal(data, p); err != nil {
-		return nil, fmt.Errorf("read ONNX tensor: not a protobuf of ONNX: %w", err)
+		return nil, fmt.Errorf("read ONNX tensor: %w", notONNX(err))
 	}
 	t, err := decodeTensor(p, nil)
 	if err != nil {

@@ -99,6 +99,31 @@ func FuzzUnmarshal(f *testing.F) {
 	})
 }
 
+// FuzzUnmarshalTensor holds that the elements of a tensor are as many as its shape says.
+func FuzzUnmarshalTensor(f *testing.F) {
+	for _, t := range []*onnxpb.TensorProto{
+		{Dims: []int64{2}, DataType: proto.Int32(1), RawData: make([]byte, 8)}, {Dims: []int64{1, 2}, DataType: proto.Int32(7), Int64Data: []int64{1, 2}},
+		{DataType: proto.Int32(8), StringData: [][]byte{{'a'}}}, {Dims: []int64{1 << 32, 1 << 32}, DataType: proto.Int32(1)},
+	} {
+		data, err := proto.Marshal(t)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		x, err := onnx.UnmarshalTensor(data)
+		if err != nil {
+			return
+		}
+		if n := x.Count(); n < 0 || n*int64(x.Type.Size()) != int64(len(x.Data)) {
+			t.Fatalf("%s%v of %d bytes", x.Type, x.Dims, len(x.Data))
+		}
+		_, _ = x.Ints()
+		_, _ = x.Floats()
+	})
+}
+
 // Data in other files is read from the model's own folder and nowhere else.
 func TestLoadReadsExternalDataInItsFolderOnly(t *testing.T) {
 	dir := t.TempDir()
@@ -130,7 +155,10 @@ func TestLoadReadsExternalDataInItsFolderOnly(t *testing.T) {
 	if err := load("data"); err != nil {
 		t.Error(err)
 	}
-	for _, location := range []string{"../secret/data", filepath.Join(outside, "data"), "link", "", "a/../../secret/data"} {
+	if err := os.Symlink(outside, filepath.Join(inside, "folder")); err != nil {
+		t.Fatal(err)
+	}
+	for _, location := range []string{"../secret/data", filepath.Join(outside, "data"), "link", "", ".", "a/../../secret/data", "folder/data", "da\x00ta"} {
 		if err := load(location); !errors.Is(err, onnx.ErrExternalPath) {
 			t.Errorf("location %q: error %v", location, err)
 		}

@@ -84,19 +84,19 @@ func openExternal(dir, location string) (*os.File, error) {
 		return nil, fmt.Errorf("external data: %w", err)
 	}
 	defer root.Close()
-	var seen fs.FileInfo // of the file itself, which comes first
-	for at := location; at != "."; at = filepath.Dir(at) {
-		info, err := root.Lstat(at)
-		switch {
-		case err != nil:
+	var seen fs.FileInfo // of the file itself, which comes last
+	steps := strings.Split(filepath.ToSlash(location), "/")
+	for i := range steps {
+		at := filepath.Join(steps[:i+1]...)
+		if seen, err = root.Lstat(at); err != nil {
 			return nil, fmt.Errorf("external data %q: %w", location, cause(err))
-		case info.Mode()&fs.ModeSymlink != 0:
-			return nil, fmt.Errorf("%w: %s is a link", ErrExternalPath, at)
-		case seen == nil && !info.Mode().IsRegular():
-			return nil, fmt.Errorf("external data: %q is no regular file", location)
-		case seen == nil:
-			seen = info
 		}
+		if seen.Mode()&fs.ModeSymlink != 0 {
+			return nil, fmt.Errorf("%w: %s is a link", ErrExternalPath, at)
+		}
+	}
+	if !seen.Mode().IsRegular() {
+		return nil, fmt.Errorf("external data: %q is no regular file", location)
 	}
 	f, err := root.Open(location)
 	if err != nil {

@@ -40,7 +40,7 @@ type external func(t *onnxpb.TensorProto) ([]byte, error)
 func decodeModel(data []byte, files external) (*Graph, error) {
 	model := &onnxpb.ModelProto{}
 	if err := (proto.UnmarshalOptions{RecursionLimit: 4 * maxNesting}).Unmarshal(data, model); err != nil {
-		return nil, fmt.Errorf("not a protobuf of ONNX: %w", err)
+		return nil, notONNX(err)
 	}
 	if model.Graph == nil {
 		return nil, errors.New("it has no graph")
@@ -68,6 +68,11 @@ func decodeModel(data []byte, files external) (*Graph, error) {
 	}
 	g.Meta = decodeMeta(model.MetadataProps)
 	return g, nil
+}
+
+// notONNX is the error for bytes that are no protobuf. The library's own begins with a space of a kind that differs from build to build.
+func notONNX(err error) error {
+	return fmt.Errorf("not a protobuf of ONNX: %s", strings.TrimSpace(strings.TrimPrefix(err.Error(), "proto:")))
 }
 
 // reader holds the names of one graph, and the graph around it.
