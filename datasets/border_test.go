@@ -60,6 +60,7 @@ func TestWalkThrift(t *testing.T) {
 	}{
 		"cut":                 {whole[:8], errThriftCut},
 		"empty":               {nil, errThriftCut},
+		"text of 2 to the 63": {[]byte{0x18, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, errThriftCut},
 		"text too long":       {[]byte{0x18, 0xff, 0xff, 0xff, 0xff, 0x0f}, errThriftCut},
 		"structures too deep": {bytes.Repeat([]byte{0x1c}, 100), errThriftDeep},
 		"lists too deep":      {bytes.Repeat([]byte{0x19}, 100), errThriftDeep},
