@@ -54,6 +54,7 @@ func runPipeline(cmd *cobra.Command, o demoFlags, settings demo.Pipeline) error 
 	start := time.Now()
 	p := &pipeline{demoFlags: o, Pipeline: settings, ctx: cmd.Context(), progress: o.talk.progress(cmd.ErrOrStderr()), judge: dpo.JudgeOptions{Tokenizer: openTokenizer}}
 	defer p.progress.end()
+	stopping.keeps(keptIn(o.out))
 	if err := p.claim(); err != nil {
 		return err
 	}

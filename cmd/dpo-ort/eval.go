@@ -84,6 +84,7 @@ func runEval(cmd *cobra.Command, o evalFlags) error {
 	if err := o.Check(); err != nil {
 		return err
 	}
+	stopping.keeps(keptIn(o.out))
 	tok, err := tokenizer.Load(o.Model)
 	if err != nil {
 		return err

@@ -75,6 +75,7 @@ func runFrontier(cmd *cobra.Command, o frontierFlags) error {
 		return err
 	}
 	plan.Judge = o.judge
+	stopping.keeps(keptIn(o.out))
 	progress := o.talk.progress(cmd.ErrOrStderr())
 	if err := showFrontier(cmd.Context(), plan, o.out, progress); err != nil {
 		return err

@@ -66,6 +66,7 @@ func runGenerate(cmd *cobra.Command, o generateFlags) error {
 	if err := checkGenerate(o); err != nil {
 		return err
 	}
+	stopping.keeps(keptParts(o.files.Out))
 	tok, err := tokenizer.Load(o.Model)
 	if err != nil {
 		return err

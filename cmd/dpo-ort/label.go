@@ -95,6 +95,7 @@ func runLabel(cmd *cobra.Command, o labelFlags) error {
 	if err := checkJudge(o.Judge); err != nil {
 		return err
 	}
+	stopping.keeps(keptParts(o.files.Out))
 	start := time.Now()
 	progress := o.talk.progress(cmd.ErrOrStderr())
 	var last dpo.LabelEvent

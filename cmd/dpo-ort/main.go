@@ -4,14 +4,10 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -32,21 +28,20 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is the whole program; what it returns is the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	go func() { // a second signal ends the program at once
-		<-ctx.Done()
-		stop()
-	}()
+	said.begin(stderr)
+	defer said.close()
+	ctx, forget := stopping.listen()
+	defer forget()
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
+		said.log("ended", map[string]bool{"ended": true})
 		return 0
 	}
-	fmt.Fprintf(stderr, "error: %s\n", printable(err.Error()))
+	said.fail(err)
 	var usage *dpo.UsageError
 	switch {
 	case errors.Is(err, dpo.ErrInterrupted):
@@ -76,7 +71,10 @@ Parquet files with the implicit reward beta·(log pi(y|x) - log pi_ref(y|x)).
 
 Models are Hugging Face directories; data is Parquet, JSONL or JSON with the columns prompt, chosen, rejected, or
 prompt, completions, ranks. Results go to stdout, progress to stderr. Exit codes: 0, 1 data or run, 2 usage,
-130 interrupted and saved.`,
+130 interrupted and saved.
+
+Ctrl-C finishes the step, or the window of rows, and saves; a second one ends the program now. SIGTERM is as the first Ctrl-C, and ends
+the program where that takes longer than --grace. Its files are whole however it ends.`,
 		Example: `  dpo-ort train --model DIR --data pairs.parquet --out aligned
   dpo-ort score --model aligned --ref DIR --data pairs.parquet --out scored.parquet`,
 		Version:       version(),
@@ -89,6 +87,8 @@ prompt, completions, ranks. Results go to stdout, progress to stderr. Exit codes
 	root.SetVersionTemplate("{{versions}}")
 	root.PersistentFlags().Func("onnxruntime", "ONNX Runtime library to load (default: $"+ort.LibraryVariable+", else beside the program, then the system's)",
 		func(path string) error { ort.SetLibrary(path); return nil })
+	root.PersistentFlags().Var((*grace)(&stopping), "grace", "how long what was begun may take after SIGTERM, before the program ends nevertheless")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return said.hear(cmd) }
 	for _, verb := range verbs {
 		cmd := verb()
 		if cmd.Args == nil {

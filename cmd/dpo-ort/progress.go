@@ -19,12 +19,14 @@ import (
 type talk struct {
 	json, quiet bool
 	format      string
+	file        string
 }
 
 func (t *talk) bind(f *pflag.FlagSet) {
 	f.BoolVar(&t.json, "json", false, "write the result to stdout as JSON")
 	f.BoolVar(&t.quiet, "quiet", false, "say nothing on stderr but errors")
-	f.StringVar(&t.format, "log-format", "text", "progress on stderr as text or json")
+	f.StringVar(&t.format, "log-format", "text", "progress on stderr, and in --log-file, as text or json")
+	f.StringVar(&t.file, "log-file", "", "file to add progress, warnings and errors to, each with its time, also with --quiet; from 10 MiB on it is put aside, and five are kept")
 }
 
 // progress shows events: a bar on a terminal, lines elsewhere.
@@ -36,6 +38,7 @@ type progress struct {
 	started time.Time // the phase, or its rest after another
 	begun   int       // units done by then
 	last    time.Time // a line was written, or the bar drawn
+	logged  time.Time // a line was written to the log file
 }
 
 // How often lines are written where there is no terminal, and a bar is drawn where there is one.
@@ -56,31 +59,43 @@ func terminal(w io.Writer) bool {
 
 // say writes a line of talk.
 func (p *progress) say(format string, args ...any) {
-	if !p.quiet && p.format != "json" {
-		fmt.Fprintf(p.out, format, args...)
+	text := fmt.Sprintf(format, args...)
+	if p.format == "json" {
+		return
+	}
+	said.log(text, nil)
+	if !p.quiet {
+		fmt.Fprint(p.out, text)
 	}
 }
 
 func (p *progress) show(e dpo.Event) {
-	if p.quiet {
-		return
-	}
-	if p.format == "json" {
-		_ = json.NewEncoder(p.out).Encode(e)
-		return
-	}
+	stopping.working.Store(true)
 	if e.Phase != p.phase {
 		p.end()
 		p.phase, p.started, p.begun = e.Phase, time.Now(), e.Done
 	}
-	if terminal(p.out) {
-		p.draw(e)
-		return
+	if p.format == "json" || p.due(e, &p.logged) {
+		said.log(p.line(e), e)
 	}
-	if rare(e) || e.Done == e.Total || e.Done == 1 || time.Since(p.last) >= lineEvery {
-		p.last = time.Now()
+	switch {
+	case p.quiet:
+	case p.format == "json":
+		_ = json.NewEncoder(p.out).Encode(e)
+	case terminal(p.out):
+		p.draw(e)
+	case p.due(e, &p.last):
 		fmt.Fprintln(p.out, p.line(e))
 	}
+}
+
+// due reports whether an event is told in a line, where there was one before.
+func (p *progress) due(e dpo.Event, last *time.Time) bool {
+	due := rare(e) || e.Done == e.Total || e.Done == 1 || time.Since(*last) >= lineEvery
+	if due {
+		*last = time.Now()
+	}
+	return due
 }
 
 // rare reports whether an event tells more than that a unit is done.

@@ -69,6 +69,7 @@ func runScore(cmd *cobra.Command, o scoreFlags) error {
 	if err := checkScore(&o); err != nil {
 		return err
 	}
+	stopping.keeps(keptParts(o.files.Out))
 	tok, err := tokenizer.Load(o.Model)
 	if err != nil {
 		return err

@@ -111,6 +111,7 @@ func runTrain(cmd *cobra.Command, o trainFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	stopping.keeps(keptRun(c.Out))
 	var write func(dir string) error
 	if o.initial != nil && !o.resume {
 		if write, err = o.initial(&c); err != nil {
