@@ -116,7 +116,7 @@ func (s *speech) notice(format string, args ...any) {
 
 // fail tells of the error that the program ends with.
 func (s *speech) fail(err error) {
-	fmt.Fprintf(s.stderr, "error: %v\n", err)
+	fmt.Fprintf(s.stderr, "error: %s\n", printable(err.Error()))
 	s.log("error: "+err.Error(), map[string]string{"error": err.Error()})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 // The scripts in testdata drive the program as a user would. In them
@@ -17,7 +19,20 @@ import (
 //	$MODEL, $PAIRS, …    are the project's tiny model and preferences
 //	$LIBRARY             is ONNX Runtime without CUDA
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dpo-ort": program, "read-hostile": readHostile})
+	testscript.Main(leakless{m}, map[string]func(){"dpo-ort": program, "read-hostile": readHostile})
+}
+
+// leakless are tests that no goroutine outlives, but lumberjack's, of which each log file has one for good.
+type leakless struct{ tests *testing.M }
+
+// Run gives the tests' exit code.
+func (l leakless) Run() int {
+	code := l.tests.Run()
+	if err := goleak.Find(goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun")); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 func TestScripts(t *testing.T) {
