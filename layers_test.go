@@ -48,6 +48,7 @@ var layers = map[string][]string{
 	"internal/plainjson": {},
 	"internal/plainyaml": {},
 	"internal/safefile":  {},
+	"internal/trend":     {},
 }
 
 // owners are the only folders whose code may import what they stand beside: each native library has one door, and only the
