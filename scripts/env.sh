@@ -8,6 +8,8 @@
 here=${0%/*}
 [ "$here" != "$0" ] || here=.
 root=$(cd "$here/.." && pwd) || exit 1
+# How the program is built for others: the same source gives the same bytes.
+build_flags='-trimpath -buildvcs=auto -ldflags=-s'
 cache=${DPO_ORT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dpo-ort}
 
 platform() {
