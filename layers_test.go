@@ -42,6 +42,7 @@ var layers = map[string][]string{
 	"runtime/onnx":       {},
 	"runtime/ort":        {},
 	"internal":           {},
+	"internal/bom":       {},
 	"internal/demo":      {"models", "models/safetensors"},
 	"internal/faultdisk": {"internal/safefile"},
 	"internal/golden":    {},
