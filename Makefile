@@ -1,5 +1,5 @@
 # Every line here can be run by hand.
-.PHONY: help demo quickstart deps deps-cuda build test lint golden bench bench-peers fuzz onnx-backend interop dist clean
+.PHONY: help demo quickstart deps deps-cuda build test race torture lint audit reproducible golden bench bench-peers fuzz onnx-backend interop dist clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -31,6 +31,18 @@ build: deps ## the program, bin/dpo-ort
 test: deps ## all tests; ends with how many ran, failed and were skipped, and why
 	go run ./internal/testreport ./...
 
+race: deps ## what is concurrent, under the race detector; a minute and a half (scripts/race all: everything)
+	scripts/race
+
+torture: deps ## the long tests, hours: kills, faults, fuzzing, leaks, soak (PART='soak race' runs some)
+	scripts/torture $(PART)
+
+audit: ## known faults of the Go modules and Rust crates, where their databases can be reached
+	scripts/audit
+
+reproducible: deps ## the program built in two folders, and compared (scripts/reproducible --native: the tokenizers too)
+	scripts/reproducible
+
 lint: ## gofmt, go vet and golangci-lint, as CI runs them
 	scripts/lint
 
@@ -52,7 +64,7 @@ bench-peers: ## install PyTorch, transformers and TRL, pinned, for make bench
 fuzz: ## each fuzz test for half a minute
 	scripts/fuzz 30s
 
-dist: deps ## the program with its library, licences, manual pages and completions, as dist/*.tar.gz
+dist: deps ## the program with its library, bill of materials, licences, manual pages and completions, as dist/*.tar.gz
 	scripts/dist
 
 clean: ## remove what was built here; the cache outside the tree stays

@@ -2,6 +2,7 @@
 #
 #   root     the module's folder
 #   cache    a folder outside the tree that survives `make clean`; $DPO_ORT_CACHE overrides it
+#   go_tool  a Go program that is no dependency of the module
 #   python_* a Python interpreter with pinned packages, in the cache
 #   platform linux-x86_64, linux-aarch64, darwin-arm64, …
 
@@ -46,6 +47,19 @@ fetch_wheel() {
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
         --platform "$3" --python-version 3.12 --implementation cp \
         --require-hashes --requirement "$4/requirements.txt" --dest "$4"
+}
+
+# go_tool NAME prints where the program of scripts/tools/NAME lies; it is built once, into the cache. That folder's go.mod names its version,
+# and go.sum the digest of each module that it is built from.
+go_tool() {
+    lock=$root/scripts/tools/$1
+    tool=$cache/$1-$(sha256 "$lock/go.sum" | cut -c 1-12)-$(cd "$root" && go env GOVERSION)/$1
+    if [ ! -x "$tool" ]; then
+        echo "building $1 (it may take some minutes)" >&2
+        (cd "$lock" && mkdir -p "${tool%/*}" && GOFLAGS=-mod=readonly GOWORK=off go build -trimpath -o "$tool.part" "$(sed -n 's/^tool //p' go.mod)" && mv "$tool.part" "$tool") ||
+            fail "$1 did not build: see go's message above"
+    fi
+    echo "$tool"
 }
 
 # python_pins PACKAGE... prints the packages with the versions that scripts/golden pins.

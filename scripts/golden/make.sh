@@ -1,10 +1,11 @@
 #!/bin/sh
-# Makes the models, preferences and reference numbers of testdata anew, in a Python environment of its own.
+# Makes the models, preferences and reference numbers of testdata anew, in a Python environment of its own. Its packages are
+# those of requirements.txt, with what they need; requirements.lock has the digests of all.
 set -eu
 cd "${0%/*}"
 environment=${1:-../../build/golden-venv}
 [ -x "$environment/bin/python" ] || python3 -m venv "$environment"
-"$environment/bin/pip" install --quiet --requirement requirements.txt
+"$environment/bin/pip" install --quiet --require-hashes --requirement requirements.lock
 for script in "make_models.py ../../testdata" make_pref.py make_interop.py make_method.py "make_gradients.py ../../testdata" make_rankings.py make_generate.py make_trl.py make_objectives.py make_events.py make_vader.py; do
     echo "$script" >&2
     "$environment/bin/python" $script
