@@ -9,8 +9,6 @@
 here=${0%/*}
 [ "$here" != "$0" ] || here=.
 root=$(cd "$here/.." && pwd) || exit 1
-# How the program is built for others: the same source gives the same bytes.
-build_flags='-trimpath -buildvcs=auto -ldflags=-s'
 cache=${DPO_ORT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dpo-ort}
 
 platform() {
@@ -90,4 +88,10 @@ python_make() {
         mv "$kept.part" "$kept"
     fi
     echo "$python"
+}
+
+# build_program FILE builds the program of the current folder as it is given to others: the same source gives the same bytes. Go's build
+# ID is left out, for it is a digest of flags that name the folder of the libraries.
+build_program() {
+    CGO_ENABLED=1 go build -trimpath -buildvcs=auto -ldflags='-s -buildid=' -o "$1" ./cmd/dpo-ort
 }

@@ -22,6 +22,19 @@ void scratch_limit(size_t bytes) {}
 #include <pthread.h>
 #include <sys/mman.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+// The C library makes a heap for each thread that finds those there are taken, up to eight a core, and none shrinks while a value at its end
+// is in use. Go moves work among threads, so in a long run their number rises now and then, by MiB each. No more threads than cores
+// run at a time, so as many heaps do. MALLOC_ARENA_MAX, where it is set, says otherwise.
+__attribute__((constructor)) static void limit_heaps(void) {
+  if (!getenv("MALLOC_ARENA_MAX")) mallopt(M_ARENA_MAX, (int)sysconf(_SC_NPROCESSORS_ONLN));
+}
+#endif
+
 // block stands before the memory that is lent, at a size that keeps that aligned for vector instructions.
 typedef union block {
   struct {
