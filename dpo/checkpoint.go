@@ -71,6 +71,8 @@ type checkpoint struct {
 
 func checkpointName(step int) string { return fmt.Sprintf("step-%06d", step) }
 
+var checkpointFiles = []string{optimizerFile, weightsFile} // beside the state, sorted
+
 var checkpointPattern = regexp.MustCompile(`^step-\d{6,}$`)
 
 // write makes the folder dir, whole or not at all.
@@ -133,8 +135,11 @@ func readCheckpoint(dir string) (s state, files map[string]*safetensors.File, er
 	if s.Format != checkpointFormat {
 		return s, nil, fmt.Errorf("%s has format %d, this program reads %d: go on with the version of dpo-ort that wrote it", stateFile, s.Format, checkpointFormat)
 	}
+	if err := s.check(filepath.Base(dir)); err != nil {
+		return s, nil, damage(fmt.Errorf("%s: %w", stateFile, err))
+	}
 	files = map[string]*safetensors.File{}
-	for _, name := range []string{weightsFile, optimizerFile} {
+	for _, name := range checkpointFiles {
 		f, err := safetensors.Open(filepath.Join(dir, name))
 		if err == nil {
 			files[name] = f
@@ -155,12 +160,38 @@ func damage(err error) error {
 	return fmt.Errorf("%w (%w)", err, errDamaged)
 }
 
+// check refuses what no run writes.
+func (s *state) check(folder string) error {
+	p := s.Plan
+	b := s.Best
+	if b == nil {
+		b = &Best{}
+	}
+	switch {
+	case s.Step < 0 || checkpointName(s.Step) != folder:
+		return fmt.Errorf("step %d is not that of the folder %s", s.Step, folder)
+	case s.NumTokens < 0 || s.MetricsBytes < 0 || s.EventsBytes < 0:
+		return fmt.Errorf("%d tokens, %d bytes of metrics and %d of events: none can be negative", s.NumTokens, s.MetricsBytes, s.EventsBytes)
+	case s.Evaluated < -1 || s.Evaluated > s.Step || b.Step < 0 || b.Step > s.Step || b.Since < 0:
+		return fmt.Errorf("an evaluation after step %d, the best after step %d and %d others since: after %d steps there is none such", s.Evaluated, b.Step, b.Since, s.Step)
+	case p.MicroTokens < 1 || p.Lanes < 0 || p.Passes.Probs < 0 || p.Passes.Recompute < 0 || p.Passes.HeadColumns < 0:
+		return fmt.Errorf("no run follows the plan %+v", p)
+	}
+	if names := slices.Sorted(maps.Keys(s.Files)); !slices.Equal(names, checkpointFiles) {
+		return fmt.Errorf("it has digests of the files %v, a checkpoint holds %v", names, checkpointFiles)
+	}
+	return nil
+}
+
 // check compares a file with the digests.
 func (s tensorSums) check(name string, f *safetensors.File) error {
 	if sum(f.Header()) != s.Header {
 		return fmt.Errorf("the header of %s is %w: its SHA-256 is not the one in %s", name, errDamaged, stateFile)
 	}
-	for _, tensor := range slices.Sorted(maps.Keys(s.Tensors)) {
+	if named := slices.Sorted(maps.Keys(s.Tensors)); !slices.Equal(named, f.Names()) {
+		return fmt.Errorf("%s is %w: its tensors are not those in %s", name, errDamaged, stateFile)
+	}
+	for _, tensor := range f.Names() {
 		t, err := f.Tensor(tensor)
 		if err != nil {
 			return err
@@ -170,6 +201,26 @@ func (s tensorSums) check(name string, f *safetensors.File) error {
 		}
 	}
 	return nil
+}
+
+// VerifyCheckpoint reads the whole of a checkpoint, the folder run/checkpoints/step-N of a run, and gives the steps that had been taken. An error says
+// what is not as it was written.
+func VerifyCheckpoint(dir string) (step int, err error) {
+	s, files, err := readCheckpoint(dir)
+	if err != nil {
+		return 0, fmt.Errorf("checkpoint %s: %w", dir, err)
+	}
+	return s.Step, closeFiles(files)
+}
+
+// Checkpoints lists the checkpoints of the run in the output directory out, the oldest first.
+func Checkpoints(out string) ([]string, error) {
+	dir := filepath.Join(out, runFolder, checkpointFolder)
+	names, err := listCheckpoints(dir)
+	for i, name := range names {
+		names[i] = filepath.Join(dir, name)
+	}
+	return names, err
 }
 
 func closeFiles(files map[string]*safetensors.File) error {

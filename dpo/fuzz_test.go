@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
 
 // FuzzReply checks that what a program prints is a finite score of a contest's winner, or refused.
@@ -67,6 +68,31 @@ func FuzzRowCache(f *testing.F) {
 			if !sound(x, e.vocabulary) {
 				t.Fatalf("an example that no encoder lets pass: %+v", x)
 			}
+		}
+	})
+}
+
+// FuzzState reads what is sealed as it should be, and may hold anything.
+func FuzzState(f *testing.F) {
+	for _, text := range []string{"", "{}", "[]", `{"format":2,"step":2,"evaluated":-1,"plan":{"micro_tokens":1},"files":{"optimizer.safetensors":{},"weights.safetensors":{}}}`,
+		`{"format":2,"step":2,"best":{"step":2,"loss":1e999,"since":0}}`} {
+		f.Add([]byte(text))
+	}
+	dir := filepath.Join(f.TempDir(), checkpointName(2))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range checkpointFiles {
+		if err := safetensors.Write(filepath.Join(dir, name), nil, nil); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(filepath.Join(dir, stateFile), sealed(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := VerifyCheckpoint(dir); err == nil {
+			t.Errorf("accepted without digests of the header: %s", text)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
@@ -52,7 +53,11 @@ func readSealed(path string, into any) error {
 	if !bytes.Equal(text[len(body):], seal(body)) {
 		return fmt.Errorf("%s is %w: its SHA-256 is not the one in its last line", filepath.Base(path), errDamaged)
 	}
-	if err := readStrictly(body, into); err != nil {
+	err = plainjson.Check(body)
+	if err == nil {
+		err = readStrictly(body, into)
+	}
+	if err != nil {
 		return fmt.Errorf("%s is %w: %w", filepath.Base(path), errDamaged, err)
 	}
 	return nil

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
+	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
@@ -15,15 +17,16 @@ import (
 func init() { register(newDoctor) }
 
 func newDoctor() *cobra.Command {
-	var model, device string
+	var model, device, run string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what works here and what is missing",
 		Long: `doctor looks for ONNX Runtime and the device, for a CUDA device also for each library that it needs, and with --model opens
-a model directory: its configuration, all its weights, and its tokenizer. What is wrong or missing is told with what to do, and
+a model directory: its configuration, all its weights, and its tokenizer; with --run it reads the checkpoints of a run. What is wrong or missing is told with what to do, and
 the exit code is 1.`,
 		Example: `  dpo-ort doctor
   dpo-ort doctor --model models/llama
+  dpo-ort doctor --run aligned
   dpo-ort doctor --device cuda:0`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := ort.ParseDevice(device) // first, as it decides which ONNX Runtime is loaded
@@ -37,10 +40,14 @@ the exit code is 1.`,
 				checks = append(checks, check{"model", func() (string, error) { return checkModel(model) }},
 					check{"tokenizer", func() (string, error) { return checkTokenizer(model) }})
 			}
+			if run != "" {
+				checks = append(checks, checkpointChecks(run)...)
+			}
 			return examine(cmd, checks)
 		},
 	}
 	cmd.Flags().StringVar(&model, "model", "", "Hugging Face directory to look at")
+	cmd.Flags().StringVar(&run, "run", "", "output directory of a run, whose checkpoints to verify")
 	cmd.Flags().StringVar(&device, "device", "cpu", "device to look for: cpu, or cuda:0")
 	return cmd
 }
@@ -101,6 +108,24 @@ func checkDevice(d ort.Device) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%s, %s, %s of %s free", d, model, size(free), size(total)), nil
+}
+
+// checkpointChecks are for each checkpoint of a run.
+func checkpointChecks(run string) (checks []check) {
+	dirs, err := dpo.Checkpoints(run)
+	if err == nil && dirs == nil {
+		err = fmt.Errorf("%s holds none", run)
+	}
+	if err != nil {
+		return []check{{"checkpoints", func() (string, error) { return "", err }}}
+	}
+	for _, dir := range dirs {
+		checks = append(checks, check{filepath.Base(dir), func() (string, error) {
+			step, err := dpo.VerifyCheckpoint(dir)
+			return fmt.Sprintf("whole, after step %d", step), err
+		}})
+	}
+	return checks
 }
 
 func checkModel(dir string) (string, error) {

@@ -51,6 +51,7 @@ var hostileReaders = map[string]func(dir string) error{
 	"patterns":          openPatterns,
 	"lexicon":           func(dir string) error { _, err := vader.Open(filepath.Join(dir, "words.tsv"), ""); return err },
 	"frontier-json":     func(dir string) error { _, err := report.ReadFrontier(filepath.Join(dir, "frontier.json")); return err },
+	"checkpoint":        func(dir string) error { _, err := dpo.VerifyCheckpoint(filepath.Join(dir, "step-000002")); return err },
 	"metrics":           func(dir string) error { _, err := report.Read(dir); return err },
 }
 
