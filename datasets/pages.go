@@ -159,7 +159,7 @@ func (p *pageCheck) kind(h *format.PageHeader, whole int64) (body pageBody, err 
 		if p.dictionary >= 0 || p.values > 0 {
 			return body, errors.New("it is a dictionary, where a page of values should be: the file is damaged")
 		}
-		if v.Encoding != format.Plain && v.Encoding != format.PlainDictionary {
+		if v.Encoding != format.Plain && v.Encoding != plainDictionary {
 			return body, fmt.Errorf("it is a dictionary in the encoding %d, which is not supported", v.Encoding)
 		}
 		body.count, body.encoding = int64(v.NumValues), format.Plain
@@ -174,7 +174,7 @@ func (p *pageCheck) kind(h *format.PageHeader, whole int64) (body pageBody, err 
 		return body, p.dataPage(body.count, v.Encoding)
 	case h.Type == format.DataPageV2 && h.DataPageHeaderV2.Valid:
 		v := &h.DataPageHeaderV2.V
-		body.count, body.encoding, body.pageValues.dictionary = int64(v.NumValues), v.Encoding, p.dictionary
+		body.count, body.encoding, body.dictionary = int64(v.NumValues), v.Encoding, p.dictionary
 		body.definition, body.repetition = int64(v.DefinitionLevelsByteLength), int64(v.RepetitionLevelsByteLength)
 		switch {
 		case body.definition < 0 || body.repetition < 0:
@@ -184,7 +184,7 @@ func (p *pageCheck) kind(h *format.PageHeader, whole int64) (body pageBody, err 
 		case v.NumNulls > 0 && p.shape.definition == 0:
 			return body, fmt.Errorf("it has %d nulls, where the schema allows none: the file is damaged", v.NumNulls)
 		}
-		body.compressed = body.compressed && !(v.IsCompressed.Valid && !v.IsCompressed.V)
+		body.compressed = body.compressed && (!v.IsCompressed.Valid || v.IsCompressed.V)
 		return body, p.dataPage(body.count, v.Encoding)
 	case h.Type == format.IndexPage:
 		return body, errors.New("it is an index, where values should be: the file is damaged")
@@ -192,9 +192,12 @@ func (p *pageCheck) kind(h *format.PageHeader, whole int64) (body pageBody, err 
 	return body, fmt.Errorf("it is of kind %d without the header of that kind: the file is damaged", h.Type)
 }
 
+// plainDictionary is the encoding that older writers name where newer ones name format.RLEDictionary, and format.Plain of the dictionary itself.
+const plainDictionary format.Encoding = 2
+
 // dataPage counts the values of a page.
 func (p *pageCheck) dataPage(values int64, encoding format.Encoding) error {
-	if (encoding == format.PlainDictionary || encoding == format.RLEDictionary) && p.dictionary < 0 {
+	if (encoding == plainDictionary || encoding == format.RLEDictionary) && p.dictionary < 0 {
 		return errors.New("it refers to a dictionary, and there is none before it: the file is damaged")
 	}
 	if encoding < 0 || encoding == 1 || encoding == format.BitPacked || encoding > format.ByteStreamSplit {

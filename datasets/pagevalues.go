@@ -96,7 +96,7 @@ func (v pageValues) checkValues(data []byte, n int64) error {
 	switch v.encoding {
 	case format.Plain:
 		return v.checkPlain(data, n)
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		if n == 0 {
 			return nil
 		}

@@ -168,7 +168,7 @@ func (f *frontier) checkpoints(r frontierRun) error {
 }
 
 // model writes a checkpoint's weights as a model directory.
-func (f *frontier) model(checkpoint, dir string) error {
+func (f *frontier) model(checkpoint, dir string) (err error) {
 	base, err := models.Open(f.Reference)
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (f *frontier) model(checkpoint, dir string) error {
 	if err != nil {
 		return fmt.Errorf("checkpoint %s: %w", checkpoint, err)
 	}
-	defer closeFiles(files)
+	defer func() { err = errors.Join(err, closeFiles(files)) }()
 	_, err = base.Save(dir, "float32", func(name string) ([]byte, error) {
 		t, err := files[weightsFile].Tensor(name)
 		return t.Data, err

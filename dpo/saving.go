@@ -81,7 +81,7 @@ func (s *saver) wait() error {
 
 // done is the path of the checkpoint that was begun, once it is whole; "" before.
 func (s *saver) done() (path string, err error) {
-	if s.result == nil || len(s.result) == 0 {
+	if len(s.result) == 0 {
 		return "", nil
 	}
 	path = s.writing

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -78,7 +79,7 @@ func linkedModules(info *buildinfo.BuildInfo, folders, notice []string) ([]compo
 			licence: licences[majorVersion.ReplaceAllString(m.Path, "")], dir: dirs[m.Path+"@"+m.Version]})
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("the program does not say which modules it is linked from")
+		return nil, errors.New("the program does not say which modules it is linked from")
 	}
 	return all, nil
 }

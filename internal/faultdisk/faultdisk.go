@@ -66,7 +66,8 @@ func (d *Disk) Before(c safefile.Call) (int, error) {
 	d.asked[kind]++
 	key := fmt.Sprintf("%s %d", kind, d.asked[kind])
 	d.keys = append(d.keys, key)
-	if key != d.fail && !(d.failed && d.fault.Stays && c.Op != safefile.OpRemove) {
+	goesOn := d.failed && d.fault.Stays && c.Op != safefile.OpRemove
+	if key != d.fail && !goesOn {
 		return 0, nil
 	}
 	d.failed = true

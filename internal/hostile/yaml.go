@@ -100,7 +100,7 @@ func init() {
 		dpo("dpo with an unknown loss", "dpo: {data: [pairs.jsonl], steps: 10, loss: none}")
 		for _, key := range []string{"reference", "prompts", "reward"} {
 			var kept []string
-			for _, line := range strings.Split(whole, "\n") {
+			for line := range strings.SplitSeq(whole, "\n") {
 				if !strings.HasPrefix(line, key+":") {
 					kept = append(kept, line)
 				}

@@ -12,7 +12,7 @@ import (
 // Verify proves what running the graphs relies on: every stage's graph is there with all its parameters, and every
 // alias is safe.
 func (a *Artifact) Verify() error {
-	if err := a.Manifest.check(); err != nil {
+	if err := a.check(); err != nil {
 		return err
 	}
 	for _, s := range a.Stages {
