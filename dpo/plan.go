@@ -35,13 +35,10 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 			return Plan{}, err
 		}
 	}
-	p := Plan{Streamed: t.stepsRead() < t.total, Groups: len(t.rows.Examples), Dropped: len(t.rows.Dropped), Truncated: t.rows.Truncated, EvalGroups: len(t.eval.Examples),
+	p := Plan{Streamed: t.stepsRead() < t.total, Known: t.fromColumns, Groups: len(t.rows.Examples), Dropped: len(t.rows.Dropped), Truncated: t.rows.Truncated, EvalGroups: len(t.eval.Examples),
 		BorderTokens: t.rows.Border, Parameters: t.policy.model.Parameters(), Steps: t.total, StepsPerEpoch: t.order.stepsPerEpoch(), MicroBatches: len(t.microBatches(0))}
 	for _, x := range t.rows.Examples {
 		p.Tokens += t.tokens(x)
-	}
-	if t.known != nil {
-		p.Known = filled(t.known.Train) + filled(t.known.Eval)
 	}
 	p.Memory, p.Fit, p.Layers = t.expected, t.memoryPlan, t.policy.engine.Layers()
 	if !measure {

@@ -265,3 +265,39 @@ func edit(t *testing.T, path string, change func(string) string) {
 		t.Fatal(err)
 	}
 }
+
+// A reference that is interrupted goes on where it was, and ends in the same bits.
+func TestInterruptedReference(t *testing.T) {
+	c := tinyConfig(t)
+	c.MicroBatch = 1
+	mustTrain(t, c)
+	again := c
+	again.Out = filepath.Join(t.TempDir(), "out")
+	const stop = 9
+	run := func(resume bool) (batches int, ended error) {
+		trainer, err := NewTrainer(again, loadTokenizer(t, c.Model), resume)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Close()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for e, err := range trainer.Run(ctx) {
+			if ended = err; e.Phase == "reference" {
+				if batches++; !resume && batches == stop {
+					cancel()
+				}
+			}
+		}
+		return batches, ended
+	}
+	if _, err := run(false); !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "of 24 micro-batches is kept") {
+		t.Fatalf("error %v", err)
+	}
+	if left, err := run(true); err != nil || left == 0 || left > 24-stop {
+		t.Errorf("%d micro-batches were left, %d of 24 had been told of (%v)", left, stop, err)
+	}
+	if want, got := golden.Outcome(t, c.Out), golden.Outcome(t, again.Out); got != want {
+		t.Errorf("it ends in other bits:\n%s", golden.Difference(want, got))
+	}
+}

@@ -2,11 +2,13 @@ package dpo
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
@@ -21,23 +23,70 @@ type references struct {
 	Eval   [][]float64 `json:"eval"`
 }
 
-// loadReferences reads what was stored. Where there is nothing, it is damaged, or of other data or another reference, all is computed
-// again, to the same bits.
-func (t *Trainer) loadReferences() error {
+// loadReferences reads what was stored, which may be a part. Where there is nothing (nil), it is damaged, or of other data or another reference,
+// all is computed again, to the same bits.
+func (t *Trainer) loadReferences() (*references, error) {
 	r := &references{}
 	err := readSealed(t.path(referenceFile), r)
 	switch {
 	case errors.Is(err, errDamaged):
 		t.warn("damaged-reference", err.Error(), "the reference's log-probabilities are computed again; look after the disk")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("read reference log-probabilities: %w", err)
-	case err == nil && r.Digest == t.identity.Ref+t.dataDigest():
-		t.refs = r
+		return nil, fmt.Errorf("read reference log-probabilities: %w", err)
+	case err == nil && r.Digest == t.identity.Ref+t.dataDigest() && fit(r.Train, t.seen()) && fit(r.Eval, t.eval.Examples):
+		return r, nil
 	}
-	return nil
+	return nil, nil
+}
+
+// seen are the rows that a checkpoint has the reference of.
+func (t *Trainer) seen() []datasets.Example {
+	if t.stream == nil {
+		return t.rows.Examples
+	}
+	return t.rows.Examples[:t.taken()]
+}
+
+// fit reports whether log-probabilities are those of rows, as far as they are known.
+func fit(logps [][]float64, rows []datasets.Example) bool {
+	if len(logps) != len(rows) {
+		return false
+	}
+	for i, of := range logps {
+		if of != nil && (len(of) != len(rows[i].Completions) || !allFinite(of)) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *references) store(path string) error { return writeSealed(path, r) }
+
+// keepReferences is how often those that are computed are stored on the way.
+const keepReferences = 30 * time.Second
+
+// prepare computes the reference's log-probabilities unless they are known.
+func (t *Trainer) prepare(ctx context.Context, yield func(Event) bool) error {
+	if t.refs != nil {
+		return nil
+	}
+	start := time.Now()
+	for e, err := range t.reference() {
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			if err := t.storeReferences(); err != nil {
+				return err
+			}
+			return fmt.Errorf("%w before the first step, the reference of %d of %d micro-batches is kept; go on with --resume --out %s", ErrInterrupted, e.Done, e.Total, t.Out)
+		case !yield(e):
+			return errStopped
+		}
+	}
+	t.state.ReferenceSeconds += time.Since(start).Seconds()
+	return nil
+}
 
 // reference computes every log-probability that the run will need and that is not known, and reports each micro-batch.
 // Rows are scored in the micro-batches in which training first meets them: where policy and reference share graphs, the
@@ -50,25 +99,42 @@ func (t *Trainer) reference() iter.Seq2[Event, error] {
 			yield(Event{}, err)
 			return
 		}
+		stored := time.Now()
 		i := 0
 		for s, err := range inLanes(lanes, batches, referenceLane.score) {
 			if err = cmp.Or(err, s.keep(t.known)); err != nil {
 				yield(Event{}, errors.Join(err, done()))
 				return
 			}
-			if i++; !yield(Event{Phase: "reference", Done: i, Total: len(batches)}, nil) {
+			i++
+			if time.Since(stored) > keepReferences {
+				if err := t.storeReferences(); err != nil {
+					yield(Event{}, errors.Join(err, done()))
+					return
+				}
+				stored = time.Now()
+			}
+			if !yield(Event{Phase: "reference", Done: i, Total: len(batches)}, nil) {
 				_ = done() // nobody listens
 				return
 			}
 		}
-		if err = done(); t.stream == nil {
-			err = errors.Join(err, t.known.store(t.path(referenceFile)))
+		if err = done(); len(batches) > 0 {
+			err = errors.Join(err, t.storeReferences())
 		}
 		t.refs = t.known
 		if err != nil {
 			yield(Event{}, err)
 		}
 	}
+}
+
+// storeReferences keeps what is known so far; of a stream's rows checkpoints do.
+func (t *Trainer) storeReferences() error {
+	if t.stream != nil {
+		return nil
+	}
+	return t.known.store(t.path(referenceFile))
 }
 
 // referenceBatch is a micro-batch to be scored: rows of the training or the held-out data.

@@ -136,7 +136,7 @@ func (t *Trainer) dataDigest() string {
 	if t.stream == nil {
 		return t.digests.data
 	}
-	return (&Rows{Examples: t.rows.Examples[:t.taken()]}).digest() + t.eval.digest()
+	return (&Rows{Examples: t.seen()}).digest() + t.eval.digest()
 }
 
 // taken counts the rows of a stream that the steps so far were taken from.

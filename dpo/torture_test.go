@@ -45,7 +45,7 @@ func attempt(c Config, tok datasets.Tokenizer, out string) (warnings []datasets.
 		if err != nil {
 			return warnings, saved, err
 		}
-		if e.Warning != nil {
+		if e.Warning != nil && strings.HasPrefix(e.Warning.Name, "damaged") {
 			warnings = append(warnings, *e.Warning)
 		}
 		if e.Saved != "" {

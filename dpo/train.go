@@ -7,7 +7,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -39,38 +38,39 @@ var ErrInterrupted = errors.New("interrupted")
 // Trainer is a training run. Its files are in Out: the model when the run is over, and under Out/run all else.
 type Trainer struct {
 	Config
-	settings   map[string]string // by the names of flags
-	lock       *safefile.Lock
-	exported   bool               // the artifact is new, not of the run so far
-	damaged    []string           // checkpoints that are not what was written
-	warnings   []datasets.Warning // of what was found before the first step
-	saver      saver
-	policy     *network
-	engines    []*engine.Engine    // of the lanes that are computed at once
-	grads      []*engine.Gradients // of each lane; none where they are released
-	optimizer  *engine.Optimizer
-	method     *method
-	schedule   optim.Schedule
-	rows, eval *Rows
-	stream     *stream         // what rows grow by; nil where all were read first
-	columns    map[string]bool // whether a file's ref_ columns can be used
-	known      *references     // before the first step: what ref_ columns hold
-	refs       *references
-	order      order
-	total      int // steps
-	options    engine.Options
-	compute    onnx.DType
-	memoryPlan MemoryPlan
-	expected   Memory               // by that plan
-	need       engine.Need          // of it, what one lane's passes take, and all lanes' operators
-	shapes     map[int][]microShape // of micro-batches, by their bound of tokens
-	state      state
-	digests    digests
-	identity   identity // of the reference
-	metrics    *metricsFiles
-	summary    Summary
-	watcher    *watcher
-	spoiled    bool // some weights have moved in a step that failed
+	settings    map[string]string // by the names of flags
+	lock        *safefile.Lock
+	exported    bool               // the artifact is new, not of the run so far
+	damaged     []string           // checkpoints that are not what was written
+	warnings    []datasets.Warning // of what was found before the first step
+	saver       saver
+	policy      *network
+	engines     []*engine.Engine    // of the lanes that are computed at once
+	grads       []*engine.Gradients // of each lane; none where they are released
+	optimizer   *engine.Optimizer
+	method      *method
+	schedule    optim.Schedule
+	rows, eval  *Rows
+	stream      *stream         // what rows grow by; nil where all were read first
+	columns     map[string]bool // whether a file's ref_ columns can be used
+	known       *references     // before the first step: what ref_ columns hold, or the run has computed before
+	fromColumns int             // groups whose reference the data holds
+	refs        *references
+	order       order
+	total       int // steps
+	options     engine.Options
+	compute     onnx.DType
+	memoryPlan  MemoryPlan
+	expected    Memory               // by that plan
+	need        engine.Need          // of it, what one lane's passes take, and all lanes' operators
+	shapes      map[int][]microShape // of micro-batches, by their bound of tokens
+	state       state
+	digests     digests
+	identity    identity // of the reference
+	metrics     *metricsFiles
+	summary     Summary
+	watcher     *watcher
+	spoiled     bool // some weights have moved in a step that failed
 }
 
 // digests tell whether a run goes on with the model and the data that it began with.
@@ -308,12 +308,18 @@ func (t *Trainer) identify(resume bool) (err error) {
 		return err
 	}
 	if resume {
-		if err := t.loadReferences(); err != nil {
+		if t.known, err = t.loadReferences(); err != nil {
 			return err
 		}
+		if t.known != nil {
+			if len(t.referenceBatches()) == 0 {
+				t.refs = t.known
+			}
+			return nil
+		}
 	}
-	if t.refs == nil {
-		t.known, err = t.referenceColumns()
+	if t.known, err = t.referenceColumns(); t.known != nil {
+		t.fromColumns = filled(t.known.Train) + filled(t.known.Eval)
 	}
 	return err
 }
@@ -418,105 +424,6 @@ func (t *Trainer) lockNew() (err error) {
 		return fmt.Errorf("output directory %s holds another run by now: choose another --out", t.Out)
 	}
 	return nil
-}
-
-// prepare computes the reference's log-probabilities unless they are known.
-func (t *Trainer) prepare(ctx context.Context, yield func(Event) bool) error {
-	if t.refs != nil {
-		return nil
-	}
-	start := time.Now()
-	for e, err := range t.reference() {
-		switch {
-		case err != nil:
-			return err
-		case ctx.Err() != nil:
-			return fmt.Errorf("%w before the first step; go on with --resume", ErrInterrupted)
-		case !yield(e):
-			return errStopped
-		}
-	}
-	t.state.ReferenceSeconds = time.Since(start).Seconds()
-	return nil
-}
-
-// betweenSteps evaluates and saves when it is time, and stops where that is asked for.
-func (t *Trainer) betweenSteps(ctx context.Context, yield func(Event) bool) error {
-	if err := t.tell(yield); err != nil {
-		return err
-	}
-	better := false
-	if t.evaluationDue() && ctx.Err() == nil {
-		var err error
-		if better, err = t.evaluate(ctx, yield); err != nil {
-			return err
-		}
-	}
-	over := t.done() && !t.evaluationDue()
-	if ctx.Err() != nil && !over {
-		return t.interrupted(yield)
-	}
-	if !better && (over || t.state.Step == 0 || t.SaveEvery == 0 || t.state.Step%t.SaveEvery != 0) {
-		return nil
-	}
-	if err := t.saveBeside(); err != nil {
-		return err
-	}
-	return t.tell(yield)
-}
-
-// tell yields what there is to say beside steps: warnings, and a checkpoint that is whole by now.
-func (t *Trainer) tell(yield func(Event) bool) error {
-	for _, w := range t.warnings {
-		if !yield(Event{Phase: "train", Done: t.state.Step, Total: t.total, Warning: &w}) {
-			return errStopped
-		}
-	}
-	t.warnings = nil
-	path, err := t.saver.done()
-	if err != nil || path == "" {
-		return err
-	}
-	return t.saved(path, yield)
-}
-
-func (t *Trainer) saved(path string, yield func(Event) bool) error {
-	if !yield(Event{Phase: "train", Done: t.state.Step, Total: t.total, Saved: path}) {
-		return errStopped
-	}
-	return nil
-}
-
-// interrupted keeps the state of a run that is to stop.
-func (t *Trainer) interrupted(yield func(Event) bool) error {
-	if t.state.Step == 0 {
-		return fmt.Errorf("%w before the first step; go on with --resume", ErrInterrupted)
-	}
-	path, err := t.save()
-	if err != nil {
-		return err
-	}
-	if err := t.saved(path, yield); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w after step %d of %d, saved as %s; go on with --resume --out %s", ErrInterrupted, t.state.Step, t.total, path, t.Out)
-}
-
-// broken keeps the last good state when a step fails before its update.
-func (t *Trainer) broken(err error) error {
-	var bad *DivergedError
-	if !errors.As(err, &bad) {
-		return err
-	}
-	if finite, checked := t.finiteWeights(); checked == nil && finite && t.state.Step > 0 && !t.spoiled {
-		if path, saved := t.save(); saved == nil {
-			return fmt.Errorf("%w; the state before this step is saved as %s", err, path)
-		}
-	}
-	if path, _ := t.newest(); path != "" {
-		return fmt.Errorf("%w; the last good state is %s", err, path)
-	}
-	return err
 }
 
 // finish saves the last checkpoint and the model.

@@ -155,7 +155,7 @@ func (k *killing) once(t *testing.T) {
 			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", killVariable, 1+k.random.IntN(60)))
 		}
 		died, text := k.attempt(t, cmd, inside)
-		if strings.Contains(text, "warning:") {
+		if strings.Contains(text, "warning: the checkpoint") {
 			t.Fatalf("a checkpoint is damaged: %s", text)
 		}
 		if !died {
