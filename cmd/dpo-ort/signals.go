@@ -7,10 +7,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
 // How signals end the program:
@@ -101,8 +102,6 @@ func (s *stopper) end(why string) {
 // keeps says where what the verb has done can be found.
 func (s *stopper) keeps(kept func() string) { s.kept.Store(&kept) }
 
-var wholeCheckpoint = regexp.MustCompile(`^step-\d+$`)
-
 // keptRun says what is saved of a run of training.
 func keptRun(out string) func() string {
 	return func() string {
@@ -110,11 +109,8 @@ func keptRun(out string) func() string {
 			return "nothing is saved"
 		}
 		newest := "nothing is saved yet"
-		entries, _ := os.ReadDir(filepath.Join(out, "run", "checkpoints")) // in the order of their names
-		for _, e := range entries {
-			if wholeCheckpoint.MatchString(e.Name()) {
-				newest = "saved is " + filepath.Join(out, "run", "checkpoints", e.Name())
-			}
+		if dirs, _ := dpo.Checkpoints(out); len(dirs) > 0 {
+			newest = "saved is " + dirs[len(dirs)-1]
 		}
 		return fmt.Sprintf("%s; go on with --resume --out %s", newest, out)
 	}
