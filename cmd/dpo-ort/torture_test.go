@@ -148,13 +148,13 @@ func (k *killing) once(t *testing.T) {
 		t.Fatal(err)
 	}
 	newest := ""
-	for range 50 {
+	for attempt := range 50 {
 		cmd := k.command(out)
 		inside := k.saves && k.random.IntN(4) == 0
 		if inside {
 			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", killVariable, 1+k.random.IntN(60)))
 		}
-		died, text := k.attempt(t, cmd, inside)
+		died, text := k.attempt(t, cmd, inside, attempt)
 		if strings.Contains(text, "warning: the checkpoint") {
 			t.Fatalf("a checkpoint is damaged: %s", text)
 		}
@@ -179,8 +179,9 @@ func (k *killing) once(t *testing.T) {
 	t.Fatal("the run never ends")
 }
 
-// attempt runs a command, and kills it after a while if it does not kill itself.
-func (k *killing) attempt(t *testing.T, cmd *exec.Cmd, inside bool) (died bool, text string) {
+// attempt runs a command, and kills it after a while if it does not kill itself: the later, the more often that was done, so that a run ends
+// on a machine that has become slower, too.
+func (k *killing) attempt(t *testing.T, cmd *exec.Cmd, inside bool, before int) (died bool, text string) {
 	t.Helper()
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -188,7 +189,7 @@ func (k *killing) attempt(t *testing.T, cmd *exec.Cmd, inside bool) (died bool, 
 		t.Fatal(err)
 	}
 	if !inside {
-		after := time.AfterFunc(time.Duration(k.random.Float64()*float64(k.whole)), func() { _ = cmd.Process.Kill() })
+		after := time.AfterFunc(time.Duration(k.random.Float64()*float64(k.whole)*(1+float64(before)/8)), func() { _ = cmd.Process.Kill() })
 		defer after.Stop()
 	}
 	err := cmd.Wait()
