@@ -285,3 +285,22 @@ func TestScoreColumns(t *testing.T) {
 		t.Error("a column that is none of ours is not refused")
 	}
 }
+
+// A job that was killed between writing its output and removing its parts goes on, when asked to, to the same bytes.
+func TestPartsBesideTheirOutput(t *testing.T) {
+	f := ScoreFiles{Data: []string{writePairs(t, 40)}, Out: outFile(t)}
+	want := mustScore(t, ScoreFiles{Data: f.Data, Out: outFile(t)})
+	if _, err := scoreTiny(t, f, 1); err != nil { // stopped
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(f.Out, want, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scoreTiny(t, f, 0); err == nil || !strings.Contains(err.Error(), "give --overwrite to go on with those") {
+		t.Errorf("error %v", err)
+	}
+	f.Overwrite = true
+	if got := mustScore(t, f); !bytes.Equal(got, want) || there(f.Out+partsSuffix) {
+		t.Error("it ends in other bytes, or leaves its parts")
+	}
+}

@@ -24,10 +24,14 @@ type doneRows[Row any] struct {
 
 // unwritten refuses a file that is there already.
 func unwritten(out string, overwrite bool) error {
-	if there(out) && !overwrite {
+	switch {
+	case !there(out) || overwrite:
+		return nil
+	case there(out + partsSuffix):
+		return fmt.Errorf("%s is there already, and so are the parts of a job that was stopped: give --overwrite to go on with those and replace it, or another --out", out)
+	default:
 		return fmt.Errorf("%s is there already: give --overwrite to replace it, or another --out", out)
 	}
-	return nil
 }
 
 // open opens the data, all of whose rows are the job's.

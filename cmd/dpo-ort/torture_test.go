@@ -196,7 +196,7 @@ func (k *killing) attempt(t *testing.T, cmd *exec.Cmd, inside bool, before int) 
 	if err == nil {
 		return false, said.String()
 	}
-	if before > 0 && k.resume == "" && strings.Contains(said.String(), "is there already: ") {
+	if before > 0 && k.resume == "" && strings.Contains(said.String(), "is there already") {
 		return false, said.String() // the kill before came after the output was whole
 	}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
