@@ -78,6 +78,16 @@ func TestInterruptedEvaluation(t *testing.T) {
 	c := tinyConfig(t)
 	c.EvalData, c.EvalEvery, c.SaveEvery, c.MicroBatch = []string{writePairs(t, 12)}, 3, 3, 1
 	mustTrain(t, c)
+	whole := golden.Outcome(t, c.Out)
+	if err := os.RemoveAll(filepath.Join(c.Out, runFolder, checkpointFolder, checkpointName(6))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := train(t, c, true, nil); err != nil { // from step 3, which was evaluated
+		t.Fatal(err)
+	}
+	if got := golden.Outcome(t, c.Out); got != whole {
+		t.Errorf("resumed after an evaluation it ends otherwise:\n%s", golden.Difference(whole, got))
+	}
 	for _, step := range []int{0, 3, 6} {
 		again := c
 		again.Out = filepath.Join(t.TempDir(), "out")
