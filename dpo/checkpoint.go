@@ -126,8 +126,8 @@ func sum(data []byte) string {
 	return hex.EncodeToString(of[:])
 }
 
-// read checks the whole of a checkpoint and yields what it holds. One that is not what was written is [errDamaged]. close lets go of the
-// tensors, which lie in their files.
+// readCheckpoint checks the whole of a checkpoint and gives what it holds. One that is not what was written is [errDamaged]. The files are the
+// caller's to close.
 func readCheckpoint(dir string) (s state, files map[string]*safetensors.File, err error) {
 	if err := readSealed(filepath.Join(dir, stateFile), &s); err != nil {
 		return s, nil, damage(err)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"hash"
 	"math"
-	"os"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo/tfevents"
@@ -205,9 +204,7 @@ func openMetrics(metrics, events string, s state) (m *metricsFiles, whole bool, 
 		return nil, false, err
 	}
 	m = &metricsFiles{lines: f, sum: sha256.New()}
-	text, err := os.ReadFile(metrics)
-	if err == nil {
-		m.sum.Write(text)
+	if err = digestFile(m.sum, metrics); err == nil {
 		m.events, err = tfevents.Open(events, s.EventsBytes)
 	}
 	if err != nil {

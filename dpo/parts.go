@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -213,12 +214,18 @@ func dataDigest(tables []*datasets.Table) (string, error) {
 
 // fileSum is the SHA-256 of a file.
 func fileSum(path string) ([]byte, error) {
+	h := sha256.New()
+	err := digestFile(h, path)
+	return h.Sum(nil), err
+}
+
+// digestFile adds a file to a digest.
+func digestFile(h hash.Hash, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
-	h := sha256.New()
 	_, err = io.Copy(h, f)
-	return h.Sum(nil), err
+	return err
 }

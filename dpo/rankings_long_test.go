@@ -2,7 +2,6 @@ package dpo
 
 import (
 	"math"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -13,7 +12,7 @@ import (
 // Trained on rankings of four, a model orders held-out answers as well as one trained on all their pairs, in as many groups and steps:
 // over three seeds the shares of pairs in the right order differ, prompt by prompt, by no more than a standard error downwards.
 func TestRankingsTeachAsPairsDo(t *testing.T) {
-	if os.Getenv("DPO_ORT_LONG") != "1" {
+	if !golden.Long() {
 		t.Skip("needs DPO_ORT_LONG=1: six runs of a minute or two")
 	}
 	dir, held := golden.Shared(t, "models/stories260K-hf"), heldOut(t, golden.Shared(t, "pref/stories-sentiment-test.ranked.jsonl"))

@@ -3,7 +3,6 @@ package dpo
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -136,7 +135,7 @@ func (t *Trainer) loadBest() error {
 	}
 	if err != nil {
 		return fmt.Errorf("take the weights with the lowest held-out loss from %s: %w (the last ones are in %s)", dir, err,
-			filepath.Join(t.path(checkpointFolder), checkpointName(t.state.Step)))
+			t.path(checkpointFolder, checkpointName(t.state.Step)))
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ import (
 // The samples go to DPO_ORT_SOAK_FILE, where that is set.
 func TestTortureSoak(t *testing.T) {
 	const bar = 4.0 // MiB/h
-	long := os.Getenv("DPO_ORT_LONG") == "1"
+	long := golden.Long()
 	last := 20 * time.Second
 	if long {
 		last = 40 * time.Minute

@@ -27,7 +27,7 @@ func resident() int {
 // A thousand sessions and buffers, opened, run and closed, leave no handle and no memory behind; in the long form 10,000.
 func TestNothingLeaks(t *testing.T) {
 	cycles := 1000
-	if os.Getenv("DPO_ORT_LONG") == "1" {
+	if golden.Long() {
 		cycles = 10000
 	}
 	nothingLeaks(t, ort.Device{}, cycles)
