@@ -21,6 +21,12 @@ type Config struct {
 	Data  []string `yaml:"data"`
 	Out   string   `yaml:"out"`
 
+	Adapter     string   `yaml:"adapter,omitempty"`   // "lora" or "dora", trained in place of the model's weights; "" for these
+	LoRARank    int      `yaml:"lora-rank,omitempty"` // these are settings of an adapter: see models.AdapterSpec
+	LoRAAlpha   float64  `yaml:"lora-alpha,omitempty"`
+	LoRATargets []string `yaml:"lora-targets,omitempty"`
+	RSLoRA      bool     `yaml:"rslora,omitempty"`
+
 	RefColumns string `yaml:"ref-columns"` // "use", "require" or "ignore" the log-probabilities that score left in the data
 
 	Loss           string  `yaml:"loss"`
@@ -109,6 +115,7 @@ func (c Config) Check() error {
 	refuse(!(c.Beta > 0 && c.Beta <= math.MaxFloat64), "beta must be positive, it is %v", c.Beta)
 	refuse(!(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5), "label-smoothing must lie in [0, 0.5), it is %v", c.LabelSmoothing)
 	wrong = append(wrong, c.checkObjective()...)
+	wrong = append(wrong, c.checkAdapter()...)
 	smoothed := loss.Taking("label_smoothing")
 	refuse(c.LabelSmoothing != 0 && !slices.Contains(smoothed, c.Loss), "label-smoothing is a setting of %s, not of %s: leave it out (it is %v)",
 		strings.Join(smoothed, " and "), c.Loss, c.LabelSmoothing)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
@@ -62,7 +61,7 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 	if err := addDecoding(a, d, x); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	if err := addMethod(a, x); err != nil {
+	if err := addMethod(a, x, d.Trained(x.Types)); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	return a, a.Verify()
@@ -72,7 +71,7 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 func stage(s models.Stage, g *onnx.Graph) artifact.Stage {
 	out := artifact.Stage{Name: s.Name, Graph: s.Graph, Params: map[string]artifact.Param{}}
 	for _, p := range s.Params {
-		out.Params[p.Input] = artifact.Param{Tensor: p.Tensor}
+		out.Params[p.Input] = artifact.Param{Tensor: p.Tensor, Frozen: p.Frozen}
 	}
 	for _, in := range g.Inputs {
 		if _, isParam := out.Params[in.Name]; !isParam {
@@ -84,7 +83,7 @@ func stage(s models.Stage, g *onnx.Graph) artifact.Stage {
 
 // differentiate adds each stage graph's forward and backward graphs for the rungs. The embedding and the last norm have
 // nothing to keep, and their gradients are small or by index; the head keeps its exponentials or computes them again, as
-// memory allows.
+// memory allows. Gradients are of what is trained, and of activations behind the first stage.
 func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 	done := map[string]bool{}
 	for graph, s := range stageGraphs(a) {
@@ -92,19 +91,27 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 			continue
 		}
 		done[graph] = true
-		params := slices.Sorted(maps.Keys(s.Params))
+		params := s.Trained()
 		spec := autodiff.Spec{Outputs: []string{"y"}, Wrt: append(slices.Clone(params), "x"), Accumulate: params}
 		apply, first := rungs, []string{}
+		if len(params) == 0 {
+			first = nil
+		}
 		switch graph {
 		case models.EmbedGraph:
+			if len(params) == 0 {
+				continue
+			}
 			apply, first, spec.Wrt = []artifact.Rung{artifact.Recompute}, nil, params
 		case models.FinalGraph:
 			apply, first = []artifact.Rung{artifact.Recompute}, nil
 		case models.HeadGraph:
-			apply, first = []artifact.Rung{artifact.Stash, artifact.Recompute}, []string{"x"} // pieces add up
-			spec.Outputs, spec.Accumulate = outputs(a.Graphs[graph]), append(params, "x")
-			if len(spec.Outputs) == 1 { // of a reward model, with nothing to keep
-				apply = apply[1:]
+			apply, spec.Outputs, spec.Accumulate = []artifact.Rung{artifact.Stash, artifact.Recompute}, outputs(a.Graphs[graph]), append(params, "x")
+			if first != nil { // pieces of the vocabulary add up
+				first = append(whole(a.Graphs[graph], params), "x")
+			}
+			if len(spec.Outputs) == 1 { // of a reward model, in one piece, with nothing to keep
+				apply, first = apply[1:], []string{"x"}
 			}
 		}
 		for _, r := range apply {
@@ -121,6 +128,11 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 		}
 	}
 	return nil
+}
+
+// whole are those of the head's parameters that are no rows of the vocabulary.
+func whole(head *onnx.Graph, params []string) []string {
+	return slices.DeleteFunc(slices.Clone(params), func(input string) bool { return !engine.Whole(head, input) })
 }
 
 // outputs are the names of a graph's.
@@ -227,7 +239,8 @@ func addDecoding(a *artifact.Artifact, d models.Decoder, x Export) error {
 	return nil
 }
 
-func addMethod(a *artifact.Artifact, x Export) (err error) {
+// addMethod adds the loss, and the optimizer of what is trained, which is of this type.
+func addMethod(a *artifact.Artifact, x Export, trained onnx.DType) (err error) {
 	if x.Loss != "" {
 		l, err := loss.Lookup(x.Loss)
 		if err != nil {
@@ -244,14 +257,14 @@ func addMethod(a *artifact.Artifact, x Export) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.Graphs[engine.OptimizerGraph], err = o.Graph(x.Types.Weights); err != nil {
+	if a.Graphs[engine.OptimizerGraph], err = o.Graph(trained); err != nil {
 		return err
 	}
 	a.Aliases[engine.OptimizerGraph] = o.Aliases
 	exact := onnx.Float64
-	if x.Types.Compute.Size() < x.Types.Weights.Size() { // the gradient is no more exact
+	if x.Types.Compute.Size() < trained.Size() { // the gradient is no more exact
 		exact = onnx.Float32
 	}
-	a.Graphs[engine.NormGraph], err = optim.Norm(x.Types.Weights, exact)
+	a.Graphs[engine.NormGraph], err = optim.Norm(trained, exact)
 	return err
 }

@@ -29,7 +29,8 @@ type MemoryPlan struct {
 // Memory is what a run is expected to hold at most, in bytes.
 type Memory struct {
 	Limit       int64 // what --memory allows
-	Weights     int64
+	Weights     int64 // that are trained
+	Frozen      int64 // and that are not
 	Reference   int64 // where it stays beside the policy, and is not mapped from its file
 	Gradients   int64 // 0 where they are released: Activations then has those that are not yet whole
 	States      int64
@@ -41,7 +42,7 @@ type Memory struct {
 
 // Total is all of it.
 func (m Memory) Total() int64 {
-	return m.Weights + m.Reference + m.Gradients + m.States + m.Activations + m.Scratch + m.Process + m.Copies
+	return m.Weights + m.Frozen + m.Reference + m.Gradients + m.States + m.Activations + m.Scratch + m.Process + m.Copies
 }
 
 // What a micro-batch's padded tokens are bounded by: beyond the first nothing is gained; halved down to the second,
@@ -68,7 +69,7 @@ func (t *Trainer) fit() error {
 		return Usage("memory: %v", err)
 	}
 	weights := e.WeightBytes()
-	fixed := Memory{Limit: limit, Weights: weights, Gradients: weights, States: weights * int64(e.States()), Process: contextMemory}
+	fixed := Memory{Limit: limit, Weights: weights, Frozen: e.FrozenBytes(), Gradients: weights, States: weights * int64(e.States()), Process: contextMemory}
 	if t.options.Device.Kind == ort.CPU {
 		held, _ := heldMemory()
 		fixed.Process = held + sessionsMemory
@@ -120,7 +121,7 @@ func (t *Trainer) planMemory(fixed Memory) (MemoryPlan, Memory, error) {
 	}
 	return best, least, fmt.Errorf("this run needs %s at least, --memory allows %s: weights, gradients and states take %s, the smallest micro-batch %s; "+
 		"give more --memory, or lower --max-length%s", humanize.IBytes(uint64(least.Total())), humanize.IBytes(uint64(least.Limit)),
-		humanize.IBytes(uint64(least.Weights+least.Gradients+least.States)), humanize.IBytes(uint64(least.Activations+least.Scratch)), t.cheaper())
+		humanize.IBytes(uint64(least.Weights+least.Frozen+least.Gradients+least.States)), humanize.IBytes(uint64(least.Activations+least.Scratch)), t.cheaper())
 }
 
 // cheaper says what else takes less memory.

@@ -44,11 +44,7 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	if n.model, err = models.Open(dir); err != nil {
 		return n, err
 	}
-	stored, uniform := storedTypes[n.model.WeightType()]
-	if !uniform {
-		stored = onnx.Float32
-	}
-	x.Types.Weights = cmp.Or(x.Types.Weights, stored)
+	x.Types.Weights = cmp.Or(x.Types.Weights, storedType(n.model))
 	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, x)
 	if err != nil {
 		return n, err
@@ -56,12 +52,20 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	if n.engine, err = engine.New(a, o); err != nil {
 		return n, err
 	}
-	if uniform && stored == x.Types.Weights && o.Device.Kind == ort.CPU {
-		n.weights, err = n.engine.Map(n.model.Weights)
+	if o.Device.Kind == ort.CPU && n.engine.Takes(n.model) {
+		n.weights, err = n.engine.Map(n.model)
 	} else {
-		n.weights, err = n.engine.Load(n.model.Weights)
+		n.weights, err = n.engine.Load(n.model)
 	}
 	return n, err
+}
+
+// storedType is the graph type of a model's weights as they lie in its files; float32 where they are of several.
+func storedType(m *models.Model) onnx.DType {
+	if t, ok := storedTypes[m.WeightType()]; ok {
+		return t
+	}
+	return onnx.Float32
 }
 
 // preparePolicy makes ready to run an artifact's graphs; its weights are loaded by load.
@@ -75,7 +79,7 @@ func preparePolicy(m *models.Model, a *artifact.Artifact, o engine.Options) (n *
 }
 
 func (n *network) load() (err error) {
-	n.weights, err = n.engine.Load(n.model.Weights)
+	n.weights, err = n.engine.Load(n.model)
 	return err
 }
 
@@ -111,9 +115,14 @@ func (n *network) close() error {
 // weightsDigest is the SHA-256 of a model's description and of its tensors as they are stored.
 func weightsDigest(m *models.Model) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %+v\n", m.Architecture, m.Decoder)
+	d := m.Decoder
+	d.Adapter = nil
+	fmt.Fprintf(h, "%s %+v\n", m.Architecture, d)
+	if m.Adapter != nil {
+		fmt.Fprintf(h, "%+v\n", *m.Adapter)
+	}
 	for _, name := range m.Tensors() {
-		t, err := m.Weights.Tensor(name)
+		t, err := m.Tensor(name)
 		if err != nil {
 			return "", err
 		}

@@ -108,6 +108,10 @@ func (c Config) checkObjective() (wrong []string) {
 // checkModel refuses a model that cannot serve the objective.
 func (c Config) checkModel(m *models.Model) error {
 	switch o := c.aim(); {
+	case m.Dropout != 0:
+		return fmt.Errorf("field lora_dropout of the adapter %s is %v: training here has no dropout; set it to 0 to go on without", m.Dir, m.Dropout)
+	case o.scalar && m.Adapter != nil:
+		return fmt.Errorf("%s is an adapter, which %s does not train", m.Dir, o.verb)
 	case o.scalar && !m.Scalar:
 		return fmt.Errorf("%s is a %s: reward trains a reward model (dpo-ort reward makes one of a language model)", m.Dir, m.Architecture)
 	case !o.scalar && m.Scalar:

@@ -20,6 +20,7 @@ type Plan struct {
 	Steps, StepsPerEpoch       int
 	MicroBatches               int // of the first step
 	Parameters                 int64
+	Trained                    int64 // of these
 	Memory                     Memory
 	Fit                        MemoryPlan
 	Layers                     int
@@ -36,7 +37,7 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 		}
 	}
 	p := Plan{Streamed: t.stepsRead() < t.total, Known: t.fromColumns, Groups: len(t.rows.Examples), Dropped: len(t.rows.Dropped), Truncated: t.rows.Truncated, EvalGroups: len(t.eval.Examples),
-		BorderTokens: t.rows.Border, Parameters: t.policy.model.Parameters(), Steps: t.total, StepsPerEpoch: t.order.stepsPerEpoch(), MicroBatches: len(t.microBatches(0))}
+		BorderTokens: t.rows.Border, Parameters: t.policy.model.Parameters(), Trained: t.policy.model.Elements(t.policy.model.Trained()), Steps: t.total, StepsPerEpoch: t.order.stepsPerEpoch(), MicroBatches: len(t.microBatches(0))}
 	for _, x := range t.rows.Examples {
 		p.Tokens += t.tokens(x)
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
-	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
@@ -214,13 +213,12 @@ func (t *Trainer) initialWeights() (*engine.Weights, error) {
 	if t.mappable() {
 		open = t.policy.engine.Map
 	}
-	return open(t.policy.model.Weights)
+	return open(t.policy.model)
 }
 
 // mappable reports whether the policy's graphs can run the model's weights as they lie in its file.
 func (t *Trainer) mappable() bool {
-	stored, uniform := storedTypes[t.policy.model.WeightType()]
-	return uniform && stored == onnx.Float32 && t.options.Device.Kind == ort.CPU
+	return t.options.Device.Kind == ort.CPU && t.policy.engine.Takes(t.policy.model)
 }
 
 // logps scores groups with the graphs that training runs, so that equal weights give equal bits.

@@ -266,8 +266,12 @@ func (t *Trainer) export() (*artifact.Artifact, error) {
 	if t.Rung != autoRung {
 		rungs = []artifact.Rung{artifact.Rung(t.Rung)}
 	}
+	weights := onnx.Float32
+	if t.policy.model.Adapter != nil { // which leaves them as they are
+		weights = storedType(t.policy.model)
+	}
 	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
-		Types: models.Types{Compute: t.compute, Weights: onnx.Float32},
+		Types: models.Types{Compute: t.compute, Weights: weights},
 		Loss:  t.Loss, Optimizer: t.Optimizer, Rungs: rungs,
 	})
 }

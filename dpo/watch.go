@@ -187,7 +187,7 @@ func (w *watcher) moved() bool {
 }
 
 func (w *watcher) differs(name string) (bool, error) {
-	before, err := w.policy.model.Weights.Tensor(name)
+	before, err := w.policy.model.Tensor(name)
 	if err != nil {
 		return false, err
 	}

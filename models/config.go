@@ -189,7 +189,7 @@ func (c *Config) refuse(format string, args ...any) {
 }
 
 // finish reports everything that was wrong, and every field that was not read and is not known to be harmless.
-func (c *Config) finish() error {
+func (c *Config) finish(harmless []string) error {
 	var unknown []string
 	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
 		if !c.used[name] && !slices.Contains(harmless, name) && !empty(c.fields[name]) {

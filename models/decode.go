@@ -42,7 +42,7 @@ func (d Decoder) prompt(n *net, kind LayerKind) {
 	sequences.Elems = []onnx.Dim{B, S, onnx.Const(-1)}
 	c := n.cache(d, kind, B.Mul(S))
 	apart := func(x *onnx.Value) *onnx.Value { return n.Op("Reshape", n.of(x, sequences), nil) }
-	n.Output("y", d.layer(n, x, c.layout, func(q, k, v *onnx.Value) *onnx.Value {
+	n.Output("y", d.layer(n, x, kind, c.layout, func(q, k, v *onnx.Value) *onnx.Value {
 		return n.reshape(n.cached(apart(q), apart(k), apart(v), c), -1, int64(d.Heads*d.HeadDim))
 	}))
 }
@@ -53,7 +53,7 @@ func (d Decoder) step(n *net, kind LayerKind) {
 	x := n.Input("x", n.types.Compute, onnx.Sym("B"), onnx.Const(int64(d.Hidden)))
 	c := n.cache(d, kind, onnx.Sym("B"))
 	alone := func(x *onnx.Value) *onnx.Value { return n.Op("Unsqueeze", n.of(x, n.Ints(1)), nil) }
-	n.Output("y", d.layer(n, x, c.layout, func(q, k, v *onnx.Value) *onnx.Value {
+	n.Output("y", d.layer(n, x, kind, c.layout, func(q, k, v *onnx.Value) *onnx.Value {
 		return n.flat(n.cached(alone(q), alone(k), alone(v), c))
 	}))
 }
@@ -64,7 +64,7 @@ func (d Decoder) next(n *net) {
 	n.few = true
 	x := n.Input("x", n.types.Compute, onnx.Sym("R"), onnx.Const(int64(d.Hidden)))
 	sharpness := n.Input("sharpness", n.types.Compute, onnx.Const(1))
-	logits := n.linear(x, n.param("unembed", int64(d.Vocab), int64(d.Hidden)), nil)
+	logits := n.changed(x, n.param("unembed", int64(d.Vocab), int64(d.Hidden)), nil, d.headChange(onnx.Const(int64(d.Vocab))))
 	n.Output("logits", logits)
 	n.Output("lse", n.flat(n.logSumExp(logits)))
 	n.Output("probs", n.Op("Softmax", n.of(n.mul(logits, sharpness)), onnx.Attrs{"axis": -1}))

@@ -3,6 +3,8 @@ package models
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
@@ -24,16 +26,34 @@ type Decoder struct {
 	Window                              int    // keys that a query of a local layer sees, itself included
 	Scalar                              bool   // the head gives a reward, not logits: see reward.go
 	Pad                                 int32  // of a Scalar: the id passed over at a sequence's end; −1 for none
+
+	Adapter *Adapter // what is trained in place of the weights; nil for none
 }
 
 // Types are the element types of a model's graphs: what it computes in, and what its weights come as. A weight of
 // another type than Compute is cast where it is used.
 type Types struct{ Compute, Weights onnx.DType }
 
+// exact is the type of what is added up, and of an adapter: float32, or float64 where a model computes in it.
+func (t Types) exact() onnx.DType {
+	if t.Compute == onnx.Float64 {
+		return onnx.Float64
+	}
+	return onnx.Float32
+}
+
+// Trained is the type of what is trained.
+func (d Decoder) Trained(t Types) onnx.DType {
+	if d.Adapter != nil {
+		return t.exact()
+	}
+	return t.Weights
+}
+
 // Param binds a graph's input to a tensor of the checkpoint.
 type Param struct {
-	Input  string `json:"input"`
-	Tensor string `json:"tensor"`
+	Input, Tensor string
+	Frozen        bool // not trained: an adapter is in its place
 }
 
 // Stage is one step of the model: a graph, which several stages may share, and the weights it is run with.
@@ -55,30 +75,54 @@ const (
 type blockParam struct {
 	input, tensor string
 	shape         []int64
+	low           bool // an adapter's own
+}
+
+// layerParams are a layer's, with the tensors' whole names.
+func (d Decoder) layerParams(layer int) []blockParam {
+	ps := d.blockParams()
+	for i := range ps {
+		ps[i].tensor = fmt.Sprintf("model.layers.%d.%s", layer, ps[i].tensor)
+	}
+	for _, p := range ps {
+		ps = append(ps, d.changeOf(p).params()...)
+	}
+	return ps
+}
+
+// changeOf is what the adapter does to a layer's product; nil for nothing.
+func (d Decoder) changeOf(p blockParam) *adapted {
+	if len(p.shape) != 2 {
+		return nil
+	}
+	return d.change(p.input, strings.TrimSuffix(p.tensor, ".weight"), p.shape[1], onnx.Const(p.shape[0]))
 }
 
 func (d Decoder) blockParams() []blockParam {
 	h, f := int64(d.Hidden), int64(d.Intermediate)
 	q, kv := int64(d.Heads*d.HeadDim), int64(d.KVHeads*d.HeadDim)
+	shaped := func(input, tensor string, shape ...int64) blockParam {
+		return blockParam{input: input, tensor: tensor, shape: shape}
+	}
 	ps := []blockParam{
-		{"input_norm", "input_layernorm.weight", []int64{h}},
-		{"q", "self_attn.q_proj.weight", []int64{q, h}},
-		{"k", "self_attn.k_proj.weight", []int64{kv, h}},
-		{"v", "self_attn.v_proj.weight", []int64{kv, h}},
-		{"o", "self_attn.o_proj.weight", []int64{h, q}},
-		{"post_norm", "post_attention_layernorm.weight", []int64{h}},
-		{"gate", "mlp.gate_proj.weight", []int64{f, h}},
-		{"up", "mlp.up_proj.weight", []int64{f, h}},
-		{"down", "mlp.down_proj.weight", []int64{h, f}},
+		shaped("input_norm", "input_layernorm.weight", h),
+		shaped("q", "self_attn.q_proj.weight", q, h),
+		shaped("k", "self_attn.k_proj.weight", kv, h),
+		shaped("v", "self_attn.v_proj.weight", kv, h),
+		shaped("o", "self_attn.o_proj.weight", h, q),
+		shaped("post_norm", "post_attention_layernorm.weight", h),
+		shaped("gate", "mlp.gate_proj.weight", f, h),
+		shaped("up", "mlp.up_proj.weight", f, h),
+		shaped("down", "mlp.down_proj.weight", h, f),
 	}
 	bias := func(on bool, input, tensor string, n int64) {
 		if on {
-			ps = append(ps, blockParam{input + ".bias", tensor + ".bias", []int64{n}})
+			ps = append(ps, shaped(input+".bias", tensor+".bias", n))
 		}
 	}
 	if d.QKNorm {
-		ps = append(ps, blockParam{"q_norm", "self_attn.q_norm.weight", []int64{int64(d.HeadDim)}},
-			blockParam{"k_norm", "self_attn.k_norm.weight", []int64{int64(d.HeadDim)}})
+		ps = append(ps, shaped("q_norm", "self_attn.q_norm.weight", int64(d.HeadDim)),
+			shaped("k_norm", "self_attn.k_norm.weight", int64(d.HeadDim)))
 	}
 	bias(d.QKVBias, "q", "self_attn.q_proj", q)
 	bias(d.QKVBias, "k", "self_attn.k_proj", kv)
@@ -98,43 +142,62 @@ const (
 
 // Stages lists embed, the blocks, final and head, in the order they run.
 func (d Decoder) Stages() []Stage {
-	stages := []Stage{{Name: "embed", Graph: EmbedGraph, Params: []Param{{"embed", embedTensor}}}}
-	for l := range d.Layers {
-		s := Stage{Name: fmt.Sprintf("layers.%d", l), Graph: d.kind(l).Graph}
-		for _, p := range d.blockParams() {
-			s.Params = append(s.Params, Param{p.input, fmt.Sprintf("model.layers.%d.%s", l, p.tensor)})
+	var stages []Stage
+	add := func(name, graph string, params []blockParam) {
+		s := Stage{Name: name, Graph: graph}
+		for _, p := range params {
+			s.Params = append(s.Params, Param{p.input, p.tensor, d.Adapter != nil && !p.low})
 		}
 		stages = append(stages, s)
 	}
-	return append(stages, Stage{Name: "final", Graph: FinalGraph, Params: []Param{{"norm", normTensor}}},
-		Stage{Name: "head", Graph: HeadGraph, Params: []Param{d.headParam()}})
-}
-
-// headParam binds the head's weight.
-func (d Decoder) headParam() Param {
-	switch {
-	case d.Scalar:
-		return Param{"score", scoreTensor}
-	case d.Tied:
-		return Param{"unembed", embedTensor}
-	}
-	return Param{"unembed", headTensor}
-}
-
-// Shapes gives the shape of each tensor of the checkpoint that the stages use.
-func (d Decoder) Shapes() map[string][]int64 {
-	v, h := int64(d.Vocab), int64(d.Hidden)
-	shapes := map[string][]int64{embedTensor: {v, h}, normTensor: {h}}
-	switch {
-	case d.Scalar:
-		shapes[scoreTensor] = []int64{1, h}
-	case !d.Tied:
-		shapes[headTensor] = []int64{v, h}
-	}
+	add("embed", EmbedGraph, d.embedParams())
 	for l := range d.Layers {
-		for _, p := range d.blockParams() {
-			shapes[fmt.Sprintf("model.layers.%d.%s", l, p.tensor)] = p.shape
-		}
+		add(fmt.Sprintf("layers.%d", l), d.kind(l).Graph, d.layerParams(l))
+	}
+	add("final", FinalGraph, d.finalParams())
+	add("head", HeadGraph, d.headParams())
+	return stages
+}
+
+func (d Decoder) embedParams() []blockParam {
+	return append([]blockParam{{input: EmbedGraph, tensor: embedTensor, shape: []int64{int64(d.Vocab), int64(d.Hidden)}}}, d.embedChange().params()...)
+}
+
+// embedChange is what the adapter does to the embedding, whose A has a column a token.
+func (d Decoder) embedChange() *adapted {
+	return d.change(EmbedGraph, strings.TrimSuffix(embedTensor, ".weight"), int64(d.Vocab), onnx.Const(int64(d.Hidden)))
+}
+
+func (d Decoder) finalParams() []blockParam {
+	return []blockParam{{input: "norm", tensor: normTensor, shape: []int64{int64(d.Hidden)}}}
+}
+
+// headParams are the head's weight, and what the adapter has for it.
+func (d Decoder) headParams() []blockParam {
+	p := blockParam{input: "unembed", tensor: headTensor, shape: []int64{int64(d.Vocab), int64(d.Hidden)}}
+	switch {
+	case d.Scalar:
+		p = blockParam{input: "score", tensor: scoreTensor, shape: []int64{1, int64(d.Hidden)}}
+	case d.Tied:
+		p.tensor = embedTensor
+	}
+	return append([]blockParam{p}, d.headChange(onnx.Const(int64(d.Vocab))).params()...)
+}
+
+// headChange is what the adapter does to so many rows of the head.
+func (d Decoder) headChange(rows onnx.Dim) *adapted {
+	return d.change("unembed", strings.TrimSuffix(headTensor, ".weight"), int64(d.Hidden), rows)
+}
+
+// Shapes gives the shape of each tensor of the checkpoint, and of the adapter, that the stages use.
+func (d Decoder) Shapes() map[string][]int64 {
+	shapes := map[string][]int64{}
+	params := slices.Concat(d.embedParams(), d.finalParams(), d.headParams())
+	for l := range d.Layers {
+		params = append(params, d.layerParams(l)...)
+	}
+	for _, p := range params {
+		shapes[p.tensor] = p.shape
 	}
 	return shapes
 }
@@ -166,30 +229,34 @@ func buildAll(builders map[string]func(*net), t Types) (map[string]*onnx.Graph, 
 
 func (d Decoder) embed(n *net) {
 	ids := n.Input("ids", onnx.Int64, onnx.Sym("T"))
-	embed := n.Input("embed", n.types.Weights, onnx.Dims(int64(d.Vocab), int64(d.Hidden))...)
-	n.Output("y", n.cast(n.Op("Gather", n.of(embed, ids), nil), n.types.Compute))
+	embed := n.Input(EmbedGraph, n.types.Weights, onnx.Dims(int64(d.Vocab), int64(d.Hidden))...)
+	y := n.cast(n.Op("Gather", n.of(embed, ids), nil), n.types.Compute)
+	if m := d.embedChange(); m != nil {
+		y = n.add(y, n.looked(ids, m))
+	}
+	n.Output("y", y)
 }
 
 // block is a layer over a micro-batch. Attention takes queries in blocks.
 func (d Decoder) block(n *net, kind LayerKind, blocks int) {
 	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
 	layout := n.layout(d, kind, blocks)
-	n.Output("y", d.layer(n, x, layout, func(q, k, v *onnx.Value) *onnx.Value { return n.attention(q, k, v, layout) }))
+	n.Output("y", d.layer(n, x, kind, layout, func(q, k, v *onnx.Value) *onnx.Value { return n.attention(q, k, v, layout) }))
 }
 
 // layer is pre-norm attention and MLP, each added to the residual stream x. attend takes queries and keys that are turned.
-func (d Decoder) layer(n *net, x *onnx.Value, l *layout, attend func(q, k, v *onnx.Value) *onnx.Value) *onnx.Value {
-	shapes := map[string][]int64{}
-	for _, p := range d.blockParams() {
-		shapes[p.input] = p.shape
+func (d Decoder) layer(n *net, x *onnx.Value, kind LayerKind, l *layout, attend func(q, k, v *onnx.Value) *onnx.Value) *onnx.Value {
+	params := map[string]blockParam{}
+	for _, p := range d.layerParams(kind.Layer) {
+		params[p.input] = p
 	}
-	weight := func(name string) *onnx.Value { return n.param(name, shapes[name]...) }
+	weight := func(name string) *onnx.Value { return n.param(name, params[name].shape...) }
 	linear := func(x *onnx.Value, name string) *onnx.Value {
 		var bias *onnx.Value
-		if shape, ok := shapes[name+".bias"]; ok {
-			bias = n.param(name+".bias", shape...)
+		if p, ok := params[name+".bias"]; ok {
+			bias = n.param(name+".bias", p.shape...)
 		}
-		return n.linear(x, weight(name), bias)
+		return n.changed(x, weight(name), bias, d.changeOf(params[name]))
 	}
 	y := n.rmsNorm(x, weight("input_norm"), d.NormEps)
 	turned := func(name string, heads int) *onnx.Value {
@@ -222,7 +289,7 @@ func (d Decoder) head(n *net) {
 	targets := n.Input("targets", onnx.Int64, R)
 	unembed := n.cast(n.Input("unembed", n.types.Weights, B, onnx.Const(int64(d.Hidden))), exact)
 	inside := n.Input("inside", exact, R)
-	logits := n.linear(x, unembed, nil)
+	logits := n.changed(x, unembed, nil, d.headChange(B))
 	logit := n.Op("GatherElements", n.of(logits, n.Op("Unsqueeze", n.of(targets, n.Ints(1)), nil)), onnx.Attrs{"axis": 1})
 	n.Output("lse", n.flat(n.logSumExp(logits)))
 	n.Output("logit", n.mul(n.flat(logit), inside))
@@ -244,12 +311,7 @@ func (n *net) mul(a, b *onnx.Value) *onnx.Value { return n.Op("Mul", n.of(a, b),
 func (n *net) flat(v *onnx.Value) *onnx.Value { return n.Op("Squeeze", n.of(v, n.Ints(1)), nil) }
 
 // exact is the type that the head computes in: of half-precision logits the log-probabilities would be worth little.
-func (n *net) exact() onnx.DType {
-	if n.types.Compute == onnx.Float64 {
-		return onnx.Float64
-	}
-	return onnx.Float32
-}
+func (n *net) exact() onnx.DType { return n.types.exact() }
 
 func (n *net) cast(v *onnx.Value, t onnx.DType) *onnx.Value {
 	if v.Type == t {

@@ -25,10 +25,10 @@ func ReadGeneration(dir string) (g Generation, err error) {
 		Context int      `json:"max_position_embeddings"`
 		EOS     tokenIDs `json:"eos_token_id"`
 	}
-	for _, name := range []string{"config.json", "generation_config.json"} {
-		path := filepath.Join(dir, name)
+	for _, name := range []string{configName, "generation_config.json"} {
+		path := filepath.Join(Home(dir, name), name)
 		text, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) && name != "config.json" {
+		if errors.Is(err, fs.ErrNotExist) && name != configName {
 			continue
 		}
 		if err == nil {

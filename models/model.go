@@ -6,6 +6,7 @@
 package models
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,13 +30,21 @@ func Architectures() []string { return slices.Sorted(maps.Keys(architectures)) }
 // Model is a checkpoint and its description. Its weights stay mapped from the files until Close.
 type Model struct {
 	Dir          string
+	Base         string // the folder of config.json and the weights: Dir, or that of an adapter's base
 	Architecture string
 	Decoder
-	Weights *safetensors.Model
+	Weights *safetensors.Model // of the base
+	Dropout float64            // that the adapter was trained with
+
+	adapter *safetensors.File // nil for none
+	untied  bool              // of a tied base, merged: its head is no longer the embedding
 }
 
-// Describe reads DIR/config.json alone.
+// Describe reads DIR/config.json alone, of an adapter also what it changes.
 func Describe(dir string) (string, Decoder, error) {
+	if IsAdapter(dir) {
+		return describeAdapter(dir)
+	}
 	c, err := ReadConfig(dir)
 	if err != nil {
 		return "", Decoder{}, err
@@ -55,7 +64,7 @@ func (c *Config) describe() (string, Decoder, error) {
 	}
 	d := read(c)
 	d.check(c)
-	return class, d, c.finish()
+	return class, d, c.finish(harmless)
 }
 
 // check refuses shapes that no decoder here can have.
@@ -79,7 +88,11 @@ func (d Decoder) check(c *Config) {
 
 // Open reads a model directory and checks that its tensors are those that the architecture needs: all there, of the
 // right shapes, in floating-point types, finite, and none left over that would change what the model computes.
+// A folder with an adapter opens as its base with the adapter.
 func Open(dir string) (*Model, error) {
+	if IsAdapter(dir) {
+		return openAdapter(dir)
+	}
 	class, d, err := Describe(dir)
 	if err != nil {
 		return nil, err
@@ -88,7 +101,7 @@ func Open(dir string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the weights of %s: %w", dir, err)
 	}
-	m := &Model{Dir: dir, Architecture: class, Decoder: d, Weights: w}
+	m := &Model{Dir: dir, Base: dir, Architecture: class, Decoder: d, Weights: w}
 	if err := m.checkWeights(); err != nil {
 		w.Close()
 		return nil, err
@@ -97,17 +110,47 @@ func Open(dir string) (*Model, error) {
 }
 
 // Close unmaps the weights.
-func (m *Model) Close() error { return m.Weights.Close() }
+func (m *Model) Close() error {
+	err := m.Weights.Close()
+	if m.adapter != nil {
+		err = errors.Join(err, m.adapter.Close())
+	}
+	return err
+}
 
-// Tensors lists the checkpoint tensors that the model uses, sorted.
+// Tensors lists the tensors that the model uses, of the checkpoint and of its adapter, sorted.
 func (m *Model) Tensors() []string { return slices.Sorted(maps.Keys(m.Shapes())) }
 
+// Tensor is one of them.
+func (m *Model) Tensor(name string) (safetensors.Tensor, error) {
+	if m.adapter != nil {
+		if t, err := m.adapter.Tensor(peftPrefix + name); err == nil {
+			return t, nil
+		}
+	}
+	if m.untied && name == headTensor {
+		name = embedTensor
+	}
+	return m.Weights.Tensor(name)
+}
+
+// Trained lists the tensors that training changes: all, or those of the adapter.
+func (m *Model) Trained() []string {
+	if m.Adapter == nil {
+		return m.Tensors()
+	}
+	return slices.Sorted(maps.Keys(m.adapterShapes()))
+}
+
 // Parameters counts the elements of those tensors.
-func (m *Model) Parameters() int64 {
-	total := int64(0)
-	for _, shape := range m.Shapes() {
+func (m *Model) Parameters() int64 { return m.Elements(m.Tensors()) }
+
+// Elements counts those of some of the tensors.
+func (m *Model) Elements(tensors []string) (total int64) {
+	shapes := m.Shapes()
+	for _, name := range tensors {
 		n := int64(1)
-		for _, d := range shape {
+		for _, d := range shapes[name] {
 			n *= d
 		}
 		total += n
@@ -115,10 +158,10 @@ func (m *Model) Parameters() int64 {
 	return total
 }
 
-// WeightType is the one element type of all the model's tensors, such as "BF16"; "" where they differ.
+// WeightType is the one element type of all the base's tensors, such as "BF16"; "" where they differ.
 func (m *Model) WeightType() string {
 	common := ""
-	for i, name := range m.Tensors() {
+	for i, name := range slices.Sorted(maps.Keys(m.baseShapes())) {
 		t, err := m.Weights.Tensor(name)
 		if err != nil || i > 0 && t.DType != common {
 			return ""
@@ -150,13 +193,18 @@ func (m *Model) checkWeights() error {
 		}
 	}
 	if wrong != nil {
-		const most = 8
-		if more := len(wrong) - most; more > 0 {
-			wrong = append(wrong[:most], fmt.Sprintf("and %d more", more))
-		}
-		return fmt.Errorf("open the weights of %s: %s", m.Dir, strings.Join(wrong, "; "))
+		return fmt.Errorf("open the weights of %s: %w", m.Dir, someOf(wrong))
 	}
 	return nil
+}
+
+// someOf is an error of the first of many.
+func someOf(wrong []string) error {
+	const most = 8
+	if more := len(wrong) - most; more > 0 {
+		wrong = append(wrong[:most], fmt.Sprintf("and %d more", more))
+	}
+	return errors.New(strings.Join(wrong, "; "))
 }
 
 // unused tensors stand in some checkpoints and change nothing: the tied head, and rotary tables of old versions.

@@ -29,17 +29,17 @@ func (s Survival) Share() float64 {
 	return float64(s.Kept) / float64(s.Changed)
 }
 
-// Save writes the model with other weights as a Hugging Face directory: weights(name) gives a tensor as float32 bytes, and
-// saveType is float32, bfloat16, float16 or source (each tensor's own type). The weights come last, atomically.
-// Survival counts the elements that differ from m's, and of those the ones that still do as saved.
+// Save writes the model with other weights as a Hugging Face directory, or of an adapter the adapter alone, as PEFT has it: weights(name)
+// gives a tensor of Trained as float32 bytes, and saveType is float32, bfloat16, float16 or source (each tensor's own type). The weights
+// come last, atomically. Survival counts the elements that differ from m's, and of those the ones that still do as saved.
 func (m *Model) Save(dir, saveType string, weights func(name string) ([]byte, error)) (Survival, error) {
 	var kept Survival
 	if err := m.saveCompanions(dir, saveType); err != nil {
 		return kept, fmt.Errorf("save model: %w", err)
 	}
 	var entries []safetensors.Entry
-	for _, name := range m.Tensors() {
-		source, err := m.Weights.Tensor(name)
+	for _, name := range m.Trained() {
+		source, err := m.Tensor(name)
 		if err != nil {
 			return kept, fmt.Errorf("save model: %w", err)
 		}
@@ -58,7 +58,10 @@ func (m *Model) Save(dir, saveType string, weights func(name string) ([]byte, er
 		}
 		entries = append(entries, safetensors.Entry{Name: name, DType: dtype, Shape: source.Shape, Data: saved})
 	}
-	return kept, safetensors.Write(filepath.Join(dir, "model.safetensors"), entries, map[string]string{"format": "pt"})
+	if m.adapter != nil {
+		return kept, m.saveAdapter(dir, entries)
+	}
+	return kept, safetensors.Write(filepath.Join(dir, weightsName), entries, map[string]string{"format": "pt"})
 }
 
 // saveChunk is how many elements are rounded and compared at once, in buffers of their own.
@@ -110,6 +113,9 @@ func (m *Model) saveCompanions(dir, saveType string) error {
 	if err := safefile.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	if m.adapter != nil {
+		return errors.Join(copyFiles(dir, m.Base, companions[1:]), copyFiles(dir, m.Dir, companions[1:]), m.saveAdapterConfig(dir))
+	}
 	if err := copyFiles(dir, m.Dir, companions); err != nil {
 		return err
 	}
@@ -135,16 +141,23 @@ func copyFiles(dir, from string, names []string) error {
 
 // saveConfig copies config.json with the type that the weights are saved in, under the key that the source uses.
 func (m *Model) saveConfig(path, saveType string) error {
-	c, err := ReadConfig(m.Dir)
+	c, err := ReadConfig(m.Base)
 	if err != nil {
 		return err
 	}
-	if saveType == "source" {
+	change := map[string]any{}
+	if saveType != "source" {
+		key := "dtype"
+		if _, old := c.fields["torch_dtype"]; old {
+			key = "torch_dtype"
+		}
+		change[key] = saveType
+	}
+	if m.untied {
+		change["tie_word_embeddings"] = false
+	}
+	if len(change) == 0 {
 		return safefile.Write(path, c.text)
 	}
-	key := "dtype"
-	if _, old := c.fields["torch_dtype"]; old {
-		key = "torch_dtype"
-	}
-	return c.write(path, map[string]any{key: saveType})
+	return c.write(path, change)
 }

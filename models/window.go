@@ -30,14 +30,53 @@ type LayerKind struct {
 	Graph                      string
 	PromptMask, CompletionMask string
 	Window                     int // keys that a query sees, itself included; 0 for all up to itself
+	Layer                      int // the first of the kind
 }
 
-// kind is that of a layer: global, or local (Beltagy et al. 2020, arXiv 2004.05150).
+// kind is that of a layer: global, or local (Beltagy et al. 2020, arXiv 2004.05150). Layers that an adapter does not change in the
+// same places are of further kinds, named by their first.
 func (d Decoder) kind(layer int) LayerKind {
-	if d.Local != nil && d.Local[layer] {
-		return LayerKind{LocalGraph, "prompt_mask.local", "completion_mask.local", d.Window}
+	k := LayerKind{Graph: BlockGraph, PromptMask: "prompt_mask", CompletionMask: "completion_mask"}
+	if d.local(layer) {
+		k = LayerKind{Graph: LocalGraph, PromptMask: "prompt_mask.local", CompletionMask: "completion_mask.local", Window: d.Window}
 	}
-	return LayerKind{BlockGraph, "prompt_mask", "completion_mask", 0}
+	first := -1
+	for l := range layer + 1 {
+		if d.local(l) != d.local(layer) {
+			continue
+		}
+		if first < 0 {
+			first = l
+		}
+		if k.Layer = l; d.changedAlike(l, layer) {
+			break
+		}
+	}
+	if k.Layer != first {
+		k.Graph = fmt.Sprintf("%s.%d", k.Graph, k.Layer)
+	}
+	return k
+}
+
+func (d Decoder) local(layer int) bool { return d.Local != nil && d.Local[layer] }
+
+// changedAlike reports whether an adapter changes the same products of two layers, in the same way.
+func (d Decoder) changedAlike(a, b int) bool {
+	if d.Adapter == nil || a == b {
+		return true
+	}
+	ps, qs := d.layerParams(a), d.layerParams(b)
+	return slices.EqualFunc(ps, qs, func(p, q blockParam) bool {
+		return p.input == q.input && slices.Equal(p.shape, q.shape) && d.scale(p) == d.scale(q)
+	})
+}
+
+// scale is that of the change of a layer's product; 0 for none.
+func (d Decoder) scale(p blockParam) float64 {
+	if m := d.changeOf(p); m != nil {
+		return m.Scale
+	}
+	return 0
 }
 
 // Kinds lists the kinds of layers that the decoder has, in the order in which they first run.

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
@@ -63,7 +62,7 @@ func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func(), err error) {
 	if o.model == "" {
 		return enc, func() {}, nil
 	}
-	tok, err := tokenizer.Load(o.model)
+	tok, err := tokenizerOf(o.model)
 	if err != nil {
 		return nil, nil, err
 	}

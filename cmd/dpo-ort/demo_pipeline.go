@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/dpo/report"
 	"github.com/dpo-ort/dpo-ort/internal/demo"
@@ -144,7 +143,7 @@ func (p *pipeline) train(c dpo.Config) error {
 			return err
 		}
 	}
-	tok, err := tokenizer.Load(c.Model)
+	tok, err := tokenizerOf(c.Model)
 	if err != nil {
 		return err
 	}
@@ -181,7 +180,7 @@ func (p *pipeline) sample(*pipelineResult) error {
 	}
 	c := dpo.NewGenerateConfig()
 	c.Model, c.Samples, c.MaxTokens, c.Seed = p.path("sft"), p.Samples, p.Longest, p.seed
-	tok, err := tokenizer.Load(c.Model)
+	tok, err := tokenizerOf(c.Model)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
@@ -67,7 +66,7 @@ func runGenerate(cmd *cobra.Command, o generateFlags) error {
 		return err
 	}
 	stopping.keeps(keptParts(o.files.Out))
-	tok, err := tokenizer.Load(o.Model)
+	tok, err := tokenizerOf(o.Model)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
@@ -72,7 +71,7 @@ command goes on from there.`,
 
 // openTokenizer is JudgeOptions.Tokenizer.
 func openTokenizer(dir string) (datasets.Tokenizer, error) {
-	tok, err := tokenizer.Load(dir)
+	tok, err := tokenizerOf(dir)
 	if err != nil {
 		return nil, err
 	}

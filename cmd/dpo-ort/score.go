@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
@@ -70,7 +69,7 @@ func runScore(cmd *cobra.Command, o scoreFlags) error {
 		return err
 	}
 	stopping.keeps(keptParts(o.files.Out))
-	tok, err := tokenizer.Load(o.Model)
+	tok, err := tokenizerOf(o.Model)
 	if err != nil {
 		return err
 	}

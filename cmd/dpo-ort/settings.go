@@ -15,6 +15,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/plainyaml"
+	"github.com/dpo-ort/dpo-ort/models"
 )
 
 // bindTrain declares the settings of training, of each objective, as flags over c, whose values are their defaults.
@@ -23,6 +24,11 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.On, "on", c.On, "what to learn: each row's completion, or of pairs and rankings the chosen, best answer (Preferred-FT)")
 	f.StringVar(&c.Model, "model", c.Model, "Hugging Face directory of the model to train")
 	f.StringVar(&c.Ref, "ref", c.Ref, "directory of the reference (default: the model before its first step)")
+	f.StringVar(&c.Adapter, "adapter", c.Adapter, "train an adapter in place of the weights: lora or dora")
+	f.IntVar(&c.LoRARank, "lora-rank", c.LoRARank, "its rank (default 16)")
+	f.Float64Var(&c.LoRAAlpha, "lora-alpha", c.LoRAAlpha, "its scale, times rank (default 32)")
+	f.BoolVar(&c.RSLoRA, "rslora", c.RSLoRA, "scale by lora-alpha / sqrt(rank)")
+	f.StringSliceVar(&c.LoRATargets, "lora-targets", c.LoRATargets, "modules that it changes: names such as q_proj, a regular expression for whole names, or all-linear, the default")
 	f.StringSliceVar(&c.Data, "data", c.Data, "preference data: Parquet, JSONL or JSON files, globs or folders")
 	f.StringVar(&c.Out, "out", c.Out, "directory to write: the trained model, and the run under run/")
 	f.StringVar(&c.RefColumns, "ref-columns", c.RefColumns, "ref_ columns that score left in the data: use (refusing stale ones), require or ignore them")
@@ -70,7 +76,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 var useless = map[string][]string{
 	"":             {"objective", "on"},
 	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "ties"},
-	dpo.Reward:     {"objective", "on", "ref", "ref-columns", "beta"},
+	dpo.Reward:     {"objective", "on", "ref", "ref-columns", "beta", "adapter", "lora-rank", "lora-alpha", "rslora", "lora-targets"},
 }
 
 // bindVerb declares those of the settings that have a meaning under c's objective.
@@ -105,12 +111,25 @@ func trainSettings(flags *pflag.FlagSet, o trainFlags) (dpo.Config, error) {
 	if err != nil {
 		return c, err
 	}
+	given := c
+	if err := o.give(flags, &given); err != nil {
+		return c, err
+	}
+	if c.Adapter = given.Adapter; c.Adapter == "" && !models.IsAdapter(given.Model) {
+		return given, nil
+	}
+	c.AdapterDefaults()
+	return c, o.give(flags, &c)
+}
+
+// give puts the file's settings over c, and those of flags over these.
+func (o trainFlags) give(flags *pflag.FlagSet, c *dpo.Config) error {
 	if o.config != "" {
-		if err := readSettings(o.config, &c); err != nil {
-			return c, err
+		if err := readSettings(o.config, c); err != nil {
+			return err
 		}
 	}
-	return c, override(flags, &c)
+	return override(flags, c)
 }
 
 // readSettings reads a YAML file whose keys are flags' names. Keys that mean nothing are refused.

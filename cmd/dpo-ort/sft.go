@@ -29,7 +29,7 @@ in optimizer, rate, clipping and lengths, and the paper's in batch and epochs.`,
   dpo-ort sft --init config.json --tokenizer models/llama --data corpus.parquet --lr 1e-3 --out small
   dpo-ort sft --resume --out sft`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.initial = func(c *dpo.Config) (func(dir string) error, error) { return randomModel(c, config, tokenizer) }
+			o.initial = func(c *dpo.Config) (func(dir string) error, error) { return begin(c, config, tokenizer) }
 			return runTrain(cmd, o)
 		},
 	}
@@ -44,6 +44,17 @@ in optimizer, rate, clipping and lengths, and the paper's in batch and epochs.`,
 	f.StringVar(&tokenizer, "tokenizer", "", "with --init: tokenizer.json, or a folder with one (default: beside the config.json)")
 	o.bind(f)
 	return cmd
+}
+
+// begin has the run begin with random weights or with a new adapter, where that is asked for.
+func begin(c *dpo.Config, config, tokenizer string) (func(dir string) error, error) {
+	if config != "" && c.Adapter != "" {
+		return nil, dpo.Usage("init begins with random weights, which an adapter leaves as they are: leave out --adapter")
+	}
+	if write, err := randomModel(c, config, tokenizer); write != nil || err != nil {
+		return write, err
+	}
+	return c.NewAdapter()
 }
 
 // randomModel has the run begin with random weights, where that is asked for.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
+	"github.com/dpo-ort/dpo-ort/models"
 )
 
 // trainFlags are those of the verbs that train, beside the settings.
@@ -32,7 +33,7 @@ type trainFlags struct {
 func init() { register(newTrain) }
 
 func newTrain() *cobra.Command {
-	var o trainFlags
+	o := trainFlags{initial: (*dpo.Config).NewAdapter}
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Train a model on preferences",
@@ -128,7 +129,7 @@ func runTrain(cmd *cobra.Command, o trainFlags) (err error) {
 		}
 	}
 	c.Cache = cacheFolder(o.cache)
-	tok, err := tokenizer.Load(c.Model)
+	tok, err := tokenizerOf(c.Model)
 	if err != nil {
 		return errors.Join(err, undo())
 	}
@@ -215,12 +216,15 @@ func planText(p dpo.Plan) string {
 
 // memoryText says what the run will hold, and what for.
 func memoryText(p dpo.Plan) string {
-	m, reference := p.Memory, ""
+	m, reference, frozen := p.Memory, "", ""
 	if m.Reference > 0 {
 		reference = ", reference " + size(m.Reference)
 	}
-	return fmt.Sprintf("about %s of %s: %d parameters %s, gradients %s, states %s%s, activations %s, temporaries %s, process %s", size(m.Total()), size(m.Limit),
-		p.Parameters, size(m.Weights), size(m.Gradients), size(m.States), reference, size(m.Activations), size(m.Scratch), size(m.Process))
+	if m.Frozen > 0 {
+		frozen = fmt.Sprintf("%d frozen parameters %s, ", p.Parameters-p.Trained, size(m.Frozen))
+	}
+	return fmt.Sprintf("about %s of %s: %s%d parameters %s, gradients %s, states %s%s, activations %s, temporaries %s, process %s", size(m.Total()), size(m.Limit),
+		frozen, p.Trained, size(m.Weights), size(m.Gradients), size(m.States), reference, size(m.Activations), size(m.Scratch), size(m.Process))
 }
 
 // fitText says how the run fits into its memory.
@@ -251,6 +255,11 @@ func (t talk) result(w io.Writer, value any, text string) error {
 	}
 	_, err := fmt.Fprint(w, text)
 	return err
+}
+
+// tokenizerOf opens a model's tokenizer, or of an adapter without one its base's.
+func tokenizerOf(model string) (*tokenizer.Tokenizer, error) {
+	return tokenizer.Load(models.Home(model, "tokenizer.json"))
 }
 
 func size(bytes int64) string {

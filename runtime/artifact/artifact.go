@@ -76,6 +76,7 @@ func First(backward string) string { return backward + ".first" }
 // Param says which tensor of the checkpoint a graph input is bound to.
 type Param struct {
 	Tensor string `json:"tensor"`
+	Frozen bool   `json:"frozen,omitempty"` // it is not trained, and has no gradient
 }
 
 // Stage is one step of the model.
@@ -86,12 +87,17 @@ type Stage struct {
 	Inputs []string         `json:"inputs"`
 }
 
+// Trained lists the graph's inputs that are bound to what is trained, sorted.
+func (s Stage) Trained() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.Params)), func(input string) bool { return s.Params[input].Frozen })
+}
+
 // Manifest describes an artifact.
 type Manifest struct {
 	Format       int                          `json:"format"`
 	Architecture string                       `json:"architecture"`
 	Compute      string                       `json:"compute"` // element type of activations
-	Weights      string                       `json:"weights"` // element type that parameters are bound in
+	Weights      string                       `json:"weights"` // element type that the checkpoint's parameters are bound in
 	Opset        int64                        `json:"opset"`
 	Dims         map[string]int64             `json:"dims"`
 	Rotary       json.RawMessage              `json:"rotary,omitempty"`

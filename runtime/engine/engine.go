@@ -37,10 +37,13 @@ type Engine struct {
 	sessions map[string]*ort.Session
 	pool     pool
 
-	weights  onnx.DType
-	layer    []int              // of each stage: its number among those that plans decide on, or −1
-	shape    map[string][]int64 // of each parameter
-	complete [][]string         // of each stage: the parameters whose gradients are whole when its backward pass has run
+	weights  onnx.DType            // of what is trained
+	layer    []int                 // of each stage: its number among those that plans decide on, or −1
+	shape    map[string][]int64    // of each parameter
+	dtype    map[string]onnx.DType // of each parameter
+	trained  []string              // the parameters that are, sorted
+	lowest   int                   // the first stage that a backward pass runs
+	complete [][]string            // of each stage: the parameters whose gradients are whole when its backward pass has run
 	inner    map[string]*onnx.Lifetimes
 }
 
@@ -53,11 +56,7 @@ func New(a *artifact.Artifact, o Options) (*Engine, error) {
 	if len(a.Stages) == 0 {
 		return e, nil
 	}
-	var err error
-	if e.weights, err = onnx.ParseDType(a.Weights); err == nil {
-		err = e.survey()
-	}
-	if err != nil {
+	if err := e.survey(); err != nil {
 		return nil, fmt.Errorf("run artifact: %w", err)
 	}
 	return e, nil
@@ -65,26 +64,37 @@ func New(a *artifact.Artifact, o Options) (*Engine, error) {
 
 // survey looks at what the stages are made of.
 func (e *Engine) survey() error {
-	var err error
-	if e.shape, err = e.shapes(); err != nil {
+	if err := e.parameters(); err != nil {
 		return err
 	}
 	layers, seen := 0, map[string]bool{}
-	for _, s := range e.art.Stages {
+	e.lowest = len(e.art.Stages)
+	for i, s := range e.art.Stages {
 		e.layer = append(e.layer, -1)
 		if s.Graph != e.head().Graph && (e.has(artifact.Stash.Backward(s.Graph)) || e.has(artifact.Probs.Backward(s.Graph))) {
 			e.layer[len(e.layer)-1] = layers
 			layers++
 		}
 		var whole []string
-		for _, p := range s.Params {
-			if !seen[p.Tensor] {
-				seen[p.Tensor] = true
-				whole = append(whole, p.Tensor)
+		for _, input := range s.Trained() {
+			e.lowest = min(e.lowest, i)
+			if tensor := s.Params[input].Tensor; !seen[tensor] {
+				seen[tensor] = true
+				whole = append(whole, tensor)
 			}
 		}
 		slices.Sort(whole)
 		e.complete = append(e.complete, whole)
+	}
+	e.trained = slices.Sorted(maps.Keys(seen))
+	if len(e.trained) == 0 {
+		return errors.New("nothing in it is trained")
+	}
+	e.weights = e.dtype[e.trained[0]]
+	for _, name := range e.trained {
+		if e.dtype[name] != e.weights {
+			return fmt.Errorf("parameters that are trained are of two types: %s and %s", e.weights, e.dtype[name])
+		}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ type Gradients struct {
 	use  func(tensor string, g *ort.Tensor) error
 }
 
-// NewGradients makes gradients of all parameters, cleared.
+// NewGradients makes gradients of all that is trained, cleared.
 func (e *Engine) NewGradients() (*Gradients, error) {
 	w, err := e.NewWeights()
 	return &Gradients{whole: w, written: map[string]bool{}}, err
@@ -93,7 +93,8 @@ func (g *Gradients) Close() error {
 // tensors are the gradients of a stage's parameters by the names of its graph's inputs.
 func (g *Gradients) tensors(e *Engine, s artifact.Stage) (binding, error) {
 	b := binding{}
-	for input, p := range s.Params {
+	for _, input := range s.Trained() {
+		p := s.Params[input]
 		if g.whole != nil {
 			b[input] = g.whole.tensors[p.Tensor]
 			continue
@@ -118,28 +119,31 @@ func (g *Gradients) accumulation(e *Engine, s artifact.Stage, backward string) (
 	}
 	acc, into = binding{}, binding{}
 	fresh := true
-	for input, p := range s.Params {
+	for _, input := range s.Trained() {
 		acc["acc."+input], into["d."+input] = of[input], of[input]
-		fresh = fresh && !g.written[p.Tensor]
+		fresh = fresh && !g.written[s.Params[input].Tensor]
 	}
-	if graph = artifact.First(backward); fresh && e.has(graph) {
-		return graph, nil, into, nil
+	graph = backward
+	if first := artifact.First(backward); fresh && e.has(first) {
+		graph = first
 	}
-	for input, p := range s.Params {
-		if g.written[p.Tensor] {
+	for _, input := range s.Trained() {
+		tensor := s.Params[input].Tensor
+		if g.written[tensor] || e.art.Graphs[graph].Input("acc."+input) == nil {
 			continue
 		}
 		if err := of[input].Zero(); err != nil {
-			return "", nil, nil, fmt.Errorf("clear the gradient of %s: %w", p.Tensor, err)
+			return "", nil, nil, fmt.Errorf("clear the gradient of %s: %w", tensor, err)
 		}
 	}
-	return backward, acc, into, nil
+	return graph, acc, into, nil
 }
 
 // wrote notes that a stage's gradients were added, and uses those that are whole.
 func (g *Gradients) wrote(e *Engine, stage int) error {
-	for _, p := range e.art.Stages[stage].Params {
-		g.written[p.Tensor] = true
+	s := e.art.Stages[stage]
+	for _, input := range s.Trained() {
+		g.written[s.Params[input].Tensor] = true
 	}
 	if g.whole != nil {
 		return nil

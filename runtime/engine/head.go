@@ -9,6 +9,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // The head runs over pieces of the vocabulary, all scored tokens at once: logits [R,B] fit the cache, and a piece's
@@ -18,6 +19,23 @@ type piece struct {
 	first, last int64
 	lse         []float64 // [R]: log-sum-exp of the piece's logits
 	residuals   map[string]*block
+}
+
+// rowsOfVocabulary is the symbol of a piece's size.
+const rowsOfVocabulary = "B"
+
+// Whole reports whether a parameter of the head's graph is no rows of the vocabulary, but the same for each piece.
+func Whole(head *onnx.Graph, input string) bool {
+	shape := head.Input(input).Shape
+	return len(shape) == 0 || !shape[0].Equal(onnx.Sym(rowsOfVocabulary))
+}
+
+// rows are those of a head's parameter that belong to a piece.
+func (p *Pass) rows(of piece, input string, t *ort.Tensor) (*ort.Tensor, error) {
+	if head := p.engine.head(); p.engine.scores() || Whole(p.engine.art.Graphs[head.Graph], input) {
+		return t, nil
+	}
+	return t.Rows(of.first, of.last)
 }
 
 // scores reports a head without log-sum-exp, whose logit is the result: a reward model's, of one row.
@@ -123,7 +141,7 @@ func (p *Pass) piece(graph string, of piece, arrays map[string]Array, from, into
 	defer func() { e.pool.release(slices.Collect(maps.Values(all))...) }()
 	bound := binding{"x": p.hidden.Tensor}
 	for input, param := range e.head().Params {
-		if bound[input], err = p.weights.tensors[param.Tensor].Rows(of.first, of.last); err != nil {
+		if bound[input], err = p.rows(of, input, p.weights.tensors[param.Tensor]); err != nil {
 			return nil, err
 		}
 	}
@@ -131,7 +149,7 @@ func (p *Pass) piece(graph string, of piece, arrays map[string]Array, from, into
 	maps.Copy(bound, from)
 	for name, t := range into {
 		if name != "dx" {
-			if t, err = t.Rows(of.first, of.last); err != nil {
+			if t, err = p.rows(of, strings.TrimPrefix(name, "d."), t); err != nil {
 				return nil, err
 			}
 			rows["acc."+strings.TrimPrefix(name, "d.")] = t

@@ -122,6 +122,9 @@ func (p *Pass) Backward(grads *Gradients, dlogps []float64) error {
 	}
 	defer func() { e.pool.release(dy) }()
 	for i, l := range slices.Backward(p.layers) {
+		if i < e.lowest { // nothing before is trained
+			break
+		}
 		s := e.art.Stages[i]
 		graph, acc, into, err := grads.accumulation(e, s, e.rung(i, p.plan).Backward(e.variant(i, p.batch.Variant)))
 		if err != nil {

@@ -56,13 +56,23 @@ func (e *Engine) Layers() int {
 	return n
 }
 
-// WeightBytes is what all parameters take, and so do gradients and each state of the optimizer.
+// WeightBytes is what all parameters that are trained take, and so do gradients and each state of the optimizer.
 func (e *Engine) WeightBytes() int64 {
 	n := int64(0)
-	for _, shape := range e.shape {
-		n += (elements(shape) + align - 1) / align * align
+	for _, name := range e.trained {
+		n += (elements(e.shape[name]) + align - 1) / align * align
 	}
 	return n * int64(e.weights.Size())
+}
+
+// FrozenBytes is what the other parameters take.
+func (e *Engine) FrozenBytes() (n int64) {
+	for name, shape := range e.shape {
+		if !slices.Contains(e.trained, name) {
+			n += elements(shape) * int64(e.dtype[name].Size())
+		}
+	}
+	return n
 }
 
 // States is how many states the optimizer has of each parameter.
@@ -214,7 +224,8 @@ func (c *count) head() {
 
 // hold counts the gradients that a stage adds to.
 func (c *count) hold(s artifact.Stage) {
-	for _, p := range s.Params {
+	for _, input := range s.Trained() {
+		p := s.Params[input]
 		if _, ok := c.grads[p.Tensor]; !ok && c.grads != nil {
 			c.grads[p.Tensor] = c.take(elements(c.engine.shape[p.Tensor]) * int64(c.engine.weights.Size()))
 		}
@@ -231,6 +242,9 @@ func (c *count) release(stage int) {
 // backward counts stages in reverse.
 func (c *count) backward() {
 	for i, s := range slices.Backward(c.engine.body()) {
+		if i < c.engine.lowest {
+			break
+		}
 		graph := c.engine.rung(i, c.plan).Backward(c.engine.variant(i, c.variant))
 		c.run(graph, c.sizes)
 		c.hold(s)

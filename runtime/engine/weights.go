@@ -19,32 +19,35 @@ type Source interface {
 
 // Weights are tensors by their names in the checkpoint: a model's parameters, their gradients, or a state of the
 // optimizer. Trainable ones lie in one flat buffer, matrices first, so that the optimizer can run over slices of it
-// whatever the tensors' sizes, with weight decay on the matrices alone.
+// whatever the tensors' sizes, with weight decay on the matrices alone. Beside them stand those that are frozen.
 type Weights struct {
-	Names    []string // in the order of the buffer
+	Names    []string // of what is trained, in the order of the buffer
 	tensors  map[string]*ort.Tensor
 	offsets  map[string]int64 // in the buffer, in elements
 	buffer   *ort.Buffer
-	elements int64 // in the buffer, alignment included
-	decayed  int64 // of which matrices
+	frozen   []*ort.Buffer // of frozen tensors on a device
+	elements int64         // in the buffer, alignment included
+	decayed  int64         // of which matrices
 }
 
 // align keeps tensors apart by cache lines.
 const align = 64 / 4
 
-// shapes of all parameters by tensor name. The head's graph takes any part of its weight.
-func (e *Engine) shapes() (map[string][]int64, error) {
-	all, whole := map[string][]int64{}, map[string]int64{"B": e.art.Dims["vocab"]}
+// parameters finds shapes and types by tensor name. The head's graph takes any part of its weight.
+func (e *Engine) parameters() error {
+	e.shape, e.dtype = map[string][]int64{}, map[string]onnx.DType{}
+	sizes := map[string]int64{rowsOfVocabulary: e.art.Dims["vocab"]}
 	for _, s := range e.art.Stages {
 		for input, p := range s.Params {
-			shape, err := e.art.Graphs[s.Graph].Input(input).Shape.Eval(whole)
+			in := e.art.Graphs[s.Graph].Input(input)
+			shape, err := in.Shape.Eval(sizes)
 			if err != nil {
-				return nil, fmt.Errorf("stage %s: parameter %s: %w", s.Name, input, err)
+				return fmt.Errorf("stage %s: parameter %s: %w", s.Name, input, err)
 			}
-			all[p.Tensor] = shape
+			e.shape[p.Tensor], e.dtype[p.Tensor] = shape, in.Type
 		}
 	}
-	return all, nil
+	return nil
 }
 
 func elements(shape []int64) int64 {
@@ -58,44 +61,83 @@ func elements(shape []int64) int64 {
 // size is a tensor's number of elements.
 func (w *Weights) size(name string) int64 { return elements(w.tensors[name].Shape) }
 
-// NewWeights makes zeros for every parameter: gradients, or an optimizer's state.
+// NewWeights makes zeros for every parameter that is trained: gradients, or an optimizer's state.
 func (e *Engine) NewWeights() (*Weights, error) {
 	var err error
 	shapes, t := e.shape, e.weights
-	w := &Weights{tensors: map[string]*ort.Tensor{}, offsets: map[string]int64{}}
-	w.Names = slices.Sorted(maps.Keys(shapes))
+	w := &Weights{Names: slices.Clone(e.trained), tensors: map[string]*ort.Tensor{}, offsets: map[string]int64{}}
 	slices.SortStableFunc(w.Names, func(a, b string) int { return len(shapes[b]) - len(shapes[a]) })
 	for _, name := range w.Names {
-		if len(shapes[name]) < 2 && w.decayed == 0 {
-			w.decayed = w.elements
-		}
 		w.offsets[name] = w.elements
 		w.elements += (elements(shapes[name]) + align - 1) / align * align
+		if len(shapes[name]) > 1 {
+			w.decayed = w.elements
+		}
 	}
 	if w.buffer, err = e.opts.Device.Alloc(int(w.elements) * t.Size()); err != nil {
 		return nil, fmt.Errorf("allocate %d parameters: %w", w.elements, err)
 	}
-	for name, shape := range shapes {
-		if w.tensors[name], err = ort.NewTensor(w.buffer, int(w.offsets[name])*t.Size(), ort.DType(t), shape...); err != nil {
+	for _, name := range w.Names {
+		if w.tensors[name], err = ort.NewTensor(w.buffer, int(w.offsets[name])*t.Size(), ort.DType(t), shapes[name]...); err != nil {
 			return nil, errors.Join(err, w.Close())
 		}
 	}
 	return w, nil
 }
 
-// Load copies a checkpoint's tensors into trainable weights.
+// Load copies a checkpoint's tensors into trainable weights. Frozen ones stay where they lie, as for Map, or go to the device.
 func (e *Engine) Load(from Source) (*Weights, error) {
 	w, err := e.NewWeights()
 	if err != nil {
 		return nil, err
 	}
-	if err := w.Set(from); err != nil {
+	if err := errors.Join(w.Set(from), e.addFrozen(w, from)); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
 
-// Set overwrites every tensor by the one of the same name in from, converted to the type held here.
+// addFrozen adds the tensors that are not trained.
+func (e *Engine) addFrozen(w *Weights, from Source) error {
+	for _, name := range slices.Sorted(maps.Keys(e.shape)) {
+		if w.tensors[name] != nil {
+			continue
+		}
+		t, err := from.Tensor(name)
+		if err != nil {
+			return fmt.Errorf("load weights: %w", err)
+		}
+		if !slices.Equal(t.Shape, e.shape[name]) {
+			return fmt.Errorf("load weights: tensor %s has shape %v, the graphs ask for %v", name, t.Shape, e.shape[name])
+		}
+		if t.Data, err = convert(t, e.dtype[name]); err == nil {
+			w.tensors[name], err = e.stand(w, t, e.dtype[name])
+		}
+		if err != nil {
+			return fmt.Errorf("load weights: tensor %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// stand binds a frozen tensor: where it lies, or as a copy on the device.
+func (e *Engine) stand(w *Weights, t safetensors.Tensor, dtype onnx.DType) (*ort.Tensor, error) {
+	if e.opts.Device.Kind == ort.CPU {
+		return place(t, dtype)
+	}
+	buffer, err := e.opts.Device.Alloc(len(t.Data))
+	if err != nil {
+		return nil, err
+	}
+	w.frozen = append(w.frozen, buffer)
+	bound, err := ort.NewTensor(buffer, 0, ort.DType(dtype), t.Shape...)
+	if err == nil {
+		err = bound.CopyFromHost(t.Data)
+	}
+	return bound, err
+}
+
+// Set overwrites every trained tensor by the one of the same name in from, converted to the type held here.
 func (w *Weights) Set(from Source) error {
 	for _, name := range w.Names {
 		t, err := from.Tensor(name)
@@ -146,19 +188,29 @@ func convert(stored safetensors.Tensor, t onnx.DType) ([]byte, error) {
 	return out, nil
 }
 
+// Takes reports whether the graphs take all of a checkpoint's tensors in the types that they are stored in.
+func (e *Engine) Takes(from Source) bool {
+	for name, t := range e.dtype {
+		if stored, err := from.Tensor(name); err != nil || stored.DType != storedTypes[t] {
+			return false
+		}
+	}
+	return true
+}
+
 // Map binds a checkpoint's tensors as they lie in its files, without a copy: frozen weights. The files must stay
 // mapped until Close.
 func (e *Engine) Map(from Source) (*Weights, error) {
-	w := &Weights{Names: slices.Sorted(maps.Keys(e.shape)), tensors: map[string]*ort.Tensor{}}
-	for _, name := range w.Names {
+	w := &Weights{Names: slices.Clone(e.trained), tensors: map[string]*ort.Tensor{}}
+	for _, name := range slices.Sorted(maps.Keys(e.shape)) {
 		t, err := from.Tensor(name)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("map weights: %w", err), w.Close())
 		}
-		if t.DType != storedTypes[e.weights] {
-			return nil, errors.Join(fmt.Errorf("map weights: tensor %s is %s, the graphs take %s", name, t.DType, e.weights), w.Close())
+		if t.DType != storedTypes[e.dtype[name]] {
+			return nil, errors.Join(fmt.Errorf("map weights: tensor %s is %s, the graphs take %s", name, t.DType, e.dtype[name]), w.Close())
 		}
-		if w.tensors[name], err = e.place(t); err != nil {
+		if w.tensors[name], err = place(t, e.dtype[name]); err != nil {
 			return nil, errors.Join(fmt.Errorf("map weights: tensor %s: %w", name, err), w.Close())
 		}
 	}
@@ -166,11 +218,11 @@ func (e *Engine) Map(from Source) (*Weights, error) {
 }
 
 // place binds a mapped tensor. One that some writer did not align is copied.
-func (e *Engine) place(t safetensors.Tensor) (*ort.Tensor, error) {
-	if bound, err := ort.HostTensor(t.Data, ort.DType(e.weights), t.Shape...); err == nil {
+func place(t safetensors.Tensor, dtype onnx.DType) (*ort.Tensor, error) {
+	if bound, err := ort.HostTensor(t.Data, ort.DType(dtype), t.Shape...); err == nil {
 		return bound, nil
 	}
-	return ort.HostTensor(bytes.Clone(t.Data), ort.DType(e.weights), t.Shape...)
+	return ort.HostTensor(bytes.Clone(t.Data), ort.DType(dtype), t.Shape...)
 }
 
 // Bytes gives a tensor's elements and shape: on the CPU its own memory, which the next update changes; else a copy.
@@ -218,5 +270,9 @@ func (w *Weights) Close() error {
 		w.buffer.Free()
 		w.buffer = nil
 	}
+	for _, b := range w.frozen {
+		b.Free()
+	}
+	w.frozen = nil
 	return nil
 }

@@ -1,0 +1,566 @@
+package models
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
+	"github.com/dpo-ort/dpo-ort/models/safetensors"
+)
+
+// An adapter's folder, as PEFT has it: adapter_config.json, which names the base, and adapter_model.safetensors. It opens like a model's own:
+// the base with the adapter.
+const (
+	adapterConfigName  = "adapter_config.json"
+	adapterWeightsName = "adapter_model.safetensors"
+	peftPrefix         = "base_model.model." // before each tensor's name
+	baseLayerSuffix    = ".base_layer.weight"
+	baseKey            = "base_model_name_or_path"
+	fingerprintKey     = "dpo-ort.base" // in the weights' metadata
+)
+
+// AllLinear stands, as a target, for every product of every layer.
+const AllLinear = "all-linear"
+
+// AdapterSpec is an adapter that is to be made.
+type AdapterSpec struct {
+	Rank    int
+	Alpha   float64
+	RSLoRA  bool     // scale by √rank
+	DoRA    bool     // with trained magnitudes
+	Targets []string // modules: the ends of their names, or one regular expression for whole names, or AllLinear
+}
+
+// IsAdapter reports whether a folder holds an adapter in PEFT's format.
+func IsAdapter(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, adapterConfigName))
+	return err == nil
+}
+
+// Home is the folder that has what a model's folder holds beside its weights, such as its tokenizer: its own, or where it holds an adapter
+// without that file, the base's.
+func Home(dir, file string) string {
+	if _, err := os.Stat(filepath.Join(dir, file)); err == nil || !IsAdapter(dir) {
+		return dir
+	}
+	c, err := readAdapter(dir)
+	if err != nil {
+		return dir
+	}
+	return c.base
+}
+
+// adapterConfig is an adapter_config.json.
+type adapterConfig struct {
+	*Config
+	base         string // the folder of the base
+	rank         int
+	alpha        float64
+	rankPattern  map[string]int
+	alphaPattern map[string]float64
+	rsLoRA, doRA bool
+	dropout      float64
+}
+
+// harmlessAdapter fields say how an adapter was made or is loaded; targets are those that the weights are of.
+var harmlessAdapter = []string{"auto_mapping", "eva_config", "exclude_modules", "inference_mode", "layers_pattern", "layers_to_transform",
+	"megatron_core", "peft_version", "qalora_group_size", "revision", "target_modules", "task_type", "ensure_weight_tying"}
+
+// readAdapter reads DIR/adapter_config.json. What would change the numbers and is not known here is refused by name.
+func readAdapter(dir string) (*adapterConfig, error) {
+	path := filepath.Join(dir, adapterConfigName)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read adapter configuration: %w", err)
+	}
+	of, err := parseConfig(path, data)
+	if err != nil {
+		return nil, err
+	}
+	c := &adapterConfig{Config: of, rankPattern: map[string]int{}, alphaPattern: map[string]float64{}}
+	if kind := c.Text("peft_type", ""); kind != "LORA" {
+		c.refuse("field peft_type is %q: LORA is supported", kind)
+	}
+	c.rank, c.alpha = c.Count("r", 0), c.Number("lora_alpha", 8)
+	c.rsLoRA, c.doRA = c.Flag("use_rslora", false), c.Flag("use_dora", false)
+	c.read("rank_pattern", &c.rankPattern)
+	c.read("alpha_pattern", &c.alphaPattern)
+	c.read("lora_dropout", &c.dropout)
+	if bias := c.Text("bias", "none"); bias != "none" {
+		c.refuse("field bias is %q: none is supported", bias)
+	}
+	c.readStart()
+	name := ""
+	c.read(baseKey, &name)
+	if err := c.Config.finish(harmlessAdapter); err != nil {
+		return nil, err
+	}
+	if c.base, err = findBase(dir, name); err != nil {
+		return nil, fmt.Errorf("read adapter configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// readStart refuses beginnings that change the base.
+func (c *adapterConfig) readStart() {
+	var start any
+	c.read("init_lora_weights", &start)
+	name, named := start.(string)
+	if named && !slices.Contains([]string{"gaussian", "eva", "orthogonal"}, name) {
+		c.refuse("field init_lora_weights is %q, which changes the base's weights: merge it where it was trained", name)
+	}
+}
+
+// findBase is the folder of an adapter's base: a path, or one from the adapter's folder.
+func findBase(dir, name string) (string, error) {
+	if name == "" {
+		return "", fmt.Errorf("field %s is missing: name the folder of the adapter's base", baseKey)
+	}
+	for _, path := range []string{name, filepath.Join(dir, name)} {
+		if _, err := os.Stat(filepath.Join(path, configName)); err == nil {
+			if IsAdapter(path) {
+				return "", fmt.Errorf("its base %s is an adapter itself: merge that first (dpo-ort merge)", path)
+			}
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("its base %q is no model's folder here: set %s to that folder", name, baseKey)
+}
+
+// pattern is the value, of a pattern for modules, that is meant for one.
+func pattern[T any](of map[string]T, module string, other T) T {
+	for _, key := range slices.Sorted(maps.Keys(of)) {
+		if match, err := regexp.MatchString(`^(.*\.)?(`+key+`)$`, module); err == nil && match {
+			return of[key]
+		}
+	}
+	return other
+}
+
+// adapter describes what a file of weights changes.
+func (c *adapterConfig) adapter(f *safetensors.File) (*Adapter, error) {
+	a := &Adapter{DoRA: c.doRA, Modules: map[string]LowRank{}}
+	for _, name := range f.Names() {
+		own := strings.TrimPrefix(name, peftPrefix)
+		module, ok := strings.CutSuffix(own, ".lora_A.weight")
+		if !ok {
+			module, ok = strings.CutSuffix(own, ".lora_embedding_A")
+		}
+		if !ok {
+			continue
+		}
+		t, err := f.Tensor(name)
+		if err != nil {
+			return nil, err
+		}
+		rank := pattern(c.rankPattern, module, c.rank)
+		if len(t.Shape) != 2 || t.Shape[0] != int64(rank) {
+			return nil, fmt.Errorf("tensor %s has shape %v, %s asks for rank %d", name, t.Shape, adapterConfigName, rank)
+		}
+		a.Modules[module] = LowRank{Rank: rank, Scale: scaleOf(rank, pattern(c.alphaPattern, module, c.alpha), c.rsLoRA)}
+	}
+	if len(a.Modules) == 0 {
+		return nil, errors.New("it holds no lora_A: it changes nothing")
+	}
+	return a, nil
+}
+
+// describeAdapter reads an adapter's folder and its base's config.json.
+func describeAdapter(dir string) (class string, d Decoder, err error) {
+	c, f, err := openAdapterFiles(dir)
+	if err != nil {
+		return "", d, err
+	}
+	defer f.Close()
+	if class, d, err = Describe(c.base); err != nil {
+		return class, d, err
+	}
+	d.Adapter, err = c.adapter(f)
+	if err == nil {
+		err = d.checkAdapter()
+	}
+	if err != nil {
+		return class, d, fmt.Errorf("open adapter %s: %w", dir, err)
+	}
+	return class, d, nil
+}
+
+func openAdapterFiles(dir string) (*adapterConfig, *safetensors.File, error) {
+	c, err := readAdapter(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := safetensors.Open(filepath.Join(dir, adapterWeightsName))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w (PEFT writes it with safe_serialization=True, its default)", err)
+	}
+	return c, f, err
+}
+
+// openAdapter opens a base with its adapter.
+func openAdapter(dir string) (m *Model, err error) {
+	c, f, err := openAdapterFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err = Open(c.base)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the base of adapter %s: %w", dir, err), f.Close())
+	}
+	m.Dir, m.adapter, m.Dropout = dir, f, c.dropout
+	if m.Adapter, err = c.adapter(f); err == nil {
+		err = m.checkAdapterWeights()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open adapter %s: %w", dir, err), m.Close())
+	}
+	return m, nil
+}
+
+// modules are those that an adapter can change: their names and what is needed of them.
+func (d Decoder) modules() map[string]*adapted {
+	all := d
+	all.Adapter = &Adapter{Modules: map[string]LowRank{}}
+	out := map[string]*adapted{}
+	add := func(p blockParam, lookup bool) {
+		if module := strings.TrimSuffix(p.tensor, ".weight"); len(p.shape) == 2 {
+			out[module] = &adapted{input: p.input, in: p.shape[1], lookup: lookup, tensors: module}
+		}
+	}
+	add(d.embedParams()[0], true)
+	add(blockParam{input: "unembed", tensor: headTensor, shape: []int64{int64(d.Vocab), int64(d.Hidden)}}, false)
+	for l := range d.Layers {
+		for _, p := range all.layerParams(l) {
+			add(p, false)
+		}
+	}
+	return out
+}
+
+// checkAdapter refuses an adapter of modules that the base has not.
+func (d Decoder) checkAdapter() error {
+	known := d.modules()
+	for _, name := range slices.Sorted(maps.Keys(d.Adapter.Modules)) {
+		switch m := known[name]; {
+		case m == nil:
+			return fmt.Errorf("it changes %s, which its base has not: it is another base's", name)
+		case m.lookup && d.Adapter.DoRA:
+			return fmt.Errorf("it changes %s with use_dora, which is supported of products alone", name)
+		case d.Scalar:
+			return errors.New("its base is a reward model, which adapters are not supported of")
+		}
+	}
+	return nil
+}
+
+// checkAdapterWeights checks that the adapter's tensors are those that its modules need.
+func (m *Model) checkAdapterWeights() error {
+	if err := m.checkAdapter(); err != nil {
+		return err
+	}
+	var wrong []string
+	want := m.adapterShapes()
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		t, err := m.adapter.Tensor(peftPrefix + name)
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Sprintf("tensor %s%s is missing", peftPrefix, name))
+		case !slices.Equal(t.Shape, want[name]):
+			wrong = append(wrong, fmt.Sprintf("tensor %s%s has shape %v, its base asks for %v: it is another base's", peftPrefix, name, t.Shape, want[name]))
+		default:
+			if err := finite(t); err != nil {
+				wrong = append(wrong, fmt.Sprintf("tensor %s%s %v", peftPrefix, name, err))
+			}
+		}
+	}
+	for _, name := range m.adapter.Names() {
+		own, prefixed := strings.CutPrefix(name, peftPrefix)
+		if _, used := want[own]; prefixed && used {
+			continue
+		}
+		if err := m.checkLeftOver(name, own); err != nil {
+			wrong = append(wrong, err.Error())
+		}
+	}
+	if wrong == nil {
+		return m.checkBase()
+	}
+	return someOf(wrong)
+}
+
+// checkLeftOver refuses a tensor that is no part of the adapter, unless it is the base's own, as PEFT adds it for tables.
+func (m *Model) checkLeftOver(name, own string) error {
+	module, ok := strings.CutSuffix(own, baseLayerSuffix)
+	if !ok {
+		return fmt.Errorf("tensor %s is no part of a LoRA adapter", name)
+	}
+	base := module + ".weight"
+	if base == headTensor && m.Tied {
+		base = embedTensor
+	}
+	copied, err := m.adapter.Tensor(name)
+	if err != nil {
+		return err
+	}
+	t, err := m.Weights.Tensor(base)
+	if err != nil {
+		return fmt.Errorf("tensor %s is of a module that the base has not", name)
+	}
+	if t.DType == copied.DType && !bytes.Equal(t.Data, copied.Data) || !slices.Equal(t.Shape, copied.Shape) {
+		return fmt.Errorf("tensor %s is not the base's: merge the adapter where it was trained", name)
+	}
+	return nil
+}
+
+// checkBase refuses a base that is not the one that this program trained the adapter on.
+func (m *Model) checkBase() error {
+	want, ok := m.adapter.Metadata()[fingerprintKey]
+	if !ok {
+		return nil
+	}
+	is, err := m.fingerprint()
+	if err == nil && is != want {
+		err = fmt.Errorf("it was trained on another base than %s, of the same shape", m.Base)
+	}
+	return err
+}
+
+// fingerprint tells bases apart without reading all of them: it is a SHA-256 of each tensor's name, type, shape, and first and last elements.
+func (m *Model) fingerprint() (string, error) {
+	const ends = 1 << 10
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(m.baseShapes())) {
+		t, err := m.Weights.Tensor(name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %s %v\n", name, t.DType, t.Shape)
+		h.Write(t.Data[:min(ends, len(t.Data))])
+		h.Write(t.Data[max(0, len(t.Data)-ends):])
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Targets finds the modules that targets name; unknown is one that names none.
+func (d Decoder) Targets(targets []string) (modules []string, unknown string) {
+	all := slices.Sorted(maps.Keys(d.modules()))
+	for _, target := range targets {
+		matches := func(module string) bool { return module == target || strings.HasSuffix(module, "."+target) }
+		if target == AllLinear {
+			matches = func(module string) bool { return strings.HasPrefix(module, "model.layers.") }
+		} else if strings.ContainsAny(target, `*+?()[]{}|^$\`) {
+			whole, err := regexp.Compile("^(?:" + target + ")$")
+			if err != nil {
+				return nil, target
+			}
+			matches = whole.MatchString
+		}
+		found := slices.DeleteFunc(slices.Clone(all), func(module string) bool { return !matches(module) })
+		if len(found) == 0 {
+			return nil, target
+		}
+		modules = append(modules, found...)
+	}
+	slices.Sort(modules)
+	return slices.Compact(modules), ""
+}
+
+// ModuleNames lists the ends of the names of modules that an adapter can change.
+func (d Decoder) ModuleNames() []string {
+	names := map[string]bool{}
+	for module := range d.modules() {
+		names[module[strings.LastIndex(module, ".")+1:]] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// WriteAdapter writes the adapter that training begins with, in PEFT's format: A uniform within ±1/√in and B zero, as PEFT and LoRA's own code
+// have it (of the embedding A is zero and B normal), and magnitudes as they are. So the model computes what its base does.
+func WriteAdapter(dir, base string, spec AdapterSpec, seed int64) error {
+	m, err := Open(base)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if m.adapter != nil {
+		return fmt.Errorf("make an adapter: %s is one: merge it first (dpo-ort merge), or leave out the new one to go on training it", base)
+	}
+	modules, unknown := m.Targets(spec.Targets)
+	if unknown != "" {
+		return fmt.Errorf("make an adapter: no module of %s is %s: there are %s", base, unknown, strings.Join(m.ModuleNames(), ", "))
+	}
+	m.Adapter = &Adapter{DoRA: spec.DoRA, Modules: map[string]LowRank{}}
+	for _, module := range modules {
+		m.Adapter.Modules[module] = LowRank{Rank: spec.Rank, Scale: scaleOf(spec.Rank, spec.Alpha, spec.RSLoRA)}
+	}
+	if err := m.checkAdapter(); err != nil {
+		return fmt.Errorf("make an adapter of %s: %w", base, err)
+	}
+	mark, err := m.fingerprint()
+	if err != nil {
+		return fmt.Errorf("make an adapter of %s: %w", base, err)
+	}
+	entries, err := m.drawAdapter(seed)
+	if err != nil {
+		return fmt.Errorf("make an adapter of %s: %w", base, err)
+	}
+	err = safefile.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = copyFiles(dir, base, companions[1:])
+	}
+	if err == nil {
+		err = writeAdapterConfig(filepath.Join(dir, adapterConfigName), base, spec)
+	}
+	if err == nil {
+		err = safetensors.Write(filepath.Join(dir, adapterWeightsName), entries, map[string]string{"format": "pt", fingerprintKey: mark})
+	}
+	if err != nil {
+		return fmt.Errorf("make an adapter of %s: %w", base, err)
+	}
+	return nil
+}
+
+func writeAdapterConfig(path, base string, spec AdapterSpec) error {
+	base, err := filepath.Abs(base)
+	if err != nil {
+		return err
+	}
+	var targets any = spec.Targets
+	if len(spec.Targets) == 1 && strings.ContainsAny(spec.Targets[0], `*+?()[]{}|^$\-`) {
+		targets = spec.Targets[0] // PEFT takes a list for names, and a string for an expression and for all-linear
+	}
+	text, err := json.MarshalIndent(map[string]any{"peft_type": "LORA", "task_type": "CAUSAL_LM", baseKey: base, "r": spec.Rank, "lora_alpha": spec.Alpha,
+		"lora_dropout": 0.0, "use_rslora": spec.RSLoRA, "use_dora": spec.DoRA, "target_modules": targets, "bias": "none", "inference_mode": true,
+		"fan_in_fan_out": false, "init_lora_weights": true, "modules_to_save": nil}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return safefile.Write(path, append(text, '\n'))
+}
+
+// drawAdapter draws an adapter's tensors.
+func (m *Model) drawAdapter(seed int64) (entries []safetensors.Entry, err error) {
+	rng := rand.New(rand.NewPCG(uint64(seed), 3))
+	shapes := m.adapterShapes()
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
+		shape := shapes[name]
+		n := int64(1)
+		for _, d := range shape {
+			n *= d
+		}
+		values := make([]float32, n)
+		switch {
+		case strings.HasSuffix(name, ".lora_A.weight"):
+			bound := 1 / math.Sqrt(float64(shape[1]))
+			for i := range values {
+				values[i] = float32((2*rng.Float64() - 1) * bound)
+			}
+		case strings.HasSuffix(name, ".lora_embedding_B"):
+			for i := range values {
+				values[i] = float32(rng.NormFloat64())
+			}
+		case strings.HasSuffix(name, ".lora_magnitude_vector"):
+			if values, err = m.rowNorms(strings.TrimSuffix(name, ".lora_magnitude_vector")); err != nil {
+				return nil, err
+			}
+		}
+		e := safetensors.Entry{Name: peftPrefix + name, DType: "F32", Shape: shape, Data: make([]byte, 4*len(values))}
+		if err := safetensors.Encode(values, "F32", e.Data); err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// rowNorms are the norms of the rows of a module's weight.
+func (m *Model) rowNorms(module string) ([]float32, error) {
+	t, err := m.moduleWeight(module)
+	if err != nil {
+		return nil, err
+	}
+	w, err := decoded(t)
+	if err != nil {
+		return nil, err
+	}
+	norms := make([]float32, t.Shape[0])
+	for i, row := range slices.Collect(slices.Chunk(w, int(t.Shape[1]))) {
+		sum := 0.0
+		for _, x := range row {
+			sum += float64(x) * float64(x)
+		}
+		norms[i] = float32(math.Sqrt(sum))
+	}
+	return norms, nil
+}
+
+// moduleWeight is the base's weight of a module.
+func (m *Model) moduleWeight(module string) (safetensors.Tensor, error) {
+	name := module + ".weight"
+	if name == headTensor && m.Tied {
+		name = embedTensor
+	}
+	return m.Weights.Tensor(name)
+}
+
+// decoded is a whole tensor as float32.
+func decoded(t safetensors.Tensor) ([]float32, error) {
+	n := int64(1)
+	for _, d := range t.Shape {
+		n *= d
+	}
+	values := make([]float32, n)
+	return values, safetensors.Decode(t, values)
+}
+
+// baseShapes are those of the base's tensors, adapterShapes of the adapter's.
+func (d Decoder) baseShapes() map[string][]int64 {
+	d.Adapter = nil
+	return d.Shapes()
+}
+
+func (d Decoder) adapterShapes() map[string][]int64 {
+	shapes := d.Shapes()
+	for name := range d.baseShapes() {
+		delete(shapes, name)
+	}
+	return shapes
+}
+
+// saveAdapter writes an adapter's tensors, marked with its base.
+func (m *Model) saveAdapter(dir string, entries []safetensors.Entry) error {
+	mark, err := m.fingerprint()
+	if err != nil {
+		return fmt.Errorf("save adapter: %w", err)
+	}
+	for i := range entries {
+		entries[i].Name = peftPrefix + entries[i].Name
+	}
+	return safetensors.Write(filepath.Join(dir, adapterWeightsName), entries, map[string]string{"format": "pt", fingerprintKey: mark})
+}
+
+// saveAdapterConfig copies the adapter's configuration, with the whole path of its base.
+func (m *Model) saveAdapterConfig(dir string) error {
+	c, err := readAdapter(m.Dir)
+	if err != nil {
+		return err
+	}
+	base, err := filepath.Abs(m.Base)
+	if err != nil {
+		return err
+	}
+	return c.write(filepath.Join(dir, adapterConfigName), map[string]any{baseKey: base, "inference_mode": true})
+}
