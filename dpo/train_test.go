@@ -17,6 +17,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/models"
 )
 
 // writePairs makes a file of pairs of mixed lengths.
@@ -61,7 +62,7 @@ func tinyConfig(t *testing.T) Config {
 
 func loadTokenizer(t *testing.T, dir string) datasets.Tokenizer {
 	t.Helper()
-	tok, err := tokenizer.Load(dir)
+	tok, err := tokenizer.Load(models.Home(dir, "tokenizer.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,12 +34,17 @@ type trlRun struct {
 // fromTRL gives our name of a loss that TRL has under another.
 var fromTRL = map[string]string{"ipo": "ipo_mean"}
 
-// Fifty steps with each optimizer, and ten with other losses, stay with TRL's: the loss within 1e-4 everywhere and 1e-5 on
+// Fifty steps with each optimizer, and ten with other losses and of adapters, which are their own reference, stay with TRL's: the loss within 1e-4 everywhere and 1e-5 on
 // average, both relative where it exceeds 1, and the gradient's norm within 1e-2 relative.
 func TestTrainFollowsTRL(t *testing.T) {
 	for _, name := range []string{"tiny-llama-adamw", "tiny-llama-rmsprop", "tiny-llama-hinge", "tiny-llama-ipo", "tiny-llama-robust"} {
 		t.Run(name, func(t *testing.T) {
 			followTRL(t, golden.Testdata(t, "models", "tiny-llama"), golden.Testdata(t, "pref", "tiny.pairs.jsonl"), name)
+		})
+	}
+	for name, adapter := range map[string]string{"tiny-llama-lora": "tiny-llama-sft", "tiny-qwen3-dora": "tiny-qwen3-sft-dora"} {
+		t.Run(name, func(t *testing.T) {
+			followTRL(t, golden.Testdata(t, "adapters", adapter), golden.Testdata(t, "pref", "tiny.pairs.jsonl"), name)
 		})
 	}
 	for _, name := range []string{"stories260K-adamw", "stories260K-rmsprop"} {

@@ -1,7 +1,7 @@
 """Runs TRL's DPOTrainer in float32 and writes what it logged, to testdata/golden/trl/<model>-<what>.json: 50 steps of the
 sigmoid loss with each optimizer, and 10 of other losses, under TRL's names, with AdamW.
 
-Rows are taken in the order of the file, epoch after epoch, at a constant rate; nothing is rounded. stories260K and its pairs lie in
+Runs with an adapter train one of testdata/adapters. Rows are taken in the order of the file, epoch after epoch, at a constant rate; nothing is rounded. stories260K and its pairs lie in
 ../shared/data beside the project, and only the numbers of its runs are written. Give names of runs to make only these.
 """
 import json
@@ -10,6 +10,7 @@ import sys
 
 import torch
 from datasets import load_dataset
+from peft import PeftModel
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import DPOConfig, DPOTrainer
@@ -32,6 +33,8 @@ RUNS = {
     "tiny-llama-ipo": TINY | dict(optimizer="adamw", lr=1e-3, loss_type="ipo", steps=10),
     "tiny-llama-robust": TINY | dict(optimizer="adamw", lr=3e-4, loss_type="robust", label_smoothing=0.1, steps=10),
     "stories260K-adamw": STORIES | dict(optimizer="adamw", lr=5e-5),
+    "tiny-llama-lora": TINY | dict(optimizer="adamw", lr=1e-2, adapter="tiny-llama-sft", steps=10),
+    "tiny-qwen3-dora": TINY | dict(optimizer="adamw", lr=1e-2, model=ROOT / "testdata/models/tiny-qwen3", adapter="tiny-qwen3-sft-dora", steps=10),
     "stories260K-rmsprop": STORIES | dict(optimizer="rmsprop", lr=1e-5),
 }
 SETTINGS = ["optimizer", "loss_type", "label_smoothing", "rows", "batch", "beta", "max_grad_norm", "lr"]
@@ -61,15 +64,17 @@ def run(name):
                        max_grad_norm=r["max_grad_norm"], max_length=512, bf16=False, gradient_checkpointing=False, logging_steps=1, report_to=[],
                        save_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, seed=0)
     model = AutoModelForCausalLM.from_pretrained(r["model"], dtype=torch.float32)
+    if "adapter" in r:  # TRL's reference is then a copy of it
+        model = PeftModel.from_pretrained(model, ROOT / "testdata/adapters" / r["adapter"], is_trainable=True)
     log = Log()
     trainer = InOrder(model=model, args=config, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(r["model"]), callbacks=[log],
-                      optimizers=(OPTIMIZERS[r["optimizer"]](model.parameters(), r["lr"]), None))
+                      optimizers=(OPTIMIZERS[r["optimizer"]]([p for p in model.parameters() if p.requires_grad], r["lr"]), None))
     trainer.train()
     clipped = sum(line["grad_norm"] > r["max_grad_norm"] for line in log.lines) / r["steps"]
     print(f"{name}: loss {log.lines[0]['loss']:.4f} to {log.lines[-1]['loss']:.4f}, {clipped:.0%} of steps clipped")
     out = ROOT / "testdata/golden/trl" / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"settings": {key: r[key] for key in SETTINGS} | {"max_length": 512}, "steps": log.lines}, indent=1) + "\n")
+    out.write_text(json.dumps({"settings": {key: r[key] for key in SETTINGS + ["adapter"] if key in r} | {"max_length": 512}, "steps": log.lines}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

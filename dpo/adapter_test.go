@@ -1,0 +1,98 @@
+package dpo
+
+import (
+	"math"
+	"testing"
+
+	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// goldenAdapters are those of testdata/adapters, made by PEFT: of all products, embedding and head of a tied model; by rsLoRA with patterns; DoRA
+// with biases, and of a head; of one layer alone.
+var goldenAdapters = []string{"tiny-llama-lora", "tiny-qwen2-rslora", "tiny-qwen2-dora", "tiny-llama-untied-dora", "tiny-mistral-layers",
+	"tiny-llama-sft", "tiny-qwen3-sft-dora"}
+
+// judgedAdapter is what PEFT and PyTorch say of one: see scripts/golden/make_adapters.py.
+type judgedAdapter struct {
+	Base        string
+	Completions []struct {
+		TokenLogps   []float64 `json:"token_logps"`
+		TokenLogps32 []float64 `json:"token_logps32"`
+	}
+}
+
+// A model with an adapter has the log-probabilities that PEFT gives it, as near as float32 PEFT times four, and the gradient of the adapter is
+// PyTorch's: in float64 to 1e-8 a tensor, in float32 to 1e-5 of its largest element.
+func TestAdaptersEqualPEFT(t *testing.T) {
+	for _, name := range goldenAdapters {
+		t.Run(name, func(t *testing.T) {
+			var judge judgedAdapter
+			golden.JSON(t, golden.Testdata(t, "golden", name+".adapter.json"), &judge)
+			t.Run("logps", func(t *testing.T) { adapterLogps(t, name, judge) })
+			for _, rung := range artifact.Rungs {
+				for compute, bar := range map[onnx.DType]float64{onnx.Float64: 1e-8, onnx.Float32: 1e-5} {
+					t.Run(string(rung)+"/"+compute.String(), func(t *testing.T) {
+						t.Logf("largest error of a tensor's gradient %.1e", adapterGradients(t, name, judge, compute, rung, bar))
+					})
+				}
+			}
+		})
+	}
+}
+
+func adapterLogps(t *testing.T, name string, judge judgedAdapter) {
+	n, err := openFrozen(golden.Testdata(t, "adapters", name), onnx.Float32, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	var ours, theirs float64
+	next := 0
+	for _, b := range readJudged(t, judge.Base).Batches {
+		groups, _ := examples(b.Groups)
+		pass, err := n.engine.Score(n.weights, n.batch(groups))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := 0
+		for range pass.LogProbs {
+			c := judge.Completions[next]
+			next++
+			for i, want := range c.TokenLogps {
+				ours = math.Max(ours, math.Abs(pass.TokenLogProbs[at]-want))
+				theirs = math.Max(theirs, math.Abs(c.TokenLogps32[i]-want))
+				at++
+			}
+		}
+		if at != len(pass.TokenLogProbs) {
+			t.Fatalf("%d tokens are scored, %d should be", len(pass.TokenLogProbs), at)
+		}
+	}
+	t.Logf("largest error of a token's log-probability %.1e, PEFT's own in float32 %.1e", ours, theirs)
+	if bar := math.Max(4*theirs, 1e-5); !(ours <= bar) {
+		t.Errorf("error %.2e, bar %.2e", ours, bar)
+	}
+}
+
+func adapterGradients(t *testing.T, name string, judge judgedAdapter, compute onnx.DType, rung artifact.Rung, bar float64) float64 {
+	want := map[string]golden.Tensor{}
+	for stored, tensor := range golden.Tensors(t, golden.Testdata(t, "golden", name+".adapter.safetensors")) {
+		want[stored[len("base_model.model."):]] = tensor
+	}
+	plan := engine.Uniform(rung, 99)
+	plan.HeadColumns = 50
+	n := openTest(t, golden.Testdata(t, "adapters", name), compute, engine.Options{Plan: plan})
+	grads, err := n.engine.NewGradients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer grads.Close()
+	for _, b := range readJudged(t, judge.Base).Batches {
+		groups, weights := examples(b.Groups)
+		accumulate(t, n, grads, groups, weights)
+	}
+	return gradientsApart(t, values(t, n, grads), want, compute, bar, 1e-12)
+}
