@@ -2,9 +2,11 @@ package dpo
 
 import (
 	"math"
+	"path/filepath"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -95,4 +97,42 @@ func adapterGradients(t *testing.T, name string, judge judgedAdapter, compute on
 		accumulate(t, n, grads, groups, weights)
 	}
 	return gradientsApart(t, values(t, n, grads), want, compute, bar, 1e-12)
+}
+
+// A merged model computes what its base does with the adapter, to 1e-5 relative.
+func TestMergedEqualsUnmerged(t *testing.T) {
+	for _, name := range goldenAdapters {
+		t.Run(name, func(t *testing.T) {
+			merged := filepath.Join(t.TempDir(), "merged")
+			if err := models.WriteMerged(merged, golden.Testdata(t, "adapters", name), "float32"); err != nil {
+				t.Fatal(err)
+			}
+			var judge judgedAdapter
+			golden.JSON(t, golden.Testdata(t, "golden", name+".adapter.json"), &judge)
+			var logps [3][]float64
+			for i, dir := range []string{golden.Testdata(t, "adapters", name), merged, golden.Testdata(t, "models", judge.Base)} {
+				n, err := openFrozen(dir, onnx.Float32, engine.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer n.close()
+				for _, b := range readJudged(t, judge.Base).Batches {
+					groups, _ := examples(b.Groups)
+					of, err := n.logps(groups)
+					if err != nil {
+						t.Fatal(err)
+					}
+					logps[i] = append(logps[i], of...)
+				}
+			}
+			for i, want := range logps[0] {
+				if d := math.Abs(logps[1][i] - want); !(d <= 1e-5*math.Abs(want)) {
+					t.Errorf("sequence %d: merged %v, unmerged %v", i, logps[1][i], want)
+				}
+			}
+			if furthest(logps[0], logps[2]) < 1e-2 {
+				t.Error("the adapter changes nothing")
+			}
+		})
+	}
 }

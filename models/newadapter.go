@@ -1,0 +1,181 @@
+package models
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
+	"github.com/dpo-ort/dpo-ort/models/safetensors"
+)
+
+// AllLinear stands, as a target, for every product of every layer.
+const AllLinear = "all-linear"
+
+// AdapterSpec is an adapter that is to be made.
+type AdapterSpec struct {
+	Rank    int
+	Alpha   float64
+	RSLoRA  bool     // scale by √rank
+	DoRA    bool     // with trained magnitudes
+	Targets []string // modules: the ends of their names, or one regular expression for whole names, or AllLinear
+}
+
+// Targets finds the modules that targets name; unknown is one that names none.
+func (d Decoder) Targets(targets []string) (modules []string, unknown string) {
+	all := slices.Sorted(maps.Keys(d.modules()))
+	for _, target := range targets {
+		matches := func(module string) bool { return module == target || strings.HasSuffix(module, "."+target) }
+		if target == AllLinear {
+			matches = func(module string) bool { return strings.HasPrefix(module, "model.layers.") }
+		} else if strings.ContainsAny(target, `*+?()[]{}|^$\`) {
+			whole, err := regexp.Compile("^(?:" + target + ")$")
+			if err != nil {
+				return nil, target
+			}
+			matches = whole.MatchString
+		}
+		found := slices.DeleteFunc(slices.Clone(all), func(module string) bool { return !matches(module) })
+		if len(found) == 0 {
+			return nil, target
+		}
+		modules = append(modules, found...)
+	}
+	slices.Sort(modules)
+	return slices.Compact(modules), ""
+}
+
+// ModuleNames lists the ends of the names of modules that an adapter can change.
+func (d Decoder) ModuleNames() []string {
+	names := map[string]bool{}
+	for module := range d.modules() {
+		names[module[strings.LastIndex(module, ".")+1:]] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// WriteAdapter writes the adapter that training begins with, in PEFT's format: A uniform within ±1/√in and B zero, as PEFT and LoRA's own code
+// have it (of the embedding A is zero and B normal), and magnitudes as they are. So the model computes what its base does.
+func WriteAdapter(dir, base string, spec AdapterSpec, seed int64) error {
+	m, err := Open(base)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if m.adapter != nil {
+		return fmt.Errorf("make an adapter: %s is one: merge it first (dpo-ort merge), or leave out the new one to go on training it", base)
+	}
+	modules, unknown := m.Targets(spec.Targets)
+	if unknown != "" {
+		return fmt.Errorf("make an adapter: no module of %s is %s: there are %s", base, unknown, strings.Join(m.ModuleNames(), ", "))
+	}
+	m.Adapter = &Adapter{DoRA: spec.DoRA, Modules: map[string]LowRank{}}
+	for _, module := range modules {
+		m.Adapter.Modules[module] = LowRank{Rank: spec.Rank, Scale: scaleOf(spec.Rank, spec.Alpha, spec.RSLoRA)}
+	}
+	if err := m.checkAdapter(); err != nil {
+		return fmt.Errorf("make an adapter of %s: %w", base, err)
+	}
+	mark, err := m.fingerprint()
+	if err != nil {
+		return fmt.Errorf("make an adapter of %s: %w", base, err)
+	}
+	entries, err := m.drawAdapter(seed)
+	if err != nil {
+		return fmt.Errorf("make an adapter of %s: %w", base, err)
+	}
+	err = safefile.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = copyFiles(dir, base, companions[1:])
+	}
+	if err == nil {
+		err = writeAdapterConfig(filepath.Join(dir, adapterConfigName), base, spec)
+	}
+	if err == nil {
+		err = safetensors.Write(filepath.Join(dir, adapterWeightsName), entries, map[string]string{"format": "pt", fingerprintKey: mark})
+	}
+	if err != nil {
+		return fmt.Errorf("make an adapter of %s: %w", base, err)
+	}
+	return nil
+}
+
+func writeAdapterConfig(path, base string, spec AdapterSpec) error {
+	base, err := filepath.Abs(base)
+	if err != nil {
+		return err
+	}
+	var targets any = spec.Targets
+	if len(spec.Targets) == 1 && strings.ContainsAny(spec.Targets[0], `*+?()[]{}|^$\-`) {
+		targets = spec.Targets[0] // PEFT takes a list for names, and a string for an expression and for all-linear
+	}
+	text, err := json.MarshalIndent(map[string]any{"peft_type": "LORA", "task_type": "CAUSAL_LM", baseKey: base, "r": spec.Rank, "lora_alpha": spec.Alpha,
+		"lora_dropout": 0.0, "use_rslora": spec.RSLoRA, "use_dora": spec.DoRA, "target_modules": targets, "bias": "none", "inference_mode": true,
+		"fan_in_fan_out": false, "init_lora_weights": true, "modules_to_save": nil}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return safefile.Write(path, append(text, '\n'))
+}
+
+// drawAdapter draws an adapter's tensors.
+func (m *Model) drawAdapter(seed int64) (entries []safetensors.Entry, err error) {
+	rng := rand.New(rand.NewPCG(uint64(seed), 3))
+	shapes := m.adapterShapes()
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
+		shape := shapes[name]
+		n := int64(1)
+		for _, d := range shape {
+			n *= d
+		}
+		values := make([]float32, n)
+		switch {
+		case strings.HasSuffix(name, ".lora_A.weight"):
+			bound := 1 / math.Sqrt(float64(shape[1]))
+			for i := range values {
+				values[i] = float32((2*rng.Float64() - 1) * bound)
+			}
+		case strings.HasSuffix(name, ".lora_embedding_B"):
+			for i := range values {
+				values[i] = float32(rng.NormFloat64())
+			}
+		case strings.HasSuffix(name, ".lora_magnitude_vector"):
+			if values, err = m.rowNorms(strings.TrimSuffix(name, ".lora_magnitude_vector")); err != nil {
+				return nil, err
+			}
+		}
+		e := safetensors.Entry{Name: peftPrefix + name, DType: "F32", Shape: shape, Data: make([]byte, 4*len(values))}
+		if err := safetensors.Encode(values, "F32", e.Data); err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// rowNorms are the norms of the rows of a module's weight.
+func (m *Model) rowNorms(module string) ([]float32, error) {
+	t, err := m.moduleWeight(module)
+	if err != nil {
+		return nil, err
+	}
+	w, err := decoded(t)
+	if err != nil {
+		return nil, err
+	}
+	norms := make([]float32, t.Shape[0])
+	for i, row := range slices.Collect(slices.Chunk(w, int(t.Shape[1]))) {
+		sum := 0.0
+		for _, x := range row {
+			sum += float64(x) * float64(x)
+		}
+		norms[i] = float32(math.Sqrt(sum))
+	}
+	return norms, nil
+}
