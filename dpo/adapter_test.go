@@ -1,8 +1,11 @@
 package dpo
 
 import (
+	"bytes"
 	"math"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
@@ -134,5 +137,53 @@ func TestMergedEqualsUnmerged(t *testing.T) {
 				t.Error("the adapter changes nothing")
 			}
 		})
+	}
+}
+
+// adapterConfig goes on with one of testdata/adapters.
+func adapterConfig(t *testing.T, name string) Config {
+	t.Helper()
+	c := tinyConfig(t)
+	c.Model = golden.Testdata(t, "adapters", name)
+	return c
+}
+
+// An adapter is its own reference, so the loss starts at log 2; its run, interrupted and resumed, ends in the same bits, and leaves the
+// base as it was.
+func TestAdaptersResume(t *testing.T) {
+	for _, name := range []string{"tiny-llama-lora", "tiny-llama-untied-dora"} {
+		t.Run(name, func(t *testing.T) {
+			through := adapterConfig(t, name)
+			through.EvalData, through.EvalEvery, through.SaveEvery = []string{writePairs(t, 5)}, 2, 3
+			steps := mustTrain(t, through)
+			if steps[0].Loss != math.Ln2 || steps[len(steps)-1].Loss > 0.69 {
+				t.Errorf("loss %v to %v", steps[0].Loss, steps[len(steps)-1].Loss)
+			}
+			c, _ := stoppedAndResumed(t, through, 3)
+			if d := golden.Difference(strings.ReplaceAll(golden.Outcome(t, through.Out), through.Out, ""), strings.ReplaceAll(golden.Outcome(t, c.Out), c.Out, "")); d != "" {
+				t.Errorf("the resumed run has left other files:\n%s", d)
+			}
+		})
+	}
+}
+
+// Training has no dropout, so an adapter that was trained with it is not gone on with in silence.
+func TestAdapterWithDropoutIsNotTrained(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "adapter")
+	if err := models.WriteAdapter(dir, golden.Testdata(t, "models", "tiny-llama"), models.AdapterSpec{Rank: 1, Alpha: 1, Targets: []string{"q_proj"}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "adapter_config.json")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, bytes.Replace(text, []byte(`"lora_dropout": 0`), []byte(`"lora_dropout": 0.05`), 1), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := tinyConfig(t)
+	c.Model = dir
+	if _, err := train(t, c, false, nil); err == nil || !strings.Contains(err.Error(), "field lora_dropout of the adapter") {
+		t.Errorf("error %v", err)
 	}
 }

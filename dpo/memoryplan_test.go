@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -20,12 +21,15 @@ import (
 // What a pass takes is what the plan foretells from shapes: never more by 5 %, nor less by 15 %.
 func TestNeedIsWhatPassesTake(t *testing.T) {
 	for name, plan := range map[string]engine.Plan{"stash": {}, "probs": engine.Uniform(artifact.Probs, 2), "recompute": engine.Uniform(artifact.Recompute, 2),
-		"mixed": {Recompute: 1, Probs: 1}, "head": {RecomputeHead: true, HeadColumns: 64}, "reward": {Probs: 1}} {
+		"mixed": {Recompute: 1, Probs: 1}, "head": {RecomputeHead: true, HeadColumns: 64}, "reward": {Probs: 1}, "adapter": {Probs: 1}} {
 		t.Run(name, func(t *testing.T) {
 			for _, prompt := range []int{160, longRows} {
 				dir := golden.Testdata(t, "models", "tiny-llama")
 				if name == "reward" {
 					dir = rewardDir(t, dir, nil)
+				}
+				if name == "adapter" {
+					dir = golden.Testdata(t, "adapters", "tiny-llama-sft")
 				}
 				n := openTest(t, dir, onnx.Float32, engine.Options{Plan: plan})
 				groups := randomGroups(12, n.model.Vocab, prompt, 192)
@@ -116,7 +120,8 @@ func TestTooLittleMemoryIsRefused(t *testing.T) {
 
 // A run does not depend on its plan beyond rounding, and releasing gradients changes no bit.
 func TestPlansTrainTheSame(t *testing.T) {
-	for name, c := range map[string]Config{Preference: tinyConfig(t), Likelihood: aimed(t, Likelihood), Reward: aimed(t, Reward)} {
+	for name, c := range map[string]Config{Preference: tinyConfig(t), Likelihood: aimed(t, Likelihood), Reward: aimed(t, Reward), "adapter": adapterConfig(t, "tiny-llama-lora"),
+		"adapter of one layer": adapterConfig(t, "tiny-mistral-layers")} {
 		t.Run(name, func(t *testing.T) { plansTrainTheSame(t, c) })
 	}
 }
@@ -130,7 +135,11 @@ func plansTrainTheSame(t *testing.T, c Config) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		model, err = os.ReadFile(filepath.Join(c.Out, "model.safetensors"))
+		file := "model.safetensors"
+		if models.IsAdapter(c.Model) {
+			file = "adapter_model.safetensors"
+		}
+		model, err = os.ReadFile(filepath.Join(c.Out, file))
 		if err != nil {
 			t.Fatal(err)
 		}
