@@ -1,6 +1,8 @@
 """The work of scripts/gpu-check run: what a GPU computes, beside the CPU and beside PyTorch. Writes gpu-check.json and gpu-check.md.
 
-    python3 bench/gpu_check.py OUT
+    python3 bench/gpu_check.py OUT [PART]...
+
+Parts: tests, speed (ours), peers (PyTorch), lora (a 7B model); all if none is named.
 """
 import json, os, pathlib, re, signal, statistics, subprocess, sys, tempfile, time
 
@@ -42,14 +44,14 @@ def tests(package, pattern):
             "end": "" if code == 0 else text[-3000:]}
 
 
-def train(work, model, rows, dtype, prompt, completion, batch):
+def train(work, model, rows, dtype, prompt, completion, batch, *flags):
     """Seconds of our steps and the GPU's memory. The run is stopped once it has taken them: saving is not what is measured."""
     out = pathlib.Path(tempfile.mkdtemp(dir=work)) / "out"
     log = open(work / "train.log", "w")
     process = subprocess.Popen([program(), "train", "--model", model, "--data", rows, "--out", out, "--eos", "keep", "--batch", str(batch), "--optimizer",
                                 "adamw", "--max-grad-norm", "1", "--max-length", str(prompt + completion), "--max-prompt-length", str(prompt),
-                                "--save-every", "0", "--cache", "none", "--memory", "80%", "--device", DEVICE, "--dtype", dtype], stdout=log, stderr=log)
-    metrics, end = out / "run" / "metrics.jsonl", time.time() + 120
+                                "--save-every", "0", "--cache", "none", "--memory", "80%", "--device", DEVICE, "--dtype", dtype, *flags], stdout=log, stderr=log)
+    metrics, end = out / "run" / "metrics.jsonl", time.time() + 180
     lines = []
     while len(lines) < WARM_UP + STEPS and process.poll() is None and time.time() < end:
         time.sleep(0.1)
@@ -95,21 +97,33 @@ def utilisation(config, seconds):
     return (6 * weights * tokens + attention) / seconds / PEAK
 
 
-def speed(work):
-    shape, count = "llama-1.1b", BATCH * (WARM_UP + STEPS + 3)
-    model, rows = work / shape, work / "rows.jsonl"
+def prepared(work, shape):
+    """A model of a shape, rows of exact lengths for it, and how many they are."""
+    count, model, rows = BATCH * (WARM_UP + STEPS + 3), work / shape, work / f"{shape}.jsonl"
     make_model.write_model(shape, model)
-    config = make_model.SHAPES[shape]
-    make_rows.exact(rows, count, PROMPT, COMPLETION, config["vocab_size"])
-    ours = train(work, model, rows, "bfloat16", PROMPT, COMPLETION, BATCH)
-    found = {"train, bfloat16": ours, "PyTorch, float32 weights, bf16 autocast": torch(model, rows, "--weights", "float32"),
-             "PyTorch, bf16 weights": torch(model, rows, "--weights", "bfloat16"),
-             "score, bfloat16": score(work, model, rows, count), "PyTorch forward, bf16 weights": torch(model, rows, "--weights", "bfloat16", "--score")}
+    make_rows.exact(rows, count, PROMPT, COMPLETION, make_model.SHAPES[shape]["vocab_size"])
+    return model, rows, count
+
+
+def speed(work, parts):
+    found = {}
+    if "speed" in parts or "peers" in parts:
+        model, rows, count = prepared(work, "llama-1.1b")
+    if "speed" in parts:
+        ours = found["1.1B: train, bfloat16"] = train(work, model, rows, "bfloat16", PROMPT, COMPLETION, BATCH)
+        if "seconds" in ours:
+            ours["mfu"] = utilisation(make_model.SHAPES["llama-1.1b"], ours["seconds"])
+        found["1.1B: score, bfloat16"] = score(work, model, rows, count)
+    if "peers" in parts:
+        found["1.1B: PyTorch, float32 weights, bf16 autocast"] = torch(model, rows, "--weights", "float32")
+        found["1.1B: PyTorch, bf16 weights"] = torch(model, rows, "--weights", "bfloat16")
+        found["1.1B: PyTorch forward, bf16 weights"] = torch(model, rows, "--weights", "bfloat16", "--score")
+    if "lora" in parts:
+        model, rows, _ = prepared(work, "llama-7b")
+        found["7B: train --adapter lora, rank 16, bfloat16"] = train(work, model, rows, "bfloat16", PROMPT, COMPLETION, BATCH, "--adapter", "lora")
     for row in found.values():
         if "seconds" in row:
             row["pairs_per_second"] = BATCH / row["seconds"]
-    if "seconds" in ours:
-        ours["mfu"] = utilisation(config, ours["seconds"])
     return found
 
 
@@ -120,9 +134,10 @@ def main():
     began = time.time()
     report = {"gpu": run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])[1].strip(),
               "doctor": run([program(), "doctor", "--device", DEVICE])[1]}
-    report["tests"] = [tests("dpo", "CUDA|BFloat16"), tests("runtime/ort", "NothingLeaks")]
+    parts = sys.argv[2:] or ["tests", "speed", "peers", "lora"]
+    report["tests"] = [tests("dpo", "CUDA|BFloat16"), tests("runtime/ort", "NothingLeaks")] if "tests" in parts else []
     with tempfile.TemporaryDirectory(dir=out) as work:
-        report["speed"] = speed(pathlib.Path(work))
+        report["speed"] = speed(pathlib.Path(work), parts)
     report["seconds"] = time.time() - began
     (out / "gpu-check.json").write_text(json.dumps(report, indent=1))
     (out / "gpu-check.md").write_text(markdown(report))
@@ -133,7 +148,7 @@ def main():
 def markdown(report):
     lines = [f"# {report['gpu']}", "", "```", report["doctor"].strip(), "```", "", "| tests | passed | failed |", "|---|---|---|"]
     lines += [f"| {t['tests'].replace('|', ', ')} | {t['passed']} | {t['failed']} |" for t in report["tests"]]
-    lines += ["", f"A Llama of 1.1B parameters, {BATCH} pairs of {PROMPT}+{COMPLETION} tokens, medians of {STEPS} steps after {WARM_UP}:", "",
+    lines += ["", f"Llamas, {BATCH} pairs of {PROMPT}+{COMPLETION} tokens, medians of {STEPS} steps after {WARM_UP}:", "",
               "| work | a step | pairs/s | GPU memory | MFU |", "|---|---|---|---|---|"]
     for name, row in report["speed"].items():
         if "seconds" not in row:

@@ -21,6 +21,7 @@ def llama(hidden, intermediate, layers, heads, kv_heads, vocabulary, tied):
 SHAPES = {
     "llama-135m": llama(576, 1536, 30, 9, 3, 49152, True),
     "llama-1.1b": llama(2048, 5632, 22, 32, 4, 32000, False),
+    "llama-7b": llama(4096, 11008, 32, 32, 32, 32000, False) | {"dtype": "bfloat16"},
     "llama-1.1b-cut": llama(2048, 5632, 2, 32, 4, 32000, False),  # to see that a bench works
     "llama-tiny": llama(64, 172, 5, 8, 4, 512, True),
     # Qwen3's vocabulary and the norms of its queries and keys; hidden 512, 12 layers.
@@ -52,23 +53,29 @@ def elements(shape):
     return n
 
 
-def write_weights(path, shapes):
+def narrowed(data):
+    """bfloat16, cut, of float32 bytes."""
+    return b"".join(data[at + 2 : at + 4] for at in range(0, len(data), 4))
+
+
+def write_weights(path, shapes, dtype="float32"):
     """A safetensors file: the header's length, the header, and the tensors one after the other."""
+    stored, width, as_stored = {"float32": ("F32", 4, bytes), "bfloat16": ("BF16", 2, narrowed)}[dtype]
     header, end = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in shapes.items():
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + 4 * elements(shape)]}
-        end += 4 * elements(shape)
+        header[name] = {"dtype": stored, "shape": shape, "data_offsets": [end, end + width * elements(shape)]}
+        end += width * elements(shape)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     rng = random.Random(0)
-    block = array.array("f", (rng.gauss(0, DEVIATION) for _ in range(PERIOD))).tobytes()
+    block = as_stored(array.array("f", (rng.gauss(0, DEVIATION) for _ in range(PERIOD))).tobytes())
     at = 0
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for shape in shapes.values():
-            left = 4 * elements(shape)
+            left = width * elements(shape)
             if len(shape) == 1:
-                file.write(array.array("f", [1]).tobytes() * shape[0])
+                file.write(as_stored(array.array("f", [1]).tobytes()) * shape[0])
                 left = 0
             while left:
                 part = block[at : at + left]
@@ -101,7 +108,7 @@ def write_model(shape, out, tokenizer=None):
         unpack_tokenizer(tokenizer, out)
     else:
         write_words(out, config["vocab_size"])
-    write_weights(out / "model.safetensors", tensors(config))
+    write_weights(out / "model.safetensors", tensors(config), config["dtype"])
 
 
 def main():

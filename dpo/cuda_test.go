@@ -30,13 +30,26 @@ func gpu(t *testing.T) ort.Device {
 	return d
 }
 
+// folders are those of the models and adapters that have golden gradients, by name.
+func folders(t *testing.T) map[string]string {
+	t.Helper()
+	of := map[string]string{}
+	for _, name := range gradientModels {
+		of[name] = golden.Testdata(t, "models", name)
+	}
+	for _, name := range goldenAdapters {
+		of["adapter "+name] = golden.Testdata(t, "adapters", name)
+	}
+	return of
+}
+
 // On a GPU, without TF32, log-probabilities and gradients are the CPU's to 1e-5: relative, or of a tensor's largest element.
 func TestCUDAEqualsCPU(t *testing.T) {
 	d := gpu(t)
-	for _, model := range gradientModels {
+	for model, dir := range folders(t) {
 		for _, rung := range artifact.Rungs {
 			t.Run(model+"/"+string(rung), func(t *testing.T) {
-				dir, o := golden.Testdata(t, "models", model), engine.Options{Plan: engine.Uniform(rung, 99)}
+				o := engine.Options{Plan: engine.Uniform(rung, 99)}
 				n := openTest(t, dir, onnx.Float32, o)
 				groups, weights := mixedGroups(n.model.Vocab)
 				wantLogps, want := gradients(t, n, groups, weights)
@@ -62,10 +75,9 @@ func TestCUDAEqualsCPU(t *testing.T) {
 // In bfloat16 the gradient points where float32's does: its cosine is at least 0.999 as a whole, and 0.99 of each tensor.
 func TestBFloat16Gradients(t *testing.T) {
 	d := gpu(t)
-	for _, model := range gradientModels {
+	for model, dir := range folders(t) {
 		for _, rung := range artifact.Rungs {
 			t.Run(model+"/"+string(rung), func(t *testing.T) {
-				dir := golden.Testdata(t, "models", model)
 				n := openTest(t, dir, onnx.Float32, engine.Options{})
 				groups, weights := mixedGroups(n.model.Vocab)
 				_, want := gradients(t, n, groups, weights)
@@ -119,8 +131,7 @@ func TestBFloat16Training(t *testing.T) {
 
 // The graphs of bfloat16 are those of float32, but for casts: with their types widened they compute the same.
 func TestBFloat16GraphsWidened(t *testing.T) {
-	for _, model := range gradientModels {
-		dir := golden.Testdata(t, "models", model)
+	for _, dir := range folders(t) {
 		n := openTest(t, dir, onnx.Float32, engine.Options{})
 		groups, weights := mixedGroups(n.model.Vocab)
 		logps, grads := gradients(t, n, groups, weights)
@@ -200,13 +211,17 @@ func wideTensor(t *testing.T, narrow *onnx.Tensor) *onnx.Tensor {
 func TestGraphsHaveCUDAKernels(t *testing.T) {
 	kernels := readKernels(t)
 	for _, compute := range []onnx.DType{onnx.Float32, onnx.BFloat16} {
-		for _, model := range gradientModels {
-			_, d, err := models.Describe(golden.Testdata(t, "models", model))
+		for _, dir := range folders(t) {
+			_, d, err := models.Describe(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i, name := range loss.Names() {
-				a, err := NewArtifact("", d, Export{Types: models.Types{Compute: compute, Weights: onnx.Float32}, Loss: name,
+				weights := onnx.Float32
+				if d.Adapter != nil { // whose base may be of any type
+					weights = compute
+				}
+				a, err := NewArtifact("", d, Export{Types: models.Types{Compute: compute, Weights: weights}, Loss: name,
 					Optimizer: optim.Names()[i%len(optim.Names())], Rungs: artifact.Rungs})
 				if err != nil {
 					t.Fatal(err)

@@ -75,11 +75,11 @@ func (m *adapted) params() []blockParam {
 	return ps
 }
 
-// lowRank declares A and B in the type that x has.
+// lowRank gives scale·A and B in type t. The scale is exact: in bfloat16 it would have three digits.
 func (n *net) lowRank(m *adapted, t onnx.DType) (a, b *onnx.Value) {
 	r := onnx.Const(int64(m.Rank))
-	a = n.cast(n.Input(m.input+".lora_A", n.exact(), r, onnx.Const(m.in)), t)
-	return a, n.cast(n.Input(m.input+".lora_B", n.exact(), m.out, r), t)
+	a = n.mul(n.Input(m.input+".lora_A", n.exact(), r, onnx.Const(m.in)), n.Scalar(n.exact(), m.Scale))
+	return n.cast(a, t), n.cast(n.Input(m.input+".lora_B", n.exact(), m.out, r), t)
 }
 
 // changed is linear with what an adapter adds: [T,in] → [T,out].
@@ -88,7 +88,7 @@ func (n *net) changed(x, w, bias *onnx.Value, m *adapted) *onnx.Value {
 		return n.linear(x, w, bias)
 	}
 	a, b := n.lowRank(m, x.Type)
-	change := n.linear(n.mul(n.linear(x, a, nil), n.Scalar(x.Type, m.Scale)), b, nil)
+	change := n.linear(n.linear(x, a, nil), b, nil)
 	if !m.dora {
 		return n.add(n.linear(x, w, bias), change)
 	}
@@ -99,10 +99,10 @@ func (n *net) changed(x, w, bias *onnx.Value, m *adapted) *onnx.Value {
 	return y
 }
 
-// magnitude is m / ‖W + scale·B·A‖ [out].
+// magnitude is m / ‖W + B·a‖ [out], of a = scale·A.
 func (n *net) magnitude(w, a, b *onnx.Value, m *adapted) *onnx.Value {
 	w, a, b = n.cast(w, n.exact()), n.cast(a, n.exact()), n.cast(b, n.exact())
-	moved := n.add(w, n.mul(n.Op("MatMul", n.of(b, a), nil), n.Scalar(n.exact(), m.Scale)))
+	moved := n.add(w, n.Op("MatMul", n.of(b, a), nil))
 	squares := n.Op("ReduceSum", n.of(n.mul(moved, moved), n.Ints(1)), onnx.Attrs{"keepdims": 0})
 	norm := n.Node(&onnx.Node{Op: "Sqrt", Inputs: n.of(squares), Meta: map[string]string{"gradient": "none"}}, 1)[0]
 	return n.Op("Div", n.of(n.Input(m.input+".magnitude", n.exact(), m.out), norm), nil)
@@ -110,7 +110,7 @@ func (n *net) magnitude(w, a, b *onnx.Value, m *adapted) *onnx.Value {
 
 // looked is what an adapter adds to rows of the embedding: A holds a column a token.
 func (n *net) looked(ids *onnx.Value, m *adapted) *onnx.Value {
-	a, b := n.lowRank(m, n.types.Compute)
+	a, b := n.lowRank(m, n.exact())
 	rows := n.Op("Gather", n.of(n.transpose(a, 1, 0), ids), nil)
-	return n.linear(n.mul(rows, n.Scalar(rows.Type, m.Scale)), b, nil)
+	return n.cast(n.linear(rows, b, nil), n.types.Compute)
 }

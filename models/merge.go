@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
@@ -127,16 +127,13 @@ func transposed(x []float32, columns int) []float32 {
 	return out
 }
 
-// inParallel calls f for 0 to n−1, a range a core.
+// inParallel calls f for 0 to n−1, on all cores.
 func inParallel(n int, f func(i int)) {
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	for part := range slices.Chunk(all, max(1, (n+runtime.NumCPU()-1)/runtime.NumCPU())) {
+	for range min(n, runtime.NumCPU()) {
 		wg.Go(func() {
-			for _, i := range part {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				f(i)
 			}
 		})

@@ -172,21 +172,11 @@ func (m *Model) WeightType() string {
 }
 
 func (m *Model) checkWeights() error {
-	var wrong []string
 	want := m.Shapes()
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		t, err := m.Weights.Tensor(name)
-		switch {
-		case err != nil:
-			wrong = append(wrong, fmt.Sprintf("tensor %s is missing", name))
-		case !slices.Equal(t.Shape, want[name]):
-			wrong = append(wrong, fmt.Sprintf("tensor %s has shape %v, config.json asks for %v", name, t.Shape, want[name]))
-		default:
-			if err := finite(t); err != nil {
-				wrong = append(wrong, fmt.Sprintf("tensor %s %v", name, err))
-			}
-		}
-	}
+	names := slices.Sorted(maps.Keys(want))
+	found := make([]string, len(names))
+	inParallel(len(names), func(i int) { found[i] = m.fault(names[i], want[names[i]]) })
+	wrong := slices.DeleteFunc(found, func(fault string) bool { return fault == "" })
 	for _, name := range m.Weights.Names() {
 		if _, used := want[name]; !used && !m.unused(name) {
 			wrong = append(wrong, fmt.Sprintf("tensor %s is not part of a %s with this config.json", name, m.Architecture))
@@ -196,6 +186,21 @@ func (m *Model) checkWeights() error {
 		return fmt.Errorf("open the weights of %s: %w", m.Dir, someOf(wrong))
 	}
 	return nil
+}
+
+// fault says what is wrong with a tensor; "" where nothing is.
+func (m *Model) fault(name string, shape []int64) string {
+	t, err := m.Weights.Tensor(name)
+	if err != nil {
+		return fmt.Sprintf("tensor %s is missing", name)
+	}
+	if !slices.Equal(t.Shape, shape) {
+		return fmt.Sprintf("tensor %s has shape %v, config.json asks for %v", name, t.Shape, shape)
+	}
+	if err := finite(t); err != nil {
+		return fmt.Sprintf("tensor %s %v", name, err)
+	}
+	return ""
 }
 
 // someOf is an error of the first of many.
