@@ -182,7 +182,7 @@ func (m *Model) checkWeights() error {
 			wrong = append(wrong, fmt.Sprintf("tensor %s is not part of a %s with this config.json", name, m.Architecture))
 		}
 	}
-	if wrong != nil {
+	if len(wrong) > 0 {
 		return fmt.Errorf("open the weights of %s: %w", m.Dir, someOf(wrong))
 	}
 	return nil
