@@ -111,6 +111,7 @@ func (r row) pair() (Group, error) {
 	if g.Margin, err = r.number("margin", 0); err != nil {
 		return Group{}, err
 	}
+	g.HasMargin = r.value("margin") != nil
 	if g.Dissent, err = r.dissent(); err != nil {
 		return Group{}, err
 	}

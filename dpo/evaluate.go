@@ -20,13 +20,13 @@ type evaluated struct {
 	err error
 }
 
-func (t *Trainer) evaluated(e *engine.Engine, rows []int, total int) (out evaluated) {
+func (t *Trainer) evaluated(e *engine.Engine, rows []int, all whole) (out evaluated) {
 	groups := pick(t.eval.Examples, rows)
 	logps, err := t.logps(e, t.policy.weights, groups)
 	if err != nil {
 		return evaluated{err: err}
 	}
-	out.losses, out.err = t.method.loss(e, groups, logps, pick(t.refs.Eval, rows), total)
+	out.losses, out.err = t.method.loss(e, groups, logps, pick(t.refs.Eval, rows), all)
 	return out
 }
 
@@ -40,16 +40,16 @@ func (t *Trainer) evaluationDue() bool {
 func (t *Trainer) evaluate(ctx context.Context, yield func(Event) bool) (better bool, err error) {
 	e := Evaluation{Step: t.state.Step, Groups: len(t.eval.Examples), Preferences: Preferences{Objective: t.Objective}}
 	start := time.Now()
-	batches, total := t.evalBatches(), t.whole(t.eval.Examples)
+	batches, all := t.evalBatches(), t.whole(t.eval.Examples)
 	i := 0
-	for out, err := range inLanes(t.engines, batches, func(e *engine.Engine, rows []int) evaluated { return t.evaluated(e, rows, total) }) {
+	for out, err := range inLanes(t.engines, batches, func(e *engine.Engine, rows []int) evaluated { return t.evaluated(e, rows, all) }) {
 		if err = cmp.Or(err, out.err); err != nil {
 			return false, fmt.Errorf("evaluate: %w", err)
 		}
 		if ctx.Err() != nil {
 			return false, nil
 		}
-		e.add(pick(t.eval.Examples, batches[i]), out.losses, float64(total))
+		e.add(pick(t.eval.Examples, batches[i]), out.losses, float64(all.total))
 		if i++; i < len(batches) && !yield(Event{Phase: "eval", Done: i, Total: len(batches)}) {
 			return false, errStopped
 		}

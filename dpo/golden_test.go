@@ -243,11 +243,11 @@ func TestLossGradientEqualsPyTorch(t *testing.T) {
 			}
 			config, _ := NewConfig("paper")
 			config.Beta = j.DPO.Beta
-			m, err := newMethod(config, n.engine.Artifact())
+			m, err := newMethod(config, named(t, n.engine.Artifact().Loss), n.engine.Artifact())
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := m.loss(n.engine, groups, pass.LogProbs, reference, len(groups))
+			out, err := m.loss(n.engine, groups, pass.LogProbs, reference, whole{total: len(groups)})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,6 +35,16 @@ func run(t *testing.T, g *onnx.Graph, sizes map[string]int64, values map[string]
 	return out
 }
 
+// named is a loss by its name.
+func named(t testing.TB, name string) *loss.Loss {
+	t.Helper()
+	l, err := loss.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func near(t *testing.T, what string, got, want []float64) {
 	t.Helper()
 	if d := furthest(got, want); !(d <= 1e-12*(1+largest(want))) {
@@ -110,11 +120,7 @@ func TestLossesEqualPyTorch(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range cases {
 		seen[c.Loss] = true
-		l, err := loss.Lookup(c.Loss)
-		if err != nil {
-			t.Fatal(err)
-		}
-		g, err := lossWithGradient(l)
+		g, err := lossWithGradient(named(t, c.Loss))
 		if err != nil {
 			t.Fatal(err)
 		}

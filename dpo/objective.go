@@ -105,6 +105,9 @@ func (c Config) checkObjective() (wrong []string) {
 	return wrong
 }
 
+// unreferenced reports whether the run has no reference, because of its objective, its loss, or its settings.
+func (t *Trainer) unreferenced() bool { return t.aim().alone || t.loss.Free || t.ReferenceFree }
+
 // checkModel refuses a model that cannot serve the objective.
 func (c Config) checkModel(m *models.Model) error {
 	switch o := c.aim(); {
@@ -117,20 +120,19 @@ func (c Config) checkModel(m *models.Model) error {
 }
 
 // checkRow refuses a row that the objective or the loss is not defined for.
-func (c Config) checkRow(x datasets.Example) error {
+func (t *Trainer) checkRow(x datasets.Example) error {
 	at := fmt.Sprintf("row %d of %s", x.Row, x.File)
 	k := len(x.Completions)
 	switch {
-	case c.Objective == Likelihood && k > 1:
+	case t.Objective == Likelihood && k > 1:
 		return fmt.Errorf("%s has %d answers; sft learns one: give --on chosen for the best of each row", at, k)
-	case c.Objective != Likelihood && k < 2:
+	case t.Objective != Likelihood && k < 2:
 		return fmt.Errorf("%s has one completion; a preference needs two (columns chosen and rejected, or completions)", at)
 	}
-	l, err := loss.Lookup(c.Loss)
-	if err == nil {
-		_, err = choicesOf(l, x, datasets.TiePolicy(c.Ties))
+	if slices.Contains(t.loss.Columns, "margin") && !x.HasMargin {
+		return fmt.Errorf("%s has no margin, by how much the chosen answer should win: loss %s needs the column (dpo-ort label --margin writes it)", at, t.loss.Name)
 	}
-	if err != nil {
+	if _, err := choicesOf(t.loss, x, datasets.TiePolicy(t.Ties)); err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}
 	return nil
@@ -169,21 +171,6 @@ func (t *Trainer) tokens(x datasets.Example) int64 {
 	n := tokens(x)
 	if t.aim().scalar {
 		n -= int64(len(x.Completions))
-	}
-	return n
-}
-
-// whole is what the losses of examples are divided by: their number, or of likelihood that of their scored tokens, so that the loss
-// is a token's.
-func (t *Trainer) whole(examples []datasets.Example) int {
-	if t.Objective != Likelihood {
-		return len(examples)
-	}
-	n := 0
-	for _, x := range examples {
-		for k := range x.Completions {
-			n += scored(x, k)
-		}
 	}
 	return n
 }

@@ -52,7 +52,7 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 		return p, fmt.Errorf("measure a micro-batch: %w", err)
 	}
 	reference := 4.0 / 3 // a pass without gradients for the reference, beside one with: about a third more
-	if t.aim().alone {
+	if t.unreferenced() {
 		reference = 1
 	}
 	steps := float64(t.total) / float64(p.StepsPerEpoch)

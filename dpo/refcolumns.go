@@ -39,7 +39,7 @@ func (t *Trainer) recall(refs *references, examples []datasets.Example) error {
 // column gives what the data says of an example's reference, if it can be used; zeros where the run has none. A file whose columns are
 // stale is an error once.
 func (t *Trainer) column(x datasets.Example) (ref []float64, err error) {
-	if t.aim().alone {
+	if t.unreferenced() {
 		return make([]float64, len(x.Completions)), nil
 	}
 	if t.RefColumns == "ignore" {

@@ -147,7 +147,7 @@ func (t *Trainer) saveStream() error {
 	if t.stream == nil {
 		return nil
 	}
-	if t.aim().alone {
+	if t.unreferenced() {
 		return t.writeDropped()
 	}
 	refs := references{Digest: t.identity.Ref + t.state.Data, Train: t.refs.Train[:t.taken()], Eval: t.refs.Eval}

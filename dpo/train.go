@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models"
@@ -44,6 +45,7 @@ type Trainer struct {
 	damaged     []string           // checkpoints that are not what was written
 	warnings    []datasets.Warning // of what was found before the first step
 	saver       saver
+	loss        *loss.Loss
 	policy      *network
 	engines     []*engine.Engine    // of the lanes that are computed at once
 	grads       []*engine.Gradients // of each lane; none where they are released
@@ -99,6 +101,9 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 			err = errors.Join(err, t.Close())
 		}
 	}()
+	if t.loss, err = loss.Lookup(c.Loss); err != nil {
+		return t, err
+	}
 	if err := t.claim(resume); err != nil {
 		return t, err
 	}
@@ -257,7 +262,7 @@ func (t *Trainer) build(resume bool) (err error) {
 	if t.optimizer, err = t.policy.engine.NewOptimizer(t.policy.weights, t.sum()); err != nil {
 		return err
 	}
-	t.method, err = newMethod(t.Config, a)
+	t.method, err = newMethod(t.Config, t.loss, a)
 	return err
 }
 
@@ -303,7 +308,7 @@ func (t *Trainer) identify(resume bool) (err error) {
 			return err
 		}
 	}
-	if t.aim().alone {
+	if t.unreferenced() {
 		t.refs, err = t.referenceColumns()
 		return err
 	}

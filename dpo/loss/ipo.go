@@ -14,12 +14,12 @@ func init() {
 		Paper:   "Azar et al. 2023, arXiv 2310.12036, Equation 17",
 		Scalars: []Scalar{beta},
 		Pairs:   true,
-		losses:  func(f formula, in inputs) *onnx.Value { return identity(f, in, in.ratios) },
+		losses:  identity,
 	})
 }
 
 // identity is (ratio₁ − ratio₂ − 1/(2β))² of each group, [G].
-func identity(f formula, in inputs, ratios *onnx.Value) *onnx.Value {
-	short := f.sub(f.lead(ratios), f.div(f.Scalar(f.t, 0.5), in.scalars["beta"]))
+func identity(f formula, in inputs) *onnx.Value {
+	short := f.sub(f.lead(in.ratios), f.div(f.Scalar(f.t, 0.5), in.scalars["beta"]))
 	return f.mul(short, short)
 }
