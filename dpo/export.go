@@ -191,13 +191,13 @@ func accumulated(names []string) map[string]string {
 }
 
 // lossWithGradient adds the output dlogps [G,K], the gradient of the loss by the policy's log-probabilities.
-func lossWithGradient(l *loss.Loss) (*onnx.Graph, error) {
-	g, err := loss.Graph(l, onnx.Float64)
+func lossWithGradient(l *loss.Loss, t onnx.DType) (*onnx.Graph, error) {
+	g, err := loss.Graph(l, t)
 	if err != nil {
 		return nil, err
 	}
 	return onnx.Extend(g, func(b *onnx.Builder) {
-		one, err := onnx.FloatTensor(onnx.Float64, []float64{1})
+		one, err := onnx.FloatTensor(t, []float64{1})
 		if err != nil {
 			b.Fail("%w", err)
 		}
@@ -233,7 +233,7 @@ func addMethod(a *artifact.Artifact, x Export) (err error) {
 		if err != nil {
 			return err
 		}
-		if a.Graphs[lossGraph], err = lossWithGradient(l); err != nil {
+		if a.Graphs[lossGraph], err = lossWithGradient(l, onnx.Float64); err != nil {
 			return err
 		}
 	}

@@ -278,7 +278,7 @@ func TestLossGraphsHaveGradients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := lossWithGradient(l)
+		g, err := lossWithGradient(l, onnx.Float64)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if g.Output("dlogps") == nil {

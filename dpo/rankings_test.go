@@ -42,7 +42,7 @@ func lossOf(t *testing.T, name string, choices []loss.Choices, beta float64, pol
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := lossWithGradient(l)
+	g, err := lossWithGradient(l, onnx.Float64)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,9 @@ func (f formula) sub(x, y *onnx.Value) *onnx.Value { return f.Op("Sub", []*onnx.
 func (f formula) mul(x, y *onnx.Value) *onnx.Value { return f.Op("Mul", []*onnx.Value{x, y}, nil) }
 func (f formula) div(x, y *onnx.Value) *onnx.Value { return f.Op("Div", []*onnx.Value{x, y}, nil) }
 func (f formula) neg(x *onnx.Value) *onnx.Value    { return f.Op("Neg", []*onnx.Value{x}, nil) }
+func (f formula) exp(x *onnx.Value) *onnx.Value    { return f.Op("Exp", []*onnx.Value{x}, nil) }
+func (f formula) log(x *onnx.Value) *onnx.Value    { return f.Op("Log", []*onnx.Value{x}, nil) }
+func (f formula) relu(x *onnx.Value) *onnx.Value   { return f.Op("Relu", []*onnx.Value{x}, nil) }
 
 // sum adds up over the completions: [G,K] → [G].
 func (f formula) sum(x *onnx.Value) *onnx.Value {
@@ -20,13 +23,29 @@ func (f formula) sum(x *onnx.Value) *onnx.Value {
 }
 
 // lead is how far the first of two is ahead of the second: [G,2] → [G].
-func (f formula) lead(x *onnx.Value) *onnx.Value {
-	signs, err := onnx.FloatTensor(f.t, []float64{1, -1})
+func (f formula) lead(x *onnx.Value) *onnx.Value { return f.sum(f.mul(x, f.pair(1, -1))) }
+
+// chosen is the first of two: [G,2] → [G].
+func (f formula) chosen(x *onnx.Value) *onnx.Value { return f.sum(f.mul(x, f.pair(1, 0))) }
+
+// pair is a constant [2].
+func (f formula) pair(first, second float64) *onnx.Value {
+	t, err := onnx.FloatTensor(f.t, []float64{first, second})
 	if err != nil {
 		f.Fail("%w", err)
 	}
-	return f.sum(f.mul(x, f.Constant(signs)))
+	return f.Constant(t)
 }
+
+// logSigmoid is log σ(x) = min(x, 0) − log(1 + exp(−|x|)). Its derivative, σ(−x), comes out to full relative accuracy far from 0 on
+// both sides, and at 0 as 1/2.
+func (f formula) logSigmoid(x *onnx.Value) *onnx.Value {
+	low := f.Op("Min", []*onnx.Value{x, f.Scalar(f.t, 0)}, nil)
+	return f.sub(low, f.log(f.add(f.Scalar(f.t, 1), f.exp(f.neg(f.Op("Abs", []*onnx.Value{x}, nil))))))
+}
+
+// sigmoid is σ(x) as exp log σ(x), whose exponent is never positive.
+func (f formula) sigmoid(x *onnx.Value) *onnx.Value { return f.exp(f.logSigmoid(x)) }
 
 // row makes [G,K] into [G,1,K].
 func (f formula) row(x *onnx.Value) *onnx.Value {

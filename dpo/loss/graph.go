@@ -6,10 +6,11 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
-// inputs are what a loss is a function of. Where it is Averaged, policy, ratios and rewards are divided by lengths.
+// inputs are what a loss is a function of. Ratios and rewards are divided by lengths where it is Averaged.
 type inputs struct {
 	policy                 *onnx.Value // [G,K]: log π(y|x)
-	ratios                 *onnx.Value // [G,K]: log π(y|x) − log π_ref(y|x), or where it is Free log π(y|x)
+	reference              *onnx.Value // [G,K]: log π_ref(y|x)
+	ratios                 *onnx.Value // [G,K]: log π(y|x) − log π_ref(y|x), or where it is Free log π(y|x); f′(π/π_ref) of another f-divergence
 	rewards, lengths, wins *onnx.Value // [G,K]; rewards are β·ratios
 	rivals                 *onnx.Value // [G,Q,K]
 	choices                *onnx.Value // [G,Q]
@@ -26,10 +27,9 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 	}
 	return onnx.Build("loss", func(b *onnx.Builder) {
 		f := formula{b, t}
-		policy := b.Input("policy_logps", t, groups, completions)
-		reference := b.Input("reference_logps", t, groups, completions)
-		in := inputs{lengths: b.Input("lengths", t, groups, completions), wins: b.Input("wins", t, groups, completions),
-			rivals: b.Input("rivals", t, groups, choices, completions), choices: b.Input("choices", t, groups, choices),
+		in := inputs{policy: b.Input("policy_logps", t, groups, completions), reference: b.Input("reference_logps", t, groups, completions),
+			lengths: b.Input("lengths", t, groups, completions),
+			wins:    b.Input("wins", t, groups, completions), rivals: b.Input("rivals", t, groups, choices, completions), choices: b.Input("choices", t, groups, choices),
 			margin: b.Input("margin", t, groups), scalars: map[string]*onnx.Value{}}
 		weight := b.Input("weight", t, groups)
 		in.meanTokens = b.Input("mean_tokens", t)
@@ -38,7 +38,7 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 				in.scalars[s.Name] = b.Input(s.Name, t)
 			}
 		}
-		losses, rewards := l.of(f, in, policy, reference)
+		losses, rewards := l.of(f, in)
 		b.Output("loss", f.Op("ReduceSum", []*onnx.Value{f.mul(weight, losses), f.Ints(0)}, onnx.Attrs{"keepdims": 1}))
 		b.Output("losses", losses)
 		if rewards != nil {
@@ -49,21 +49,26 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 }
 
 // of gives the losses [G], and the rewards [G,K]: nil of a loss of completions alone.
-func (l *Loss) of(f formula, in inputs, policy, reference *onnx.Value) (losses, rewards *onnx.Value) {
-	whole := policy
-	if !l.Alone && !l.Free {
-		whole = f.sub(policy, reference)
+func (l *Loss) of(f formula, in inputs) (losses, rewards *onnx.Value) {
+	if l.parts != nil {
+		return l.mixed(f, in)
 	}
-	in.policy, in.ratios = policy, whole
+	ratios := in.policy
+	if !l.Alone && !l.Free {
+		ratios = f.sub(in.policy, in.reference)
+	}
+	if in.ratios = ratios; l.score != nil {
+		in.ratios = l.score(f, in)
+	}
 	if l.Averaged {
-		in.policy, in.ratios = f.div(policy, in.lengths), f.div(whole, in.lengths)
+		in.ratios = f.div(in.ratios, in.lengths)
 	}
 	in.rewards = f.mul(in.scalars["beta"], in.ratios)
 	switch losses = l.losses(f, in); {
 	case l.Alone:
 		return losses, nil
-	case l.Averaged && !l.Free:
-		return losses, f.mul(in.scalars["beta"], whole)
+	case !l.Free && in.ratios != ratios:
+		return losses, f.mul(in.scalars["beta"], ratios)
 	}
 	return losses, in.rewards
 }

@@ -9,12 +9,13 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 // with log-probs summed over tokens, as the paper has them and the DPO paper's own code. What TRL calls "ipo" is ipo_mean.
 func init() {
 	register(Loss{
-		Name:    "ipo",
-		Says:    "(h - 1/(2·beta))^2, the log-probs of h summed over tokens, as the DPO paper's code has it",
-		Paper:   "Azar et al. 2023, arXiv 2310.12036, Equation 17",
-		Scalars: []Scalar{beta},
-		Pairs:   true,
-		losses:  identity,
+		Name:       "ipo",
+		Says:       "(h - 1/(2·beta))^2, the log-probs of h summed over tokens, as the DPO paper's code has it",
+		Paper:      "Azar et al. 2023, arXiv 2310.12036, Equation 17",
+		Scalars:    []Scalar{beta},
+		Pairs:      true,
+		Difference: true,
+		losses:     identity,
 	})
 }
 

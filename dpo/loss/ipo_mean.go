@@ -7,12 +7,13 @@ package loss
 // so that the loss does not grow with the answers' lengths. It is what TRL calls "ipo".
 func init() {
 	register(Loss{
-		Name:     "ipo_mean",
-		Says:     "as ipo, the log-probs of h averaged over each answer's tokens: what TRL calls ipo",
-		Paper:    "Azar et al. 2023, arXiv 2310.12036, Equation 17, as TRL averages it",
-		Scalars:  []Scalar{beta},
-		Pairs:    true,
-		Averaged: true,
-		losses:   identity,
+		Name:       "ipo_mean",
+		Says:       "as ipo, the log-probs of h averaged over each answer's tokens: what TRL calls ipo",
+		Paper:      "Azar et al. 2023, arXiv 2310.12036, Equation 17, as TRL averages it",
+		Scalars:    []Scalar{beta},
+		Pairs:      true,
+		Averaged:   true,
+		Difference: true,
+		losses:     identity,
 	})
 }

@@ -48,6 +48,13 @@ type Loss struct {
 	Averaged bool // of log-probs averaged over each completion's tokens; the rewards, too, where it is Free
 	Divided  bool // takes choices that votes or ties divide among completions
 
+	// Difference: it sees the ratios of π and π_ref in their differences alone, so that another f-divergence may stand in the place of the
+	// reverse KL: see [Loss.Under].
+	Difference bool
+
+	parts []part  // of a mixture
+	score scoring // of an f-divergence; nil for the reverse KL
+
 	// losses gives the loss of each group, [G].
 	losses func(f formula, in inputs) *onnx.Value
 }
@@ -79,12 +86,22 @@ func Comparing() []string {
 	return slices.DeleteFunc(Names(), func(name string) bool { return registry[name].Alone })
 }
 
-// Lookup finds a loss by name.
+// Lookup finds a loss by name, or makes the mixture that the name writes: see [Mix].
 func Lookup(name string) (*Loss, error) {
 	if l, ok := registry[name]; ok {
 		return l, nil
 	}
-	return nil, fmt.Errorf("unknown loss %q: %s are known", name, strings.Join(Names(), ", "))
+	if strings.ContainsAny(name, "=,") {
+		return Mix(name)
+	}
+	return nil, &UnknownError{name}
+}
+
+// UnknownError is a name that no loss has.
+type UnknownError struct{ Name string }
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("unknown loss %q: %s are known", e.Name, strings.Join(Names(), ", "))
 }
 
 // Check reports whether the loss is defined for groups of k completions.
