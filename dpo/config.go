@@ -25,6 +25,7 @@ type Config struct {
 	Beta           float64      `yaml:"beta"`
 	LabelSmoothing float64      `yaml:"label-smoothing"`
 	LossSettings   LossSettings `yaml:"loss-settings,omitempty"`  // others of the loss, by name
+	FDivergence    string       `yaml:"f-divergence,omitempty"`   // "" is loss.ReverseKL
 	ReferenceFree  bool         `yaml:"reference-free,omitempty"` // the reference's log-probabilities are 0, and it is not run
 	Ties           string       `yaml:"ties"`                     // "average" or "drop": see loss.Rank
 
@@ -109,7 +110,6 @@ func (c Config) Check() error {
 	refuse(!(c.Beta > 0 && c.Beta <= math.MaxFloat64), "beta must be positive, it is %v", c.Beta)
 	refuse(!(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5), "label-smoothing must lie in [0, 0.5), it is %v", c.LabelSmoothing)
 	wrong = append(wrong, c.checkObjective()...)
-	wrong = append(wrong, c.checkLoss()...)
 	refuse(!(c.LR >= 0 && c.LR <= math.MaxFloat64), "lr must be finite and not negative, it is %v", c.LR)
 	refuse(!(c.WeightDecay >= 0 && c.WeightDecay <= math.MaxFloat64), "weight-decay must be finite and not negative, it is %v", c.WeightDecay)
 	refuse(!(c.MaxGradNorm >= 0), "max-grad-norm must not be negative, it is %v (0 turns clipping off)", c.MaxGradNorm)

@@ -206,7 +206,7 @@ func TestGraphsHaveCUDAKernels(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, optimizer := range optim.Names() {
-				a, err := NewArtifact("", d, Export{Types: models.Types{Compute: compute, Weights: onnx.Float32}, Loss: "sigmoid", Optimizer: optimizer,
+				a, err := NewArtifact("", d, Export{Types: models.Types{Compute: compute, Weights: onnx.Float32}, Loss: named(t, "sigmoid"), Optimizer: optimizer,
 					Rungs: artifact.Rungs})
 				if err != nil {
 					t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 // Export says which graphs of a model to make.
 type Export struct {
 	Types     models.Types
-	Loss      string          // with its gradient; "" for none
+	Loss      *loss.Loss      // with its gradient; nil for none
 	Optimizer string          // "" for none
 	Rungs     []artifact.Rung // whose backward graphs to make; none for scoring only
 	Decode    bool            // graphs that continue sequences, in float32
@@ -45,10 +45,13 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 			Compute:      x.Types.Compute.String(), Weights: x.Types.Weights.String(),
 			Dims: map[string]int64{"vocab": int64(d.Vocab), "hidden": int64(d.Hidden), "intermediate": int64(d.Intermediate),
 				"layers": int64(d.Layers), "heads": int64(d.Heads), "kv_heads": int64(d.KVHeads), "head_dim": int64(d.HeadDim)},
-			Rotary:  rotary,
-			Aliases: map[string]map[string]string{},
-			Loss:    x.Loss, Optimizer: x.Optimizer,
+			Rotary:    rotary,
+			Aliases:   map[string]map[string]string{},
+			Optimizer: x.Optimizer,
 		},
+	}
+	if x.Loss != nil {
+		a.Loss = x.Loss.Identity()
 	}
 	if d.Local != nil {
 		a.Dims["window"] = int64(d.Window)
@@ -197,13 +200,17 @@ func lossWithGradient(l *loss.Loss, t onnx.DType) (*onnx.Graph, error) {
 		return nil, err
 	}
 	return onnx.Extend(g, func(b *onnx.Builder) {
+		policy := g.Input("policy_logps")
 		one, err := onnx.FloatTensor(t, []float64{1})
 		if err != nil {
 			b.Fail("%w", err)
 		}
-		grads, err := autodiff.Gradient(b, []*onnx.Value{g.Output("loss")}, []*onnx.Value{b.Constant(one)}, []*onnx.Value{g.Input("policy_logps")})
+		grads, err := autodiff.Gradient(b, []*onnx.Value{g.Output("loss")}, []*onnx.Value{b.Constant(one)}, []*onnx.Value{policy})
 		if err != nil {
 			b.Fail("%w", err)
+		}
+		if grads[0] == nil {
+			b.Fail("the losses do not depend on policy_logps")
 		}
 		b.Output("dlogps", grads[0])
 	})
@@ -228,12 +235,8 @@ func addDecoding(a *artifact.Artifact, d models.Decoder, x Export) error {
 }
 
 func addMethod(a *artifact.Artifact, x Export) (err error) {
-	if x.Loss != "" {
-		l, err := loss.Lookup(x.Loss)
-		if err != nil {
-			return err
-		}
-		if a.Graphs[lossGraph], err = lossWithGradient(l, onnx.Float64); err != nil {
+	if x.Loss != nil {
+		if a.Graphs[lossGraph], err = lossWithGradient(x.Loss, onnx.Float64); err != nil {
 			return err
 		}
 	}

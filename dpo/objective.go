@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/models"
 )
 
@@ -26,9 +25,9 @@ const (
 // objective is what runs of one aim have in common.
 type objective struct {
 	verb   string
-	losses func() []string
-	scalar bool // its model gives rewards, not log-probabilities
-	alone  bool // it has no reference
+	losses []string // that it takes; nil for those of preferences
+	scalar bool     // its model gives rewards, not log-probabilities
+	alone  bool     // it has no reference
 	set    func(*Config)
 }
 
@@ -42,12 +41,12 @@ func trlDefaults(c *Config) {
 var objectiveNames = []string{Preference, Likelihood, Reward}
 
 var objectives = map[string]objective{
-	Preference: {verb: "train", losses: loss.Comparing, set: func(*Config) {}},
-	Likelihood: {verb: "sft", losses: func() []string { return []string{"nll"} }, alone: true, set: func(c *Config) {
+	Preference: {verb: "train", set: func(*Config) {}},
+	Likelihood: {verb: "sft", losses: []string{"nll"}, alone: true, set: func(c *Config) {
 		trlDefaults(c)
 		c.Loss, c.LR, c.On = "nll", 2e-5, onCompletion
 	}},
-	Reward: {verb: "reward", losses: func() []string { return []string{"plackett_luce", "sigmoid"} }, scalar: true, alone: true, set: func(c *Config) {
+	Reward: {verb: "reward", losses: []string{"plackett_luce", "sigmoid"}, scalar: true, alone: true, set: func(c *Config) {
 		trlDefaults(c)
 		c.Beta, c.LR = 1, 1e-4
 	}},
@@ -83,11 +82,7 @@ func (c Config) checkObjective() (wrong []string) {
 	if o.verb == "" {
 		return []string{OneOf("objective", c.Objective, objectiveNames).Error()}
 	}
-	if l, err := loss.Lookup(c.Loss); err == nil && l.Alone && !o.alone {
-		wrong = append(wrong, fmt.Sprintf("loss %s compares no answers: dpo-ort sft trains by it", c.Loss))
-	} else if err := OneOf("loss", c.Loss, o.losses()); err != nil {
-		wrong = append(wrong, err.Error())
-	}
+	wrong = append(wrong, c.checkLoss()...)
 	if o.alone && c.Ref != "" {
 		wrong = append(wrong, o.verb+" has no reference: leave out ref")
 	}

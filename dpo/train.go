@@ -101,7 +101,7 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 			err = errors.Join(err, t.Close())
 		}
 	}()
-	if t.loss, err = loss.Lookup(c.Loss); err != nil {
+	if t.loss, err = c.resolveLoss(); err != nil {
 		return t, err
 	}
 	if err := t.claim(resume); err != nil {
@@ -110,6 +110,7 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 	if t.settings, err = settingsByFlag(c); err != nil {
 		return t, err
 	}
+	t.settings["loss"] = t.loss.Identity()
 	if t.options, t.compute, err = precision(c.Device, c.DType, c.Threads); err != nil {
 		return t, err
 	}
@@ -241,6 +242,9 @@ func (t *Trainer) build(resume bool) (err error) {
 			t.warn("damaged-artifact", err.Error(), "the graphs are made again; look after the disk")
 		}
 	}
+	if a != nil && t.loss.Digest != "" && a.Loss != t.loss.Identity() {
+		return t.otherLoss()
+	}
 	if t.exported = a == nil; t.exported {
 		a, err = t.export()
 	}
@@ -273,7 +277,7 @@ func (t *Trainer) export() (*artifact.Artifact, error) {
 	}
 	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
 		Types: models.Types{Compute: t.compute, Weights: onnx.Float32},
-		Loss:  t.Loss, Optimizer: t.Optimizer, Rungs: rungs,
+		Loss:  t.loss, Optimizer: t.Optimizer, Rungs: rungs,
 	})
 }
 

@@ -31,6 +31,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.Float64Var(&c.Beta, "beta", c.Beta, "strength of the tie to the reference")
 	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong, below 0.5, by sigmoid (cDPO) and robust (rDPO)")
 	f.Var(&c.LossSettings, "loss-settings", "further settings of the loss, as in gamma=0.5; the list of losses has their names")
+	f.StringVar(&c.FDivergence, "f-divergence", c.FDivergence, "what keeps the policy near the reference, for losses of h: "+strings.Join(loss.Divergences(), ", ")+" (default reverse_kl)")
 	f.BoolVar(&c.ReferenceFree, "reference-free", c.ReferenceFree, "take 0 for the reference's log-probabilities, and run no reference")
 	f.StringVar(&c.Ties, "ties", c.Ties, "answers of one rank or score: average (any order of them is as good) or drop (they are not compared)")
 
@@ -71,8 +72,8 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 // useless are the settings that mean nothing under an objective.
 var useless = map[string][]string{
 	"":             {"objective", "on"},
-	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "loss-settings", "reference-free", "ties"},
-	dpo.Reward:     {"objective", "on", "ref", "ref-columns", "beta", "loss-settings", "reference-free"},
+	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "loss-settings", "f-divergence", "reference-free", "ties"},
+	dpo.Reward:     {"objective", "on", "ref", "ref-columns", "beta", "loss-settings", "f-divergence", "reference-free"},
 }
 
 // bindVerb declares those of the settings that have a meaning under c's objective.

@@ -7,7 +7,8 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 //
 //	−log σ(x)·σ(−x/τ) + exp(−x)·σ(x/τ)
 //
-// The second product is exp(−x + log σ(x/τ)), whose exponent is not positive as long as τ ≤ 1.
+// The second product is exp(−x + log σ(x/τ)), whose exponent is not positive as long as τ ≤ 1. At x = 0, where training begins, the slope is
+// (1 − log 2)/(4τ) − 3/4, which is positive for τ < 0.102: there the loss falls towards the wrong side, as the paper notes.
 func init() {
 	register(Loss{
 		Name:       "discopop",

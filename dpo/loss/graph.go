@@ -21,6 +21,9 @@ type inputs struct {
 
 // Graph makes the loss's graph in element type t.
 func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
+	if l.data != nil {
+		return l.extended(t)
+	}
 	groups, completions, choices := onnx.Sym("G"), onnx.Sym("K"), onnx.Sym("Q")
 	if l.Pairs {
 		completions = onnx.Const(2)

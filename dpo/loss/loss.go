@@ -52,7 +52,10 @@ type Loss struct {
 	// reverse KL: see [Loss.Under].
 	Difference bool
 
+	Digest string // of a loss of a file: the SHA-256 of its bytes
+
 	parts []part  // of a mixture
+	data  []byte  // of a file
 	score scoring // of an f-divergence; nil for the reverse KL
 
 	// losses gives the loss of each group, [G].
