@@ -27,9 +27,9 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.Out, "out", c.Out, "directory to write: the trained model, and the run under run/")
 	f.StringVar(&c.RefColumns, "ref-columns", c.RefColumns, "ref_ columns that score left in the data: use (refusing stale ones), require or ignore them")
 
-	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Comparing(), ", "))
+	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Comparing(), ", ")+"; a sum (sigmoid=0.8,sft=1); or a file, NAME.onnx")
 	f.Float64Var(&c.Beta, "beta", c.Beta, "strength of the tie to the reference")
-	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong, below 0.5, by sigmoid (cDPO) and robust (rDPO)")
+	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong, below 0.5, by sigmoid (cDPO), robust (rDPO) and others")
 	f.Var(&c.LossSettings, "loss-settings", "further settings of the loss, as in gamma=0.5; the list of losses has their names")
 	f.StringVar(&c.FDivergence, "f-divergence", c.FDivergence, "what keeps the policy near the reference, for losses of h: "+strings.Join(loss.Divergences(), ", ")+" (default reverse_kl)")
 	f.BoolVar(&c.ReferenceFree, "reference-free", c.ReferenceFree, "take 0 for the reference's log-probabilities, and run no reference")
@@ -88,18 +88,31 @@ func bindVerb(f *pflag.FlagSet, c *dpo.Config) {
 	})
 }
 
-// lossesText says what each loss computes.
+// lossesText says what each loss computes, and its settings.
 func lossesText() string {
 	var b strings.Builder
-	b.WriteString("Losses, with h = log pi/pi_ref of the chosen answer less that of the rejected one, and eps the label smoothing:\n")
+	b.WriteString("Losses, with h = log pi/pi_ref of the chosen answer less that of the rejected one, r = beta·log pi/pi_ref, |y| an answer's scored tokens,\n" +
+		"and eps the label smoothing. What --loss-settings sets stands below, with its default:\n")
 	for _, name := range loss.Comparing() {
-		if l, err := loss.Lookup(name); err == nil {
-			fmt.Fprintf(&b, "  %-14s %s\n", name, l.Says)
+		l, err := loss.Lookup(name)
+		if err != nil {
+			continue // which Comparing does not list
+		}
+		fmt.Fprintf(&b, "  %-14s %s\n", name, l.Says)
+		for _, s := range l.Own() {
+			fmt.Fprintf(&b, "  %-14s   %s=%v  %s\n", "", s.Name, s.Default, s.Says)
 		}
 	}
-	b.WriteString("The name ipo means two things in the field: TRL's ipo is ipo_mean here, under each preset. rewards/* are beta·log pi/pi_ref\n" +
-		"of whole answers under each loss. Votes that are divided, and ties, are labels in shares to sigmoid and plackett_luce; the others refuse them.")
-	return b.String()
+	b.WriteString("A weighted sum of several is written sigmoid=0.8,sft=1, and NAME.onnx is a loss of your own: a graph from policy_logps and others of the inputs\n" +
+		"that docs/losses.md lists to losses [G].\n" +
+		"Some names mean two things in the field, under each preset the same here: TRL's ipo is ipo_mean; RPO is sigmoid=1,sft_mean=1 as its paper\n" +
+		"has it, and sigmoid=1,sft=1 as TRL has it. rewards/* are beta·log pi/pi_ref of whole answers under each loss that has a reference. Votes that\n" +
+		"are divided, and ties, are labels in shares to sigmoid and plackett_luce; the others refuse them.\n\n" +
+		"f-divergences, with u = pi/pi_ref, in the place of log u in losses of h:\n")
+	for _, name := range loss.Divergences() {
+		fmt.Fprintf(&b, "  %-16s %s\n", name, loss.DivergenceSays(name))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // trainSettings resolves the settings of a run: the preset's or the objective's, overridden by the file's, overridden by flags.
