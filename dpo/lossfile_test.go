@@ -123,3 +123,24 @@ func TestResumeKnowsTheLossFile(t *testing.T) {
 		t.Errorf("with the file put back: %d steps (%v)", len(m), err)
 	}
 }
+
+// Whatever a file holds, it is refused, or a loss that can be differentiated; nothing panics.
+func FuzzLossFile(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join(golden.Root(f), "testdata", "loss", "*.onnx"))
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no files of losses (%v)", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := lossFromBytes("own.onnx", data)
+		if (l == nil) == (err == nil) {
+			t.Errorf("loss %v, error %v", l, err)
+		}
+	})
+}

@@ -73,7 +73,12 @@ func readLoss(path string) (*loss.Loss, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loss: %w", err)
 	}
-	l, err := loss.FromFile(filepath.Base(path), data)
+	return lossFromBytes(filepath.Base(path), data)
+}
+
+// lossFromBytes makes a loss of a file's bytes, and makes sure that it has a gradient.
+func lossFromBytes(name string, data []byte) (*loss.Loss, error) {
+	l, err := loss.FromFile(name, data)
 	if err != nil {
 		return nil, err
 	}
