@@ -66,8 +66,9 @@ type losses struct {
 // loss runs the loss graph over groups of one K, of which each weighs 1/all.total.
 func (m *method) loss(e *engine.Engine, groups []datasets.Example, policy []float64, reference [][]float64, all whole) (losses, error) {
 	G, K := len(groups), len(groups[0].Completions)
-	choices, err := make([]loss.Choices, G), error(nil)
+	choices := make([]loss.Choices, G)
 	for g, x := range groups {
+		var err error
 		if choices[g], err = choicesOf(m.of, x, m.ties); err != nil {
 			return losses{}, fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
 		}
