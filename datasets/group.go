@@ -38,6 +38,7 @@ type Group struct {
 
 	Margin  float64 // 0 if the row has none: then HasMargin is false
 	Dissent float64 // of two answers: the share of votes for the second; 0 if there are no votes
+	Label   Label   // of one answer
 
 	HasMargin bool
 
@@ -88,7 +89,7 @@ func (g Group) first() (Group, string) {
 		return g, DropUnranked
 	}
 	g.Completions, g.Order, g.Ref = g.Completions[:1], nil, nil
-	g.Ranks, g.Scores, g.Margin, g.HasMargin, g.Dissent = nil, nil, 0, false, 0
+	g.Ranks, g.Scores, g.Margin, g.HasMargin, g.Dissent, g.Label = nil, nil, 0, false, 0, Unlabelled
 	g.Cut = g.Cut[:min(len(g.Cut), 1)]
 	return g, ""
 }

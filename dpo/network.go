@@ -135,6 +135,9 @@ func (r *Rows) digest() string {
 		if x.Dissent != 0 || x.Places != nil {
 			line = fmt.Appendln(line, x.Dissent, x.Places)
 		}
+		if x.Label != datasets.Unlabelled {
+			line = fmt.Appendln(line, "label", x.Label)
+		}
 		h.Write(line)
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -13,9 +13,9 @@ import (
 
 // An entry of the cache is, in varints but for the first two lines and floats (8 bytes, little-endian),
 //
-//	"dpo-ort tokens 2\n"
+//	"dpo-ort tokens\n"
 //	SHA-256 of the key
-//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, flag (1: it has one), dissent,
+//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, dissent, label,
 //	    list of prompt ids, list of the reference's log-probabilities, list of the order, list of the places + 1,
 //	    number of completions, and each: list of ids, start, flags (1: truncated)
 //	number of dropped rows, and each: file, row, length of the reason, reason
@@ -51,6 +51,7 @@ func (e entry) encode(w *bufio.Writer, rows *Rows) error {
 func appendExample(b []byte, x datasets.Example, file int) []byte {
 	b = binary.AppendUvarint(appendInt(b, file), uint64(x.Row))
 	b = appendFloat(appendFlag(appendFloat(appendInt(appendFlag(b, x.Truncated), x.BorderTokens), x.Margin), x.HasMargin), x.Dissent)
+	b = append(b, byte(x.Label))
 	b = appendList(b, x.Prompt, appendInt)
 	b = appendList(b, x.Ref, appendFloat)
 	b = appendList(b, x.Order, appendInt)
@@ -133,6 +134,7 @@ func fits[T any](list []T, x datasets.Example) bool {
 func (d *decoder) example(files []string) (x datasets.Example) {
 	x.File, x.Row = d.file(files), int64(d.uint())
 	x.Truncated, x.BorderTokens, x.Margin, x.HasMargin, x.Dissent = d.flag(), d.int(), d.float(), d.flag(), d.float()
+	x.Label = datasets.Label(d.atMost(uint64(datasets.Undesirable)))
 	x.Prompt, x.Ref, x.Order, x.Places = decodeList(d, d.id), decodeList(d, d.float), decodeList(d, d.int), decodeList(d, d.place)
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		x.Completions = append(x.Completions, datasets.Completion{IDs: decodeList(d, d.id), Start: d.int(), Truncated: d.flag()})
