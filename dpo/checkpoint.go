@@ -46,6 +46,8 @@ type state struct {
 	Best             *Best   `json:"best,omitempty"` // the evaluation with the lowest loss, where the run may stop early
 	ReferenceSeconds float64 `json:"reference_seconds"`
 
+	Loss map[string]float64 `json:"loss,omitempty"` // what the loss carries from step to step, by name
+
 	Settings  map[string]string `json:"settings"` // of the run, by the names of its flags
 	Model     string            `json:"model"`    // digest of the weights that the run began with
 	Reference string            `json:"reference"`

@@ -247,7 +247,7 @@ func TestLossGradientEqualsPyTorch(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := m.loss(n.engine, groups, pass.LogProbs, reference, whole{total: len(groups)})
+			out, err := m.loss(n.engine, measured{groups: groups, policy: pass.LogProbs, reference: reference}, nil, whole{total: len(groups)})
 			if err != nil {
 				t.Fatal(err)
 			}

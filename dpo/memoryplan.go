@@ -282,8 +282,10 @@ func (t *Trainer) microShapes(tokens int) []microShape {
 			add(t.rows.Examples, rows)
 		}
 	}
-	for _, rows := range microBatches(t.eval.Examples, sequence(0, len(t.eval.Examples)), t.MicroBatch, tokens) {
-		add(t.eval.Examples, rows)
+	for _, step := range t.evalSteps() {
+		for _, rows := range t.evalMicroBatches(step, tokens) {
+			add(t.eval.Examples, rows)
+		}
 	}
 	var shapes []microShape
 	if t.stepsRead() < t.total {

@@ -61,10 +61,19 @@ func (t *Trainer) whole(examples []datasets.Example) (w whole) {
 type losses struct {
 	loss                            float64
 	losses, policy, rewards, dlogps []float64
+	carried                         map[string]float64 // by name, to the next step; nil of a loss that carries nothing
 }
 
-// loss runs the loss graph over groups of one K, of which each weighs 1/all.total.
-func (m *method) loss(e *engine.Engine, groups []datasets.Example, policy []float64, reference [][]float64, all whole) (losses, error) {
+// measured are groups of one K with what models say of them.
+type measured struct {
+	groups    []datasets.Example
+	policy    []float64   // [G·K]
+	reference [][]float64 // of each group's completions
+}
+
+// loss runs the loss graph over groups, of which each weighs 1/all.total, with what it carries from the step before (nil before the first).
+func (m *method) loss(e *engine.Engine, from measured, carried map[string]float64, all whole) (losses, error) {
+	groups := from.groups
 	G, K := len(groups), len(groups[0].Completions)
 	choices := make([]loss.Choices, G)
 	for g, x := range groups {
@@ -73,13 +82,16 @@ func (m *method) loss(e *engine.Engine, groups []datasets.Example, policy []floa
 			return losses{}, fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
 		}
 	}
-	values := map[string][]float64{"policy_logps": policy, "reference_logps": slices.Concat(reference...), "mean_tokens": {all.meanTokens}}
+	values := map[string][]float64{"policy_logps": from.policy, "reference_logps": slices.Concat(from.reference...), "mean_tokens": {all.meanTokens}}
 	for _, x := range groups {
 		values["margin"] = append(values["margin"], x.Margin)
 		values["weight"] = append(values["weight"], 1/float64(all.total))
 		for k := range x.Completions {
 			values["lengths"] = append(values["lengths"], float64(scored(x, k)))
 		}
+	}
+	for _, name := range m.of.State {
+		values["state."+name] = []float64{carried[name]}
 	}
 	for name, v := range m.scalars {
 		values[name] = []float64{v}
@@ -96,5 +108,12 @@ func (m *method) loss(e *engine.Engine, groups []datasets.Example, policy []floa
 	if err != nil {
 		return losses{}, err
 	}
-	return losses{out["loss"][0], out["losses"], policy, out["rewards"], out["dlogps"]}, nil
+	l := losses{loss: out["loss"][0], losses: out["losses"], policy: from.policy, rewards: out["rewards"], dlogps: out["dlogps"]}
+	for _, name := range m.of.State {
+		if l.carried == nil {
+			l.carried = map[string]float64{}
+		}
+		l.carried[name] = out["next."+name][0]
+	}
+	return l, nil
 }

@@ -196,7 +196,7 @@ func TestRewardGradientEqualsPyTorch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := m.loss(n.engine, groups, pass.LogProbs, slices.Repeat([][]float64{{0, 0}}, len(groups)), whole{total: len(groups)})
+		out, err := m.loss(n.engine, measured{groups: groups, policy: pass.LogProbs, reference: slices.Repeat([][]float64{{0, 0}}, len(groups))}, nil, whole{total: len(groups)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -189,7 +189,7 @@ func rankingGradient(t *testing.T, n *network, beta float64, groups []datasets.E
 		t.Fatal(err)
 	}
 	defer pass.Close()
-	out, err := m.loss(n.engine, groups, pass.LogProbs, reference, whole{total: len(groups)})
+	out, err := m.loss(n.engine, measured{groups: groups, policy: pass.LogProbs, reference: reference}, nil, whole{total: len(groups)})
 	if err != nil {
 		t.Fatal(err)
 	}

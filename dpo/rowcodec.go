@@ -13,9 +13,9 @@ import (
 
 // An entry of the cache is, in varints but for the first two lines and floats (8 bytes, little-endian),
 //
-//	"dpo-ort tokens\n"
+//	"dpo-ort tokens 2\n"
 //	SHA-256 of the key
-//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, dissent, label,
+//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, flag (1: it has one), dissent, label,
 //	    list of prompt ids, list of the reference's log-probabilities, list of the order, list of the places + 1,
 //	    number of completions, and each: list of ids, start, flags (1: truncated)
 //	number of dropped rows, and each: file, row, length of the reason, reason

@@ -1,7 +1,6 @@
 package dpo
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -31,7 +30,8 @@ func (t *Trainer) step() (Metrics, error) {
 	if t.memoryPlan.Release {
 		grads = []*engine.Gradients{t.optimizer.Released(t.scalars(i, rate, 1))}
 	}
-	if err := t.accumulate(&m, t.microBatches(i), all, grads); err != nil {
+	carried, err := t.accumulate(&m, rows, t.microBatches(i), all, grads)
+	if err != nil {
 		return m, err
 	}
 	if err := t.update(&m, rows, i); err != nil {
@@ -42,6 +42,7 @@ func (t *Trainer) step() (Metrics, error) {
 		t.state.NumTokens += t.tokens(t.rows.Examples[row])
 	}
 	t.state.Step++
+	t.state.Loss = carried
 	m.NumTokens = t.state.NumTokens
 	m.StepSeconds = time.Since(start).Seconds()
 	m.TokensPerSecond = float64(t.state.NumTokens-before) / m.StepSeconds
@@ -79,51 +80,6 @@ func (t *Trainer) clip(norm float64) float64 {
 		return 1
 	}
 	return math.Min(1, t.MaxGradNorm/(norm+1e-6))
-}
-
-// accumulate makes the gradient of a step's loss, the sum of those of its micro-batches: in grads[0].
-func (t *Trainer) accumulate(m *Metrics, micros [][]int, all whole, grads []*engine.Gradients) error {
-	out := make([]losses, len(micros))
-	err := sideBySide(t.engines, len(grads), func(e *engine.Engine, lane int) (err error) {
-		grads[lane].Clear()
-		for i := lane; i < len(micros) && err == nil; i += len(grads) {
-			out[i], err = t.backward(e, micros[i], all, grads[lane])
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	var w work
-	for i, micro := range micros {
-		groups := pick(t.rows.Examples, micro)
-		w.add(shapeOf(groups, t.policy.long), groups)
-		m.add(groups, out[i], float64(all.total))
-	}
-	m.Work = w.ratios()
-	return grads[0].Add(grads[1:]...)
-}
-
-// backward adds the gradient of one micro-batch's part of the loss.
-func (t *Trainer) backward(e *engine.Engine, rows []int, all whole, grads *engine.Gradients) (out losses, err error) {
-	groups := pick(t.rows.Examples, rows)
-	pass, err := e.Forward(t.policy.weights, t.policy.batch(groups))
-	if err != nil {
-		return out, err
-	}
-	defer pass.Close()
-	if out, err = t.method.loss(e, groups, pass.LogProbs, pick(t.refs.Train, rows), all); err != nil {
-		return out, err
-	}
-	if !allFinite([]float64{out.loss}) || !allFinite(out.policy) {
-		return out, t.diverged(fmt.Sprintf("the loss is %v", out.losses), rows)
-	}
-	err = pass.Backward(grads, out.dlogps)
-	if errors.Is(err, engine.ErrNotFinite) {
-		t.spoiled = true
-		return out, t.diverged(err.Error(), rows)
-	}
-	return out, err
 }
 
 // DivergedError is a loss or gradient that is NaN or infinite.

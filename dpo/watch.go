@@ -156,7 +156,7 @@ func (w *watcher) atNoMargin() float64 {
 		return *w.noMargin
 	}
 	sum, all := 0.0, w.whole(pick(w.rows.Examples, w.order.step(0)))
-	for _, rows := range w.microBatches(0) {
+	for _, rows := range w.lossBatches(w.order.step(0), w.microBatches(0)) {
 		groups := pick(w.rows.Examples, rows)
 		var equal [][]float64
 		for i, x := range groups {
@@ -166,7 +166,7 @@ func (w *watcher) atNoMargin() float64 {
 				equal = append(equal, make([]float64, len(x.Completions)))
 			}
 		}
-		out, err := w.method.loss(w.engines[0], groups, slices.Concat(equal...), equal, all)
+		out, err := w.method.loss(w.engines[0], measured{groups: groups, policy: slices.Concat(equal...), reference: equal}, nil, all)
 		if err != nil {
 			w.err = fmt.Errorf("the loss at margin 0: %w", err)
 		}

@@ -47,6 +47,20 @@ func (f formula) logSigmoid(x *onnx.Value) *onnx.Value {
 // sigmoid is σ(x) as exp log σ(x), whose exponent is never positive.
 func (f formula) sigmoid(x *onnx.Value) *onnx.Value { return f.exp(f.logSigmoid(x)) }
 
+// rejected is the second of two: [G,2] → [G].
+func (f formula) rejected(x *onnx.Value) *onnx.Value { return f.sum(f.mul(x, f.pair(0, 1))) }
+
+// mean is over all elements, [1].
+func (f formula) mean(x *onnx.Value) *onnx.Value {
+	flat := f.Op("Reshape", []*onnx.Value{x, f.Ints(-1)}, nil)
+	return f.Op("ReduceMean", []*onnx.Value{flat, f.Ints(0)}, onnx.Attrs{"keepdims": 1})
+}
+
+// still is x, through which no gradient flows.
+func (f formula) still(x *onnx.Value) *onnx.Value {
+	return f.Node(&onnx.Node{Op: "Identity", Inputs: []*onnx.Value{x}, Meta: map[string]string{"gradient": "none"}}, 1)[0]
+}
+
 // row makes [G,K] into [G,1,K].
 func (f formula) row(x *onnx.Value) *onnx.Value {
 	return f.Op("Unsqueeze", []*onnx.Value{x, f.Ints(1)}, nil)

@@ -8,14 +8,16 @@ import (
 
 // inputs are what a loss is a function of. Ratios and rewards are divided by lengths where it is Averaged.
 type inputs struct {
-	policy                 *onnx.Value // [G,K]: log π(y|x)
-	reference              *onnx.Value // [G,K]: log π_ref(y|x)
-	ratios                 *onnx.Value // [G,K]: log π(y|x) − log π_ref(y|x), or where it is Free log π(y|x); f′(π/π_ref) of another f-divergence
-	rewards, lengths, wins *onnx.Value // [G,K]; rewards are β·ratios
-	rivals                 *onnx.Value // [G,Q,K]
-	choices                *onnx.Value // [G,Q]
-	margin                 *onnx.Value // [G]
-	meanTokens             *onnx.Value // of rank 0
+	policy                 *onnx.Value            // [G,K]: log π(y|x)
+	reference              *onnx.Value            // [G,K]: log π_ref(y|x)
+	ratios                 *onnx.Value            // [G,K]: log π(y|x) − log π_ref(y|x), or where it is Free log π(y|x); f′(π/π_ref) of another f-divergence
+	rewards, lengths, wins *onnx.Value            // [G,K]; rewards are β·ratios
+	rivals                 *onnx.Value            // [G,Q,K]
+	choices                *onnx.Value            // [G,Q]
+	margin                 *onnx.Value            // [G]
+	meanTokens             *onnx.Value            // of rank 0
+	label, drift           *onnx.Value            // [G]
+	state, next            map[string]*onnx.Value // [1]: before the step, and after it
 	scalars                map[string]*onnx.Value
 }
 
@@ -25,8 +27,11 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 		return l.extended(t)
 	}
 	groups, completions, choices := onnx.Sym("G"), onnx.Sym("K"), onnx.Sym("Q")
-	if l.Pairs {
+	switch {
+	case l.Pairs:
 		completions = onnx.Const(2)
+	case l.Unpaired:
+		completions = onnx.Const(1)
 	}
 	return onnx.Build("loss", func(b *onnx.Builder) {
 		f := formula{b, t}
@@ -36,6 +41,11 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 			margin: b.Input("margin", t, groups), scalars: map[string]*onnx.Value{}}
 		weight := b.Input("weight", t, groups)
 		in.meanTokens = b.Input("mean_tokens", t)
+		in.label, in.drift = b.Input("label", t, groups), b.Input("drift", t, groups)
+		in.state, in.next = map[string]*onnx.Value{}, map[string]*onnx.Value{}
+		for _, name := range l.State {
+			in.state[name] = b.Input("state."+name, t, onnx.Const(1))
+		}
 		for _, s := range append([]Scalar{beta}, l.Scalars...) {
 			if in.scalars[s.Name] == nil {
 				in.scalars[s.Name] = b.Input(s.Name, t)
@@ -46,6 +56,9 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 		b.Output("losses", losses)
 		if rewards != nil {
 			b.Output("rewards", rewards)
+		}
+		for _, name := range l.State {
+			b.Output("next."+name, in.next[name])
 		}
 		prune(b.Graph())
 	})

@@ -41,8 +41,10 @@ type Loss struct {
 	Scalars []Scalar // its settings, graph inputs of rank 0
 	Columns []string // of the data that each row must have, beside its completions: margin
 	Scope   Scope    // what it is a function of at once
+	State   []string // numbers that it carries from one step to the next, 0 before the first
 
 	Pairs    bool // defined for two completions only
+	Unpaired bool // of single completions that are labelled
 	Alone    bool // of each completion by itself: it compares none, and has no reference
 	Free     bool // compares completions without a reference: none is run, and rewards are β·log π(y|x)
 	Averaged bool // of log-probs averaged over each completion's tokens; the rewards, too, where it is Free
@@ -110,8 +112,10 @@ func (e *UnknownError) Error() string {
 // Check reports whether the loss is defined for groups of k completions.
 func (l *Loss) Check(k int) error {
 	switch {
-	case l.Alone && k > 0:
+	case l.Alone && k > 0, l.Unpaired && k == 1:
 		return nil
+	case l.Unpaired:
+		return fmt.Errorf("loss %s takes single completions, each with a label, there are %d", l.Name, k)
 	case k < 2:
 		return fmt.Errorf("loss %s compares completions, there are %d", l.Name, k)
 	case l.Pairs && k != 2:

@@ -19,13 +19,13 @@ func TestEachLossSaysWhatItTakes(t *testing.T) {
 		if l.Says == "" || strings.Contains(l.Says, "\n") || l.Paper == "" {
 			t.Errorf("%s: says %q, of %q; want a line and a paper", name, l.Says, l.Paper)
 		}
-		if (l.Check(1) == nil) != l.Alone || l.Check(0) == nil || l.Check(2) != nil {
+		if (l.Check(1) == nil) != (l.Alone || l.Unpaired) || l.Check(0) == nil || (l.Check(2) == nil) == l.Unpaired {
 			t.Errorf("%s: one completion gives %v, two %v", name, l.Check(1), l.Check(2))
 		}
 		err = l.Check(3)
 		if want := "loss " + name + " compares two completions, there are 3: plackett_luce takes a ranking"; l.Pairs && (err == nil || err.Error() != want) {
 			t.Errorf("%s: three completions give %v, want %s", name, err, want)
-		} else if !l.Pairs && err != nil {
+		} else if !l.Pairs && (err != nil) != l.Unpaired {
 			t.Errorf("%s: three completions give %v", name, err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestGraphsHaveTheInputsTheyUse(t *testing.T) {
 }
 
 func TestUnknownLossNamesTheKnown(t *testing.T) {
-	if _, err := Lookup("hings"); err == nil || !strings.Contains(err.Error(), `unknown loss "hings": apo_down, apo_zero, cpo`) {
+	if _, err := Lookup("hings"); err == nil || !strings.Contains(err.Error(), `unknown loss "hings": aot, aot_unpaired, apo_down`) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -136,7 +136,7 @@ func TestMixturesNeedWhatTheirLossesNeed(t *testing.T) {
 // What cannot be mixed is refused by name.
 func TestMixturesAreRefusedByName(t *testing.T) {
 	for text, want := range map[string]string{
-		"sigmoid=0.8,hings=1":  `unknown loss "hings": apo_down`,
+		"sigmoid=0.8,hings=1":  `unknown loss "hings": aot, `,
 		"sigmoid=0,sft=1":      `the weight of sigmoid must be a positive number, it is "0"`,
 		"sigmoid=NaN,sft=1":    `the weight of sigmoid must be a positive number, it is "NaN"`,
 		"sigmoid=Inf":          `the weight of sigmoid must be a positive number, it is "Inf"`,

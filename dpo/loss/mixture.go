@@ -46,6 +46,8 @@ func readPart(item string) (p part, err error) {
 		return p, fmt.Errorf("the loss of a file, %s, cannot be mixed: write the sum into the file", name)
 	case !ok:
 		return p, &UnknownError{name}
+	case of.Unpaired:
+		return p, fmt.Errorf("%s is of single completions that are labelled and cannot be mixed", name)
 	case of.Alone:
 		return p, fmt.Errorf("%s is of completions by themselves and cannot be mixed: sft and sft_mean are the terms for chosen answers", name)
 	}
@@ -83,7 +85,7 @@ func (l *Loss) join(p part) error {
 			l.Columns = append(l.Columns, c)
 		}
 	}
-	l.Scope = max(l.Scope, p.of.Scope)
+	l.Scope, l.State = max(l.Scope, p.of.Scope), append(l.State, p.of.State...)
 	l.Pairs = l.Pairs || p.of.Pairs
 	l.Free, l.Divided = l.Free && p.of.Free, l.Divided && p.of.Divided
 	l.Difference = l.Difference && (p.of.Difference || p.of.Free)
