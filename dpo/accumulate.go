@@ -52,6 +52,9 @@ func (t *Trainer) apart(m *Metrics, micros [][]int, all whole, grads []*engine.G
 // kept for its backward pass.
 func (t *Trainer) together(m *Metrics, rows []int, micros [][]int, all whole, grads []*engine.Gradients) (carried map[string]float64, err error) {
 	in := measured{groups: pick(t.rows.Examples, rows), reference: pick(t.refs.Train, rows)}
+	if in.drift, err = t.drift(in.groups); err != nil {
+		return nil, err
+	}
 	K, at := len(in.groups[0].Completions), places(rows, micros)
 	var out losses
 	run := func(e *engine.Engine, logps [][]float64) (err error) {

@@ -184,7 +184,7 @@ func unlikelyAnswers(w *watcher) (what, hint string) {
 }
 
 func flippedLabels(w *watcher) (what, hint string) {
-	if w.last == nil || w.Objective == Likelihood || w.apart() {
+	if w.last == nil || w.Objective == Likelihood || w.loss.Unpaired || w.apart() {
 		return "", ""
 	}
 	hint = "are the labels flipped? compare some rows: chosen is the better answer, rank 1 the best, a higher score better"

@@ -81,6 +81,9 @@ func (t *Trainer) evaluateStep(rows []int, all whole) evaluated {
 	out := evaluated{rows: rows}
 	in := measured{groups: pick(t.eval.Examples, rows), reference: pick(t.refs.Eval, rows)}
 	logps, err := scoreAll(t.policyLanes(t.policy.weights), in.groups, places(rows, t.evalMicroBatches(rows, t.memoryPlan.MicroTokens)))
+	if err == nil {
+		in.drift, err = t.drift(in.groups)
+	}
 	if out.err = err; err == nil {
 		in.policy = slices.Concat(logps...)
 		out.losses, out.err = t.method.loss(t.engines[0], in, t.state.Loss, all)

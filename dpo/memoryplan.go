@@ -73,7 +73,7 @@ func (t *Trainer) fit() error {
 		held, _ := heldMemory()
 		fixed.Process = held + sessionsMemory
 	}
-	if t.stream != nil && t.Ref == "" && !t.unreferenced() && !t.mappable() {
+	if (t.stream != nil || t.drifts()) && t.Ref == "" && !t.unreferenced() && !t.mappable() {
 		fixed.Reference = weights
 	}
 	if t.Planned != nil {

@@ -61,6 +61,7 @@ func (t *Trainer) whole(examples []datasets.Example) (w whole) {
 type losses struct {
 	loss                            float64
 	losses, policy, rewards, dlogps []float64
+	drift                           []float64          // [G], as in measured
 	carried                         map[string]float64 // by name, to the next step; nil of a loss that carries nothing
 }
 
@@ -69,7 +70,11 @@ type measured struct {
 	groups    []datasets.Example
 	policy    []float64   // [G·K]
 	reference [][]float64 // of each group's completions
+	drift     []float64   // [G]: see Trainer.drift; nil where the loss does not ask for it
 }
+
+// labelOf is 1 of a desirable answer.
+func labelOf(x datasets.Example) float64 { return asNumber(x.Label == datasets.Desirable) }
 
 // loss runs the loss graph over groups, of which each weighs 1/all.total, with what it carries from the step before (nil before the first).
 func (m *method) loss(e *engine.Engine, from measured, carried map[string]float64, all whole) (losses, error) {
@@ -82,9 +87,10 @@ func (m *method) loss(e *engine.Engine, from measured, carried map[string]float6
 			return losses{}, fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
 		}
 	}
-	values := map[string][]float64{"policy_logps": from.policy, "reference_logps": slices.Concat(from.reference...), "mean_tokens": {all.meanTokens}}
+	values := map[string][]float64{"policy_logps": from.policy, "reference_logps": slices.Concat(from.reference...), "mean_tokens": {all.meanTokens}, "drift": from.drift}
 	for _, x := range groups {
 		values["margin"] = append(values["margin"], x.Margin)
+		values["label"] = append(values["label"], labelOf(x))
 		values["weight"] = append(values["weight"], 1/float64(all.total))
 		for k := range x.Completions {
 			values["lengths"] = append(values["lengths"], float64(scored(x, k)))
@@ -108,7 +114,7 @@ func (m *method) loss(e *engine.Engine, from measured, carried map[string]float6
 	if err != nil {
 		return losses{}, err
 	}
-	l := losses{loss: out["loss"][0], losses: out["losses"], policy: from.policy, rewards: out["rewards"], dlogps: out["dlogps"]}
+	l := losses{drift: from.drift, loss: out["loss"][0], losses: out["losses"], policy: from.policy, rewards: out["rewards"], dlogps: out["dlogps"]}
 	for _, name := range m.of.State {
 		if l.carried == nil {
 			l.carried = map[string]float64{}

@@ -121,6 +121,13 @@ func (t *Trainer) checkRow(x datasets.Example) error {
 	switch {
 	case t.Objective == Likelihood && k > 1:
 		return fmt.Errorf("%s has %d answers; sft learns one: give --on chosen for the best of each row", at, k)
+	case t.loss.Unpaired:
+		if err := t.checkLabel(x); err != nil {
+			return fmt.Errorf("%s: %w", at, err)
+		}
+		return nil
+	case t.Objective != Likelihood && k < 2 && x.Label != datasets.Unlabelled:
+		return fmt.Errorf("%s has one answer with a label; loss %s compares two (columns chosen and rejected, or completions): give --loss kto, or data in pairs", at, t.loss.Name)
 	case t.Objective != Likelihood && k < 2:
 		return fmt.Errorf("%s has one completion; a preference needs two (columns chosen and rejected, or completions)", at)
 	}

@@ -180,23 +180,32 @@ func (t *Trainer) referenceLanes(batches int) (lanes []referenceLane, done func(
 	if batches == 0 || t.Ref == "" && t.state.Step == 0 {
 		return t.policyLanes(t.policy.weights), func() error { return nil }, nil
 	}
-	return t.standingReference()
-}
-
-// standingReference gives lanes that stay what they are while the policy moves.
-func (t *Trainer) standingReference() (lanes []referenceLane, done func() error, err error) {
-	if t.Ref == "" {
-		weights, err := t.initialWeights()
-		if err != nil {
-			return nil, nil, err
-		}
-		return t.policyLanes(weights), weights.Close, nil
-	}
-	ref, err := openFrozen(t.Ref, t.compute, t.options)
+	s, err := t.standingReference()
 	if err != nil {
 		return nil, nil, err
 	}
-	return []referenceLane{ref.logps}, ref.close, nil
+	return s.lanes, s.close, nil
+}
+
+// standing is a reference that stays what it is while the policy moves.
+type standing struct {
+	lanes []referenceLane
+	close func() error
+}
+
+func (t *Trainer) standingReference() (*standing, error) {
+	if t.Ref == "" {
+		weights, err := t.initialWeights()
+		if err != nil {
+			return nil, err
+		}
+		return &standing{t.policyLanes(weights), weights.Close}, nil
+	}
+	ref, err := openFrozen(t.Ref, t.compute, t.options)
+	if err != nil {
+		return nil, err
+	}
+	return &standing{[]referenceLane{ref.logps}, ref.close}, nil
 }
 
 // policyLanes run the policy's graphs with some weights.

@@ -58,6 +58,7 @@ type Trainer struct {
 	known       *references     // before the first step: what ref_ columns hold, or the run has computed before
 	fromColumns int             // groups whose reference the data holds
 	refs        *references
+	beside      *standing // the reference, where it is run while steps are taken; nil until then
 	order       order
 	total       int // steps
 	options     engine.Options
@@ -190,6 +191,7 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 		if t.eval, err = ReadRows(t.EvalData, enc, vocabulary, t.Cache); err != nil {
 			return fmt.Errorf("eval-data: %w", err)
 		}
+		t.eval.Examples = t.unpair(t.eval.Examples)
 	}
 	if err := t.admit(t.eval.Examples); err != nil {
 		return err
@@ -215,6 +217,7 @@ func (t *Trainer) readTraining(enc *datasets.Encoder, vocabulary int) error {
 	if err != nil {
 		return err
 	}
+	rows.Examples = t.unpair(rows.Examples)
 	t.rows, t.order.rows = rows, len(rows.Examples)
 	return t.admit(rows.Examples)
 }
@@ -461,7 +464,10 @@ func (t *Trainer) finish() error {
 func (t *Trainer) Close() error {
 	errs := []error{t.saver.wait()}
 	if t.stream != nil {
-		errs = append(errs, t.stream.close())
+		t.stream.stop()
+	}
+	if t.beside != nil {
+		errs = append(errs, t.beside.close())
 	}
 	if t.metrics != nil {
 		errs = append(errs, t.metrics.close())
