@@ -1,7 +1,9 @@
 package dpo
 
 import (
+	"bytes"
 	"math"
+	"path/filepath"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
@@ -101,4 +103,62 @@ func (c stepLossRun) compare(t *testing.T, dtype onnx.DType, atLeast float64) (w
 		worst = math.Max(worst, furthestOff(got, want, atLeast))
 	}
 	return worst
+}
+
+// stepConfig trains tiny-llama with a loss, and measures it on five pairs each two steps.
+func stepConfig(t *testing.T, name string) Config {
+	c := tinyConfig(t)
+	c.Loss, c.EvalData, c.EvalEvery = name, []string{writePairs(t, 5)}, 2
+	return c
+}
+
+// stepLosses are those that look at a whole step.
+func stepLosses(t *testing.T) (names []string) {
+	for _, name := range loss.Names() {
+		if named(t, name).Scope == loss.Step {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// A run of a loss of whole steps that is interrupted and resumed ends in the same bits as one that is not, with what the loss carries.
+func TestStepLossesResumeToTheSameBits(t *testing.T) {
+	for _, name := range stepLosses(t) {
+		t.Run(name, func(t *testing.T) {
+			through := stepConfig(t, name)
+			want := mustTrain(t, through)
+			c, got := stoppedAndResumed(t, through, 3)
+			for i, m := range got {
+				if w := want[3+i]; m.Loss != w.Loss || m.GradNorm != w.GradNorm || m.Margins != w.Margins {
+					t.Errorf("step %d: loss %v, norm %v, margin %v; of the whole run %v, %v, %v", m.Step, m.Loss, m.GradNorm, m.Margins, w.Loss, w.GradNorm, w.Margins)
+				}
+			}
+			if !bytes.Equal(readBytes(t, filepath.Join(through.Out, "model.safetensors")), readBytes(t, filepath.Join(c.Out, "model.safetensors"))) {
+				t.Error("the model differs")
+			}
+		})
+	}
+}
+
+// How a step is cut into micro-batches, and over how many lanes these are spread, changes its loss and gradient by rounding alone; that there
+// is held-out data, and how often it is measured, changes no bit.
+func TestStepLossesOfMicroBatches(t *testing.T) {
+	for _, name := range stepLosses(t) {
+		t.Run(name, func(t *testing.T) {
+			whole := stepConfig(t, name)
+			cut, unmeasured := whole, whole
+			cut.MicroBatch, cut.Out = 1, filepath.Join(t.TempDir(), "out")
+			unmeasured.EvalData, unmeasured.EvalEvery, unmeasured.Out = nil, 0, filepath.Join(t.TempDir(), "out")
+			a, b, c := mustTrain(t, whole), mustTrain(t, cut), mustTrain(t, unmeasured)
+			for i := range a {
+				if math.Abs(a[i].Loss-b[i].Loss) > 1e-5*a[i].Loss || math.Abs(a[i].GradNorm-b[i].GradNorm) > 1e-4*a[i].GradNorm {
+					t.Errorf("step %d: loss %v and %v, norm %v and %v", i+1, a[i].Loss, b[i].Loss, a[i].GradNorm, b[i].GradNorm)
+				}
+				if a[i].Loss != c[i].Loss || a[i].GradNorm != c[i].GradNorm {
+					t.Errorf("step %d: loss %v, norm %v; without held-out data %v, %v", i+1, a[i].Loss, a[i].GradNorm, c[i].Loss, c[i].GradNorm)
+				}
+			}
+		})
+	}
 }
