@@ -34,7 +34,11 @@ func (t *Trainer) accumulate(m *Metrics, rows []int, micros [][]int, all whole, 
 func (t *Trainer) apart(m *Metrics, micros [][]int, all whole, grads []*engine.Gradients) error {
 	out := make([]losses, len(micros))
 	err := t.backward(micros, grads, func(e *engine.Engine, pass *engine.Pass, i int) (_ []float64, err error) {
-		in := measured{groups: pick(t.rows.Examples, micros[i]), policy: pass.LogProbs, reference: pick(t.refs.Train, micros[i])}
+		in := measured{groups: pick(t.rows.Examples, micros[i]), policy: pass.LogProbs}
+		if in.reference, err = t.referenceOf(e, in.groups, t.refs.Train, micros[i]); err != nil {
+			return nil, err
+		}
+		in.trust = t.trust(in.groups, pass)
 		out[i], err = t.lossOf(e, in, micros[i], all)
 		return out[i].dlogps, err
 	})
@@ -51,11 +55,14 @@ func (t *Trainer) apart(m *Metrics, micros [][]int, all whole, grads []*engine.G
 // so where there are several micro-batches each runs forward twice, by the same graphs and to the same bits: to be measured, and to be
 // kept for its backward pass.
 func (t *Trainer) together(m *Metrics, rows []int, micros [][]int, all whole, grads []*engine.Gradients) (carried map[string]float64, err error) {
-	in := measured{groups: pick(t.rows.Examples, rows), reference: pick(t.refs.Train, rows)}
-	if in.drift, err = t.drift(in.groups); err != nil {
+	in := measured{groups: pick(t.rows.Examples, rows)}
+	K, at := len(in.groups[0].Completions), places(rows, micros)
+	if in.reference, err = t.referenceOfAll(in.groups, t.refs.Train, rows, at); err == nil {
+		in.drift, err = t.drift(in.groups)
+	}
+	if err != nil {
 		return nil, err
 	}
-	K, at := len(in.groups[0].Completions), places(rows, micros)
 	var out losses
 	run := func(e *engine.Engine, logps [][]float64) (err error) {
 		in.policy = slices.Concat(logps...)

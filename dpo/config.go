@@ -27,7 +27,13 @@ type Config struct {
 	LossSettings   LossSettings `yaml:"loss-settings,omitempty"`  // others of the loss, by name
 	FDivergence    string       `yaml:"f-divergence,omitempty"`   // "" is loss.ReverseKL
 	ReferenceFree  bool         `yaml:"reference-free,omitempty"` // the reference's log-probabilities are 0, and it is not run
+	LDAlpha        *float64     `yaml:"ld-alpha,omitempty"`       // of tokens beyond the shortest answer's length: see tailWeights; nil for 1
+	UseWeighting   bool         `yaml:"use-weighting,omitempty"`  // WPO: see trustOf
 	Ties           string       `yaml:"ties"`                     // "average" or "drop": see loss.Rank
+
+	SyncRefModel       bool    `yaml:"sync-ref-model,omitempty"`        // TR-DPO: the reference follows the policy
+	RefModelMixupAlpha float64 `yaml:"ref-model-mixup-alpha,omitempty"` // the policy's share when it does; 0 means 0.6
+	RefModelSyncSteps  int     `yaml:"ref-model-sync-steps,omitempty"`  // after so many steps; 0 means 512
 
 	Optimizer   string  `yaml:"optimizer"`
 	LR          float64 `yaml:"lr"`

@@ -111,7 +111,7 @@ func updatesTooSmall(w *watcher) (what, hint string) {
 }
 
 func sharedReference(w *watcher) (what, hint string) {
-	if w.unreferenced() || !w.dead() || !w.moved() {
+	if w.unreferenced() || w.SyncRefModel || !w.dead() || !w.moved() {
 		return "", ""
 	}
 	return fmt.Sprintf("the weights have moved in %d steps, and all rewards and the margin are exactly 0: the reference moves with the policy, as if they shared their memory; %s",

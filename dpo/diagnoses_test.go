@@ -146,7 +146,9 @@ var diagnosisCases = []diagnosisCase{
 		func(t *testing.T, c *Config) { likelihoodOf(t, c); c.LR = 1e-20 },
 		func(t *testing.T, c *Config) { likelihoodOf(t, c); c.LR = 1e-9 }, nil, "3 updates at a rate of 1e-20 at most"},
 	{"shared-reference", func(_ *testing.T, c *Config) { streamed(c) }, func(_ *testing.T, c *Config) { streamed(c) }, func(t *Trainer) {
-		moving := func(groups []datasets.Example) ([]float64, error) { return t.logps(t.engines[0], t.policy.weights, groups) }
+		moving := func(groups []datasets.Example) ([]float64, error) {
+			return t.logps(t.engines[0], t.policy.weights, groups)
+		}
 		t.beside = &standing{[]referenceLane{moving}, func() error { return nil }}
 	}, "the weights have moved in 3 steps, and all rewards and the margin are exactly 0"},
 	{"little-learnt", func(_ *testing.T, c *Config) { c.LR = 1e-9 }, func(_ *testing.T, c *Config) { c.LR = 1e-5 }, nil,

@@ -70,8 +70,13 @@ func (t *Trainer) measureEval(all whole) iter.Seq[evaluated] {
 
 func (t *Trainer) evaluateMicro(e *engine.Engine, rows []int, all whole) evaluated {
 	out := evaluated{rows: rows}
-	in := measured{groups: pick(t.eval.Examples, rows), reference: pick(t.refs.Eval, rows)}
-	if in.policy, out.err = t.logps(e, t.policy.weights, in.groups); out.err == nil {
+	in := measured{groups: pick(t.eval.Examples, rows)}
+	pass, err := e.Rehearse(t.policy.weights, t.policy.batch(in.groups))
+	if err == nil {
+		in.policy, in.trust = pass.LogProbs, t.trust(in.groups, pass)
+		in.reference, err = t.referenceOf(e, in.groups, t.refs.Eval, rows)
+	}
+	if out.err = err; err == nil {
 		out.losses, out.err = t.method.loss(e, in, nil, all)
 	}
 	return out
@@ -79,8 +84,11 @@ func (t *Trainer) evaluateMicro(e *engine.Engine, rows []int, all whole) evaluat
 
 func (t *Trainer) evaluateStep(rows []int, all whole) evaluated {
 	out := evaluated{rows: rows}
-	in := measured{groups: pick(t.eval.Examples, rows), reference: pick(t.refs.Eval, rows)}
-	logps, err := scoreAll(t.policyLanes(t.policy.weights), in.groups, places(rows, t.evalMicroBatches(rows, t.memoryPlan.MicroTokens)))
+	in, at := measured{groups: pick(t.eval.Examples, rows)}, places(rows, t.evalMicroBatches(rows, t.memoryPlan.MicroTokens))
+	logps, err := scoreAll(t.policyLanes(t.policy.weights), in.groups, at)
+	if err == nil {
+		in.reference, err = t.referenceOfAll(in.groups, t.refs.Eval, rows, at)
+	}
 	if err == nil {
 		in.drift, err = t.drift(in.groups)
 	}

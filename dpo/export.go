@@ -105,7 +105,7 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 			apply, first = []artifact.Rung{artifact.Recompute}, nil
 		case models.HeadGraph:
 			apply, first = []artifact.Rung{artifact.Stash, artifact.Recompute}, []string{"x"} // pieces add up
-			spec.Outputs, spec.Accumulate = outputs(a.Graphs[graph]), append(params, "x")
+			spec.Outputs, spec.Accumulate = differentiated(a.Graphs[graph]), append(params, "x")
 			if len(spec.Outputs) == 1 { // of a reward model, with nothing to keep
 				apply = apply[1:]
 			}
@@ -126,13 +126,18 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 	return nil
 }
 
-// outputs are the names of a graph's.
-func outputs(g *onnx.Graph) (names []string) {
+// differentiated are the names of a graph's outputs that a gradient comes in for.
+func differentiated(g *onnx.Graph) (names []string) {
 	for _, out := range g.Outputs {
-		names = append(names, out.Name)
+		if out.Name != squares {
+			names = append(names, out.Name)
+		}
 	}
 	return names
 }
+
+// squares is what the head gives beside its own for WPO, see models.Types.
+const squares = "squares"
 
 // stageGraphs are the graphs that run stages, with one of their stages.
 func stageGraphs(a *artifact.Artifact) iter.Seq2[string, artifact.Stage] {

@@ -76,6 +76,9 @@ func (t *Trainer) fit() error {
 	if (t.stream != nil || t.drifts()) && t.Ref == "" && !t.unreferenced() && !t.mappable() {
 		fixed.Reference = weights
 	}
+	if t.SyncRefModel {
+		fixed.Reference = weights
+	}
 	if t.Planned != nil {
 		t.memoryPlan = *t.Planned
 		t.expected, err = t.expect(t.memoryPlan, fixed)

@@ -71,6 +71,15 @@ type measured struct {
 	policy    []float64   // [G·K]
 	reference [][]float64 // of each group's completions
 	drift     []float64   // [G]: see Trainer.drift; nil where the loss does not ask for it
+	trust     []float64   // [G]: see trustOf; nil for 1
+}
+
+// share is the factor of a group's weight.
+func (m measured) share(g int) float64 {
+	if m.trust == nil {
+		return 1
+	}
+	return m.trust[g]
 }
 
 // labelOf is 1 of a desirable answer.
@@ -88,10 +97,10 @@ func (m *method) loss(e *engine.Engine, from measured, carried map[string]float6
 		}
 	}
 	values := map[string][]float64{"policy_logps": from.policy, "reference_logps": slices.Concat(from.reference...), "mean_tokens": {all.meanTokens}, "drift": from.drift}
-	for _, x := range groups {
+	for g, x := range groups {
 		values["margin"] = append(values["margin"], x.Margin)
 		values["label"] = append(values["label"], labelOf(x))
-		values["weight"] = append(values["weight"], 1/float64(all.total))
+		values["weight"] = append(values["weight"], from.share(g)/float64(all.total))
 		for k := range x.Completions {
 			values["lengths"] = append(values["lengths"], float64(scored(x, k)))
 		}

@@ -79,8 +79,9 @@ type Preferences struct {
 	// label is true and "rejected" the others, and what is said of a kind is left out where there is none of it.
 	KL *float64 `json:"kl,omitempty"`
 
-	desirable, undesirable float64 // how many there were
 	Objective string `json:"-"` // of the run: Likelihood measures the loss alone, Reward no log-probabilities
+
+	desirable, undesirable float64 // single answers, by their labels
 }
 
 // unmeasured are the names of what there is nothing to say of.

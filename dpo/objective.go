@@ -82,7 +82,7 @@ func (c Config) checkObjective() (wrong []string) {
 	if o.verb == "" {
 		return []string{OneOf("objective", c.Objective, objectiveNames).Error()}
 	}
-	wrong = append(wrong, c.checkLoss()...)
+	wrong = slices.Concat(wrong, c.checkLoss(), c.checkTail(), c.checkWeighting(), c.checkFollow())
 	if o.alone && c.Ref != "" {
 		wrong = append(wrong, o.verb+" has no reference: leave out ref")
 	}

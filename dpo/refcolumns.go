@@ -12,7 +12,7 @@ import (
 // them with the reference and the encoding of this run; nil for all other rows. Columns that score computed otherwise are
 // stale, and refused. Those of unknown origin are left alone.
 func (t *Trainer) referenceColumns() (*references, error) {
-	refs := &references{Digest: t.identity.Ref + t.dataDigest()}
+	refs := &references{Digest: t.referenceDigest(t.dataDigest())}
 	held := &references{}
 	err := errors.Join(t.recall(refs, t.rows.Examples), t.recall(held, t.eval.Examples))
 	refs.Eval = held.Train

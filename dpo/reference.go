@@ -33,10 +33,18 @@ func (t *Trainer) loadReferences() (*references, error) {
 		t.warn("damaged-reference", err.Error(), "the reference's log-probabilities are computed again; look after the disk")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("read reference log-probabilities: %w", err)
-	case err == nil && r.Digest == t.identity.Ref+t.dataDigest() && fit(r.Train, t.seen()) && fit(r.Eval, t.eval.Examples):
+	case err == nil && r.Digest == t.referenceDigest(t.dataDigest()) && fit(r.Train, t.seen()) && fit(r.Eval, t.eval.Examples):
 		return r, nil
 	}
 	return nil, nil
+}
+
+// referenceDigest tells what the reference says of rows, which have a digest, from what another one says, or this one by other weights of tokens.
+func (t *Trainer) referenceDigest(data string) string {
+	if t.LDAlpha == nil {
+		return t.identity.Ref + data
+	}
+	return fmt.Sprintf("%s%s ld-alpha %v", t.identity.Ref, data, *t.LDAlpha)
 }
 
 // seen are the rows that a checkpoint has the reference of.
@@ -205,6 +213,7 @@ func (t *Trainer) standingReference() (*standing, error) {
 	if err != nil {
 		return nil, err
 	}
+	ref.tail = t.LDAlpha
 	return &standing{[]referenceLane{ref.logps}, ref.close}, nil
 }
 

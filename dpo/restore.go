@@ -82,6 +82,14 @@ func (t *Trainer) goOn(s state, files map[string]*safetensors.File) error {
 	if err := t.policy.weights.Set(files[weightsFile]); err != nil {
 		return err
 	}
+	if t.follower != nil {
+		if files[followerFile] == nil {
+			return fmt.Errorf("it has no %s, where a reference that follows the policy is kept", followerFile)
+		}
+		if err := t.follower.Set(files[followerFile]); err != nil {
+			return err
+		}
+	}
 	for name, w := range t.optimizer.States {
 		if err := w.Set(prefixed{files[optimizerFile], name + "/"}); err != nil {
 			return err

@@ -37,6 +37,9 @@ func (t *Trainer) step() (Metrics, error) {
 	if err := t.update(&m, rows, i); err != nil {
 		return m, err
 	}
+	if err := t.follow(i + 1); err != nil {
+		return m, err
+	}
 	before := t.state.NumTokens
 	for _, row := range rows {
 		t.state.NumTokens += t.tokens(t.rows.Examples[row])

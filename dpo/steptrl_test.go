@@ -22,6 +22,11 @@ type stepTRLRun struct {
 		MaxGradNorm       float64  `json:"max_grad_norm"`
 		DesirableWeight   *float64 `json:"desirable_weight"`
 		UndesirableWeight *float64 `json:"undesirable_weight"`
+		LDAlpha           *float64 `json:"ld_alpha"`
+		UseWeighting      bool     `json:"use_weighting"`
+		SyncRefModel      bool     `json:"sync_ref_model"`
+		Mixup             float64  `json:"ref_model_mixup_alpha"`
+		SyncSteps         int      `json:"ref_model_sync_steps"`
 	}
 	Steps []map[string]float64
 }
@@ -66,6 +71,7 @@ func (r stepTRLRun) config(t *testing.T, name string) Config {
 	c.Model, c.Data, c.Out = golden.Testdata(t, "models", "tiny-llama"), []string{data}, filepath.Join(t.TempDir(), "out")
 	c.LR, c.Beta, c.MaxGradNorm, c.Schedule, c.Batch, c.Steps, c.NoShuffle = s.LR, s.Beta, s.MaxGradNorm, "constant", s.Batch, len(r.Steps), true
 	c.MaxLength, c.SaveEvery, c.Loss, c.LabelSmoothing = 512, 0, s.LossType, s.LabelSmoothing
+	c.LDAlpha, c.UseWeighting, c.SyncRefModel, c.RefModelMixupAlpha, c.RefModelSyncSteps = s.LDAlpha, s.UseWeighting, s.SyncRefModel, s.Mixup, s.SyncSteps
 	if s.LossType == "bco_pair" {
 		c.Loss = "bco_pair_unshifted"
 	}
@@ -78,7 +84,7 @@ func (r stepTRLRun) config(t *testing.T, name string) Config {
 // Ten steps with what looks at whole steps stay with TRL's: the loss within 1e-4, relative where it exceeds 1, the gradient's norm within 1e-2
 // relative, and rewards within 1e-3, in as many micro-batches as it pleases.
 func TestStepsFollowTRL(t *testing.T) {
-	for _, name := range []string{"aot", "aot_unpaired", "bco_pair", "kto", "kto-pairs"} {
+	for _, name := range []string{"aot", "aot_unpaired", "bco_pair", "kto", "kto-pairs", "ld", "wpo", "tr-soft", "tr-hard"} {
 		for _, micro := range []int{0, 3} {
 			t.Run(fmt.Sprintf("%s/%d", name, micro), func(t *testing.T) {
 				var run stepTRLRun

@@ -29,7 +29,6 @@ func newStream(files []string, enc *datasets.Encoder, vocabulary int) *stream {
 	return s
 }
 
-
 // fill takes rows from the stream until those of a step, from 0, are there. After the last row the order knows their number.
 func (t *Trainer) fill(step int) error {
 	s := t.stream
@@ -81,6 +80,10 @@ func (t *Trainer) advance() (referenceSeconds float64, err error) {
 	if err := t.fill(t.state.Step); err != nil {
 		return 0, err
 	}
+	if t.follower != nil {
+		t.forget()
+		return 0, nil
+	}
 	if err := t.recall(t.refs, t.rows.Examples); err != nil {
 		return 0, err
 	}
@@ -103,7 +106,11 @@ func (t *Trainer) advance() (referenceSeconds float64, err error) {
 
 // openBeside opens a reference that stays beside the policy, once.
 func (t *Trainer) openBeside() (err error) {
-	if t.beside == nil {
+	switch {
+	case t.beside != nil:
+	case t.follower != nil:
+		t.beside = &standing{t.policyLanes(t.follower), func() error { return nil }}
+	default:
 		if t.beside, err = t.standingReference(); err != nil {
 			return fmt.Errorf("reference: %w", err)
 		}
@@ -139,9 +146,9 @@ func (t *Trainer) saveStream() error {
 	if t.stream == nil {
 		return nil
 	}
-	if t.unreferenced() {
+	if t.unreferenced() || t.follower != nil {
 		return t.writeDropped()
 	}
-	refs := references{Digest: t.identity.Ref + t.state.Data, Train: t.refs.Train[:t.taken()], Eval: t.refs.Eval}
+	refs := references{Digest: t.referenceDigest(t.state.Data), Train: t.refs.Train[:t.taken()], Eval: t.refs.Eval}
 	return errors.Join(refs.store(t.path(referenceFile)), t.writeDropped())
 }

@@ -58,7 +58,8 @@ type Trainer struct {
 	known       *references     // before the first step: what ref_ columns hold, or the run has computed before
 	fromColumns int             // groups whose reference the data holds
 	refs        *references
-	beside      *standing // the reference, where it is run while steps are taken; nil until then
+	follower    *engine.Weights // the reference that follows the policy; nil of one that stays
+	beside      *standing       // the reference, where it is run while steps are taken; nil until then
 	order       order
 	total       int // steps
 	options     engine.Options
@@ -257,6 +258,7 @@ func (t *Trainer) build(resume bool) (err error) {
 	if t.policy, err = preparePolicy(t.policy.model, a, t.options); err != nil {
 		return err
 	}
+	t.policy.tail = t.LDAlpha
 	if err := t.fit(); err != nil {
 		return err
 	}
@@ -279,7 +281,7 @@ func (t *Trainer) export() (*artifact.Artifact, error) {
 		rungs = []artifact.Rung{artifact.Rung(t.Rung)}
 	}
 	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
-		Types: models.Types{Compute: t.compute, Weights: onnx.Float32},
+		Types: models.Types{Compute: t.compute, Weights: onnx.Float32, Squares: t.UseWeighting},
 		Loss:  t.loss, Optimizer: t.Optimizer, Rungs: rungs,
 	})
 }
@@ -293,6 +295,7 @@ func (t *Trainer) identify(resume bool) (err error) {
 		t.digests.data = t.rows.digest() + t.eval.digest()
 	}
 	t.identity.Ref = t.digests.model
+	begin := t.policy.model.Weights
 	if t.Ref != "" {
 		m, err := models.Open(t.Ref)
 		if err != nil {
@@ -309,6 +312,10 @@ func (t *Trainer) identify(resume bool) (err error) {
 		if t.identity.Ref, err = weightsDigest(m); err != nil {
 			return err
 		}
+		begin = m.Weights
+	}
+	if err := t.openFollower(begin); err != nil {
+		return err
 	}
 	if resume {
 		if err := t.restore(); err != nil {
@@ -318,6 +325,10 @@ func (t *Trainer) identify(resume bool) (err error) {
 	if t.unreferenced() {
 		t.refs, err = t.referenceColumns()
 		return err
+	}
+	if t.follower != nil {
+		t.forget()
+		return nil
 	}
 	if resume {
 		if t.known, err = t.loadReferences(); err != nil {
@@ -465,6 +476,9 @@ func (t *Trainer) Close() error {
 	errs := []error{t.saver.wait()}
 	if t.stream != nil {
 		t.stream.stop()
+	}
+	if t.follower != nil {
+		errs = append(errs, t.follower.Close())
 	}
 	if t.beside != nil {
 		errs = append(errs, t.beside.close())

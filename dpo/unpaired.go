@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 )
 
 // unpairedBlock is how many rows are taken apart at a time: first all chosen answers, then all rejected ones, as TRL has it. So without
@@ -36,6 +37,12 @@ func (t *Trainer) unpair(examples []datasets.Example) []datasets.Example {
 			"a step of --batch rows has half as many pairs; data with columns prompt, completion and label is taken as it is")
 	}
 	return out
+}
+
+// unpaired reports a loss of single answers.
+func (c Config) unpaired() bool {
+	l, err := loss.Lookup(c.Loss)
+	return err == nil && l.Unpaired
 }
 
 // checkLabel refuses a row that a loss of single answers is not defined for.

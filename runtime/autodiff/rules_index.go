@@ -15,7 +15,9 @@ func init() {
 	}, "GatherElements")
 	register(func(s *sweep, n *onnx.Node) { // its places say where the largest came from
 		values, places := n.Outputs[0], n.Outputs[1]
-		s.scatter(0, func(into *onnx.Value) *onnx.Value { return s.scatterAdd(into, places, s.gradient(values), n.Int("axis", -1)) })
+		s.scatter(0, func(into *onnx.Value) *onnx.Value {
+			return s.scatterAdd(into, places, s.gradient(values), n.Int("axis", -1))
+		})
 	}, "TopK")
 	register(scatterElements, "ScatterElements")
 	register(gatherND, "GatherND")
