@@ -162,3 +162,40 @@ func TestStepLossesOfMicroBatches(t *testing.T) {
 		})
 	}
 }
+
+// looksAgain are settings under which a run looks at its data or its reference once more.
+var looksAgain = map[string]func(*Config){
+	"ld":      func(c *Config) { alpha := 0.3; c.LDAlpha = &alpha },
+	"wpo":     func(c *Config) { c.UseWeighting = true },
+	"tr-soft": func(c *Config) { c.SyncRefModel, c.RefModelMixupAlpha, c.RefModelSyncSteps = true, 0.4, 2 },
+	"tr-hard": func(c *Config) { c.SyncRefModel, c.RefModelMixupAlpha, c.RefModelSyncSteps = true, 1, 2 },
+	"tr-aot":  func(c *Config) { c.Loss, c.SyncRefModel, c.RefModelSyncSteps = "aot", true, 2 },
+	"tr-kto":  func(c *Config) { c.Loss, c.SyncRefModel, c.RefModelSyncSteps = "kto", true, 2 },
+}
+
+// Runs under each resume to the same bits, measure held-out data without a trace, and are the same in micro-batches but for rounding.
+func TestLooksAgain(t *testing.T) {
+	for name, set := range looksAgain {
+		t.Run(name, func(t *testing.T) {
+			through := stepConfig(t, "sigmoid")
+			set(&through)
+			cut := through
+			cut.MicroBatch, cut.EvalData, cut.EvalEvery, cut.Out = 1, nil, 0, filepath.Join(t.TempDir(), "out")
+			want, micro := mustTrain(t, through), mustTrain(t, cut)
+			c, got := stoppedAndResumed(t, through, 3)
+			for i, m := range got {
+				if w := want[3+i]; m.Loss != w.Loss || m.GradNorm != w.GradNorm || m.Margins != w.Margins {
+					t.Errorf("step %d: loss %v, norm %v, margin %v; of the whole run %v, %v, %v", m.Step, m.Loss, m.GradNorm, m.Margins, w.Loss, w.GradNorm, w.Margins)
+				}
+			}
+			if !bytes.Equal(readBytes(t, filepath.Join(through.Out, "model.safetensors")), readBytes(t, filepath.Join(c.Out, "model.safetensors"))) {
+				t.Error("the model differs")
+			}
+			for i, m := range micro {
+				if math.Abs(m.Loss-want[i].Loss) > 1e-5*want[i].Loss || math.Abs(m.GradNorm-want[i].GradNorm) > 1e-4*want[i].GradNorm {
+					t.Errorf("step %d: loss %v, norm %v; in micro-batches %v, %v", i+1, want[i].Loss, want[i].GradNorm, m.Loss, m.GradNorm)
+				}
+			}
+		})
+	}
+}

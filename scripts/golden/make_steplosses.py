@@ -1,4 +1,5 @@
-"""Writes the losses of whole steps, and their gradients by the policy's log-probs, to testdata/golden/steplosses.json, in float64.
+"""Writes the losses of whole steps, and their gradients by the policy's log-probs, to testdata/golden/steplosses.json, in float64; and to
+steplosses.tokens.json TRL's loss with ld_alpha and use_weighting, and its gradient by the log-probs of single tokens.
 
 aot, aot_unpaired, bco_pair_unshifted (TRL's bco_pair) and kto are computed by TRL's trainers themselves, whose loss is run on given
 log-probs in place of a model's; bco_pair and beta_dpo, which TRL has not, by their formulas. A case is a run of steps, since some losses carry
@@ -18,12 +19,16 @@ OUT = pathlib.Path(__file__).resolve().parents[2] / "testdata" / "golden"
 torch.set_default_dtype(torch.float64)
 
 
+class Model(torch.nn.Module):
+    is_gradient_checkpointing = False
+
+
 class Trainer(SimpleNamespace):
     """What the trainers' losses ask of the trainer that they are methods of."""
 
     def __init__(self, **settings):
         same = SimpleNamespace(device="cpu", gather=lambda x: x, gather_for_metrics=lambda x: x, unwrap_model=lambda m: m)
-        super().__init__(model=SimpleNamespace(training=True), accelerator=same, aux_loss_enabled=False, precompute_ref_logps=True,
+        super().__init__(model=Model(), accelerator=same, aux_loss_enabled=False, precompute_ref_logps=True,
                          f_divergence_type="reverse_kl", use_weighting=False, ld_alpha=None, label_smoothing=0.0, _metrics={"train": defaultdict(list)},
                          _total_train_tokens=0, _tp_size=1, args=SimpleNamespace(gradient_checkpointing_kwargs=None), **settings)
 
@@ -126,5 +131,35 @@ def cases(rng):
             yield run("kto", [{"policy": [[-64.0 + ratio], [-128.0 + ratio]], "reference": [[-64.0], [-128.0]], "label": [1, 0], "drift": drift}], beta=0.25)
 
 
+def by_token(rng, lengths, alpha, weighting, log_prob, square):
+    """DPOTrainer's sigmoid loss on log-probs of single tokens, with ld_alpha and use_weighting."""
+    longest, pairs = max(sum(lengths, [])), len(lengths)
+    ends = [n for k in range(2) for n in (pair[k] for pair in lengths)]
+    mask = torch.tensor([[0] + [1] * n + [0] * (longest - n) for n in ends])
+    draw = lambda of: torch.tensor([[of() for _ in range(longest)] for _ in ends])
+    policy, reference, squares = (draw(log_prob) * mask[:, 1:]).requires_grad_(), draw(log_prob) * mask[:, 1:], draw(square)
+    trainer = Trainer(loss_types=["sigmoid"], loss_weights=[1.0], beta=0.1)
+    trainer.ld_alpha, trainer.use_weighting = alpha, weighting
+    trainer.precompute_ref_logps = False
+    said = lambda logps: SimpleNamespace(**vars(outputs(logps)) | {"log_sum_sq_probs": squares})
+    trainer.ref_model = lambda **_: said(reference)
+    ids = torch.ones_like(mask)
+    loss = DPOTrainer._compute_loss(trainer, lambda **_: said(policy), {"input_ids": ids, "attention_mask": ids, "completion_mask": mask}, False)
+    loss.backward()
+    rows = lambda x: [[x[g + k * pairs, : lengths[g][k]].tolist() for k in range(2)] for g in range(pairs)]
+    return {"beta": 0.1, "ld_alpha": alpha, "use_weighting": weighting, "policy": rows(policy.detach()), "reference": rows(reference),
+            "squares": rows(squares), "loss": loss.item(), "dtokens": rows(policy.grad)}
+
+
+def tokens_cases(rng):
+    plain = lambda: (lambda: -rng.expovariate(0.4), lambda: -rng.expovariate(0.5))
+    for lengths in [[3, 5], [4, 1], [2, 2]], [[1, 1]], [[1, 7]]:
+        for alpha, weighting in (0.3, False), (0.0, False), (1.0, False), (None, True), (0.5, True):
+            yield by_token(rng, lengths, alpha, weighting, *plain())
+    yield by_token(rng, [[2, 6]], 0.25, False, lambda: -1e4 * rng.random(), lambda: -1.0)
+    yield by_token(rng, [[2, 6]], None, True, lambda: -1e3 * rng.random(), lambda: -2.0)
+
+
 if __name__ == "__main__":
+    (OUT / "steplosses.tokens.json").write_text(json.dumps(list(tokens_cases(random.Random(8))), separators=(",", ":")) + "\n")
     (OUT / "steplosses.json").write_text(json.dumps(list(cases(random.Random(7))), separators=(",", ":")) + "\n")
