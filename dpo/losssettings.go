@@ -137,6 +137,8 @@ func (c Config) checkLoss() (wrong []string) {
 	switch {
 	case o.alone && c.ReferenceFree:
 		wrong = append(wrong, o.verb+" has no reference: leave out reference-free")
+	case l.Unpaired && c.ReferenceFree:
+		wrong = append(wrong, fmt.Sprintf("loss %s measures how far the policy has moved from a reference: leave out reference-free", l.Name))
 	case !o.alone && c.Ref != "" && l.Free:
 		wrong = append(wrong, fmt.Sprintf("loss %s has no reference: leave out ref", l.Name))
 	case !o.alone && c.Ref != "" && c.ReferenceFree:

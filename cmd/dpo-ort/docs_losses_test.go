@@ -81,6 +81,9 @@ func lossTable(t *testing.T) string {
 		for _, c := range l.Columns {
 			settings = append(settings, "needs the column `"+c+"`")
 		}
+		if l.Unpaired {
+			settings = append(settings, "single answers, with the column `label`")
+		}
 		if l.Free {
 			settings = append(settings, "runs no reference")
 		}
@@ -103,6 +106,9 @@ func lossJudges(t *testing.T) map[string][]string {
 		{"TestLossesFollowTRL", []string{"trl/losses.json"}, regexp.MustCompile(`"loss": "([a-z_]+)"`), nil},
 		{"TestTrainFollowsTRL", []string{"trl/tiny-llama-adamw.json", "trl/tiny-llama-hinge.json", "trl/tiny-llama-ipo.json", "trl/tiny-llama-robust.json"},
 			regexp.MustCompile(`"loss_type": "([a-z_]+)"`), map[string]string{"ipo": "ipo_mean"}},
+		{"TestStepLossesEqualTRL", []string{"steplosses.json"}, regexp.MustCompile(`"name":"([a-z_]+)"`), nil},
+		{"TestStepsFollowTRL", []string{"trl/tiny-llama-aot.json", "trl/tiny-llama-aot_unpaired.json", "trl/tiny-llama-bco_pair.json", "trl/tiny-llama-kto.json"},
+			regexp.MustCompile(`"loss_type": "([a-z_]+)"`), map[string]string{"bco_pair": "bco_pair_unshifted"}},
 	} {
 		mustHaveTest(t, g.test)
 		for _, file := range g.files {

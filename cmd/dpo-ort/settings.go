@@ -33,6 +33,11 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.Var(&c.LossSettings, "loss-settings", "further settings of the loss, as in gamma=0.5; the list of losses has their names")
 	f.StringVar(&c.FDivergence, "f-divergence", c.FDivergence, "what keeps the policy near the reference, for losses of h: "+strings.Join(loss.Divergences(), ", ")+" (default reverse_kl)")
 	f.BoolVar(&c.ReferenceFree, "reference-free", c.ReferenceFree, "take 0 for the reference's log-probabilities, and run no reference")
+	f.Var(optional{&c.LDAlpha}, "ld-alpha", "weight of the tokens that an answer has beyond the shorter one's length, from 0 to 1 (LD-DPO)")
+	f.BoolVar(&c.UseWeighting, "use-weighting", c.UseWeighting, "weigh each pair by how likely the policy is to write its answers (WPO)")
+	f.BoolVar(&c.SyncRefModel, "sync-ref-model", c.SyncRefModel, "let the reference follow the policy (TR-DPO); its weights take as much memory again")
+	f.Float64Var(&c.RefModelMixupAlpha, "ref-model-mixup-alpha", c.RefModelMixupAlpha, "the policy's share of the reference that follows it, 1 for all of it (default 0.6)")
+	f.IntVar(&c.RefModelSyncSteps, "ref-model-sync-steps", c.RefModelSyncSteps, "steps after which the reference follows (default 512)")
 	f.StringVar(&c.Ties, "ties", c.Ties, "answers of one rank or score: average (any order of them is as good) or drop (they are not compared)")
 
 	f.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "optimizer: "+strings.Join(optim.Names(), ", "))
@@ -71,9 +76,11 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 
 // useless are the settings that mean nothing under an objective.
 var useless = map[string][]string{
-	"":             {"objective", "on"},
-	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "loss-settings", "f-divergence", "reference-free", "ties"},
-	dpo.Reward:     {"objective", "on", "ref", "ref-columns", "beta", "loss-settings", "f-divergence", "reference-free"},
+	"": {"objective", "on"},
+	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "loss-settings", "f-divergence", "reference-free", "ties",
+		"ld-alpha", "use-weighting", "sync-ref-model", "ref-model-mixup-alpha", "ref-model-sync-steps"},
+	dpo.Reward: {"objective", "on", "ref", "ref-columns", "beta", "loss-settings", "f-divergence", "reference-free",
+		"ld-alpha", "use-weighting", "sync-ref-model", "ref-model-mixup-alpha", "ref-model-sync-steps"},
 }
 
 // bindVerb declares those of the settings that have a meaning under c's objective.
@@ -105,7 +112,7 @@ func lossesText() string {
 	}
 	b.WriteString("A weighted sum of several is written sigmoid=0.8,sft=1, and NAME.onnx is a loss of your own: a graph from policy_logps and others of the inputs\n" +
 		"that docs/losses.md lists to losses [G].\n" +
-		"Some names mean two things in the field, under each preset the same here: TRL's ipo is ipo_mean; RPO is sigmoid=1,sft_mean=1 as its paper\n" +
+		"Some names mean two things in the field, under each preset the same here: TRL's ipo is ipo_mean, and its bco_pair bco_pair_unshifted; RPO is sigmoid=1,sft_mean=1 as its paper\n" +
 		"has it, and sigmoid=1,sft=1 as TRL has it. rewards/* are beta·log pi/pi_ref of whole answers under each loss that has a reference. Votes that\n" +
 		"are divided, and ties, are labels in shares to sigmoid and plackett_luce; the others refuse them.\n\n" +
 		"f-divergences, with u = pi/pi_ref, in the place of log u in losses of h:\n")
