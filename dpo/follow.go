@@ -7,7 +7,6 @@ import (
 	"math"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
@@ -30,7 +29,7 @@ func (c Config) syncEvery() int { return cmp.Or(c.RefModelSyncSteps, syncSteps) 
 
 // checkFollow reports settings of a reference that follows, which make no sense.
 func (c Config) checkFollow() (wrong []string) {
-	l, err := loss.Lookup(c.Loss)
+	l, err := c.resolveLoss()
 	refuse := func(bad bool, what string) {
 		if bad {
 			wrong = append(wrong, what)

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/dpo/loss"
 )
 
 // unpairedBlock is how many rows are taken apart at a time: first all chosen answers, then all rejected ones, as TRL has it. So without
@@ -41,7 +40,7 @@ func (t *Trainer) unpair(examples []datasets.Example) []datasets.Example {
 
 // unpaired reports a loss of single answers.
 func (c Config) unpaired() bool {
-	l, err := loss.Lookup(c.Loss)
+	l, err := c.resolveLoss()
 	return err == nil && l.Unpaired
 }
 

@@ -44,7 +44,7 @@ func (c Config) checkWeighting() (wrong []string) {
 	if !c.UseWeighting {
 		return nil
 	}
-	l, err := loss.Lookup(c.Loss)
+	l, err := c.resolveLoss()
 	switch {
 	case c.Objective == Likelihood || c.Objective == Reward:
 		wrong = append(wrong, "use-weighting weighs the groups of a language model's preferences: it is a setting of train")

@@ -30,7 +30,7 @@ func badSettings() []badCase {
 		wrong("--loss simpo --loss-settings gama=1"), wrong("--loss-settings gamma=1"), wrong("--loss discopop --loss-settings tau=0"), wrong("--loss-settings gamma"),
 		wrong("--loss sigmoid=0.8,hings=1"), wrong("--loss sigmoid=0,sft=1"), wrong("--loss sigmoid=1,nll=1"), wrong("--loss cpo=1,odpo=1"),
 		wrong("--loss exo_pair"), wrong("--loss apo_zero --f-divergence js_divergence"), wrong("--f-divergence js"), wrong("--loss simpo --ref model"),
-		wrong("--ld-alpha 1.5"), wrong("--ld-alpha half"), wrong("--loss kto --ld-alpha 0.5"), wrong("--loss aot --use-weighting"), wrong("--ref-model-sync-steps 5"),
+		wrong("--ld-alpha 1.5"), wrong("--ld-alpha half"), wrong("--loss kto --ld-alpha 0.5"), wrong("--loss aot --use-weighting"), wrong("--loss sigmoid=1,bco_pair=1 --use-weighting"), wrong("--ref-model-sync-steps 5"),
 		wrong("--sync-ref-model --ref-model-mixup-alpha 2"), wrong("--sync-ref-model --ref-model-sync-steps -1"), wrong("--sync-ref-model --reference-free"),
 		wrong("--sync-ref-model --ref-columns require"), wrong("--loss kto=1,sft=1"), wrong("--loss kto --loss-settings desirable_weight=-1"), wrong("--loss kto --reference-free"),
 		wrong("--reference-free --ref model"), wrong("--loss nowhere.onnx"),
