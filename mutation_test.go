@@ -49,7 +49,7 @@ var mutations = []struct {
 	{
 		name: "micro-batches whose losses are not scaled to the step",
 		file: "dpo/method.go",
-		old:  "1/float64(all.total))", mutated: "1/float64(G))",
+		old:  "from.share(g)/float64(all.total))", mutated: "from.share(g)/float64(G))",
 		pkg: "./dpo", test: "TestMicroBatchesEqualOneBatch",
 	},
 	{

@@ -165,12 +165,14 @@ func TestStepLossesOfMicroBatches(t *testing.T) {
 
 // looksAgain are settings under which a run looks at its data or its reference once more.
 var looksAgain = map[string]func(*Config){
-	"ld":      func(c *Config) { alpha := 0.3; c.LDAlpha = &alpha },
-	"wpo":     func(c *Config) { c.UseWeighting = true },
-	"tr-soft": func(c *Config) { c.SyncRefModel, c.RefModelMixupAlpha, c.RefModelSyncSteps = true, 0.4, 2 },
-	"tr-hard": func(c *Config) { c.SyncRefModel, c.RefModelMixupAlpha, c.RefModelSyncSteps = true, 1, 2 },
-	"tr-aot":  func(c *Config) { c.Loss, c.SyncRefModel, c.RefModelSyncSteps = "aot", true, 2 },
-	"tr-kto":  func(c *Config) { c.Loss, c.SyncRefModel, c.RefModelSyncSteps = "kto", true, 2 },
+	"ld":                  func(c *Config) { alpha := 0.3; c.LDAlpha = &alpha },
+	"wpo":                 func(c *Config) { c.UseWeighting = true },
+	"tr-soft":             func(c *Config) { c.SyncRefModel, c.RefModelMixupAlpha, c.RefModelSyncSteps = true, 0.4, 2 },
+	"tr-hard":             func(c *Config) { c.SyncRefModel, c.RefModelMixupAlpha, c.RefModelSyncSteps = true, 1, 2 },
+	"tr-aot":              func(c *Config) { c.Loss, c.SyncRefModel, c.RefModelSyncSteps = "aot", true, 2 },
+	"mpo":                 func(c *Config) { c.Loss = "sigmoid=0.8,bco_pair=0.2,sft=1" },
+	"tr-rows that stream": func(c *Config) { c.NoShuffle, c.SyncRefModel, c.RefModelSyncSteps = true, true, 2 },
+	"tr-kto":              func(c *Config) { c.Loss, c.SyncRefModel, c.RefModelSyncSteps = "kto", true, 2 },
 }
 
 // Runs under each resume to the same bits, measure held-out data without a trace, and are the same in micro-batches but for rounding.
