@@ -2,8 +2,10 @@ package dpo
 
 import (
 	"bytes"
+	"context"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
@@ -160,6 +162,31 @@ func TestStepLossesOfMicroBatches(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Runs of single answers that do not move are told so, by a loss that has its drift then, too.
+func TestStepLossesThatStandStill(t *testing.T) {
+	for _, name := range []string{"kto", "aot"} {
+		c := stepConfig(t, name)
+		c.LR = 1e-12
+		trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := ""
+		for e, err := range trainer.Run(context.Background()) {
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if e.Warning != nil {
+				said += e.Warning.String()
+			}
+		}
+		if want := map[string]string{"kto": "at margin 0 it is 0.5000", "aot": "at margin 0 it is 0.6931"}[name]; !strings.Contains(said, want) {
+			t.Errorf("%s: warnings %q, want %q among them", name, said, want)
+		}
+		trainer.Close()
 	}
 }
 

@@ -166,7 +166,7 @@ func (w *watcher) atNoMargin() float64 {
 				equal = append(equal, make([]float64, len(x.Completions)))
 			}
 		}
-		out, err := w.method.loss(w.engines[0], measured{groups: groups, policy: slices.Concat(equal...), reference: equal}, nil, all)
+		out, err := w.method.loss(w.engines[0], measured{groups: groups, policy: slices.Concat(equal...), reference: equal, drift: make([]float64, len(groups))}, nil, all)
 		if err != nil {
 			w.err = fmt.Errorf("the loss at margin 0: %w", err)
 		}

@@ -11,11 +11,16 @@
 //	         margin, weight [G]                             by how much the first should win; the group's share of loss
 //	         mean_tokens                                    how many scored tokens the first completions of the whole step have, in the
 //	                                                        mean; of rank 0, as are the settings: beta, …
+//	         label, drift [G]                               of single completions: 1 for one that is desirable; log π − log π_ref of the
+//	                                                        completion of another group, given this one's prompt
+//	         state.NAME [1]                                 what the loss carries from the step before, 0 before the first
 //	outputs  loss [1]                                             Σ weight · losses over the groups
 //	         losses [G]                                           of each group
 //	         rewards [G,K]                                        but for a loss of completions alone
+//	         next.NAME [1]                                        what it carries to the next step
 //
 // of which it has only those inputs that it uses. A loss that is Free of a reference has log π(y|x) for the ratio of π and π_ref. The gradient is not part of it: whoever trains differentiates the graph.
+// The groups of a loss of scope Step are all of a step; of another, any of them.
 //
 // Of a pair, h = r₁/β − r₂/β is how much further the policy has moved to the first completion than to the second. Some losses
 // are functions of h, or of log-probs of another kind; their rewards are those above all the same.
