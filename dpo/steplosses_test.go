@@ -228,3 +228,23 @@ func TestLooksAgain(t *testing.T) {
 		})
 	}
 }
+
+// However many lanes the micro-batches of a step are spread over, the bits are the same.
+func TestStepLossesInLanes(t *testing.T) {
+	for _, name := range []string{"aot", "kto"} {
+		var want []Metrics
+		for _, threads := range []int{1, 3} {
+			c := stepConfig(t, name)
+			c.MicroBatch, c.Threads, c.Steps = 1, threads, 3
+			got := mustTrain(t, c)
+			if want == nil {
+				want = got
+			}
+			for i, m := range got {
+				if w := want[i]; m.Loss != w.Loss || m.GradNorm != w.GradNorm {
+					t.Errorf("%s with %d threads, step %d: loss %v, norm %v; with one %v, %v", name, threads, i+1, m.Loss, m.GradNorm, w.Loss, w.GradNorm)
+				}
+			}
+		}
+	}
+}
