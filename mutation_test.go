@@ -48,8 +48,8 @@ var mutations = []struct {
 	},
 	{
 		name: "micro-batches whose losses are not scaled to the step",
-		file: "dpo/step.go",
-		old:  "1/float64(total))", mutated: "1/float64(G))",
+		file: "dpo/method.go",
+		old:  "from.share(g)/float64(all.total))", mutated: "from.share(g)/float64(G))",
 		pkg: "./dpo", test: "TestMicroBatchesEqualOneBatch",
 	},
 	{

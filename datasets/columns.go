@@ -10,7 +10,7 @@ import (
 
 // The columns that mean something to us.
 var known = []string{
-	"prompt", "chosen", "rejected", "completion", "text", "completions", "responses", "ranks", "scores", "margin",
+	"prompt", "chosen", "rejected", "completion", "text", "completions", "responses", "ranks", "scores", "margin", "label",
 	"chosen_share", "a", "b", "votes",
 	"ref_chosen_logps", "ref_rejected_logps", "ref_logps",
 	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason",
@@ -111,6 +111,7 @@ func (r row) pair() (Group, error) {
 	if g.Margin, err = r.number("margin", 0); err != nil {
 		return Group{}, err
 	}
+	g.HasMargin = r.value("margin") != nil
 	if g.Dissent, err = r.dissent(); err != nil {
 		return Group{}, err
 	}
@@ -150,6 +151,7 @@ func (r row) single() (Group, error) {
 		}
 		g.Ref = []float64{ref}
 	}
+	g.Label = asLabel(r.value("label"))
 	g.Cut, err = r.cut(1, "finish_reason")
 	return g, err
 }

@@ -26,6 +26,7 @@
 //	a, b, votes two answers, and the votes on them: a list, each 1 or a, 2 or b, 0
 //	            or tie; or an object with the counts of a, b and tie
 //	completion  one answer; its prompt may be empty or null
+//	label       true or false, optional: whether that answer is desirable
 //	text        a whole text, without a prompt, where there is no other answer
 //	margin      number, optional: by how much chosen should win
 //	chosen_share

@@ -71,8 +71,10 @@ type Example struct {
 	Truncated   bool // prompt and longest completion exceeded MaxLength
 	// BorderTokens counts the completions whose first token spans the border to the prompt.
 	BorderTokens int
-	Margin       float64
+	Margin       float64 // as in Group
+	HasMargin    bool
 	Dissent      float64
+	Label        Label // of one answer
 	// Places says where the completions of a ranked row stand, from 0: tied ones share a place, and −1 is one without a rank,
 	// below all that have one. It is nil where each stands above the next.
 	Places []int
@@ -139,7 +141,7 @@ func (e *Encoder) whole(g Group) (Example, []sequence, error) {
 		}
 	}
 	x := share(seqs)
-	x.Margin, x.Dissent, x.Places, x.Ref = g.Margin, g.Dissent, g.places(), g.Ref
+	x.Margin, x.HasMargin, x.Dissent, x.Label, x.Places, x.Ref = g.Margin, g.HasMargin, g.Dissent, g.Label, g.places(), g.Ref
 	x.Order, x.File, x.Row = g.Order, g.File, g.Row
 	return x, seqs, nil
 }

@@ -36,8 +36,11 @@ type Group struct {
 	// Cut marks the completions that ended because of a limit on their length; nil if none is known to.
 	Cut []bool
 
-	Margin  float64 // 0 if the row has none
+	Margin  float64 // 0 if the row has none: then HasMargin is false
 	Dissent float64 // of two answers: the share of votes for the second; 0 if there are no votes
+	Label   Label   // of one answer
+
+	HasMargin bool
 
 	Ref []float64 // the reference's log-probabilities, in the order of Completions; nil if the row has none
 
@@ -86,7 +89,7 @@ func (g Group) first() (Group, string) {
 		return g, DropUnranked
 	}
 	g.Completions, g.Order, g.Ref = g.Completions[:1], nil, nil
-	g.Ranks, g.Scores, g.Margin, g.Dissent = nil, nil, 0, 0
+	g.Ranks, g.Scores, g.Margin, g.HasMargin, g.Dissent, g.Label = nil, nil, 0, false, 0, Unlabelled
 	g.Cut = g.Cut[:min(len(g.Cut), 1)]
 	return g, ""
 }

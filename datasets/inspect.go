@@ -20,6 +20,8 @@ type Inspection struct {
 	Partial     int64         // rows with an answer that has no rank or score
 	Voted       int64         // rows whose votes are divided
 	Even        int64         // of these, rows with as many votes for each answer
+	Desirable   int64         // rows of one answer whose label is true
+	Undesirable int64         // rows of one answer whose label is false
 	Broken      int64         // rows that make no group
 	Dropped     int64         // rows that hold nothing to learn from
 	Lengths     []*Lengths    // nil without a tokenizer
@@ -201,6 +203,9 @@ func (in *Inspection) count(g Group) {
 		&in.Partial: slices.ContainsFunc(values, math.IsNaN),
 		&in.Voted:   g.Dissent > 0 && g.Dissent < 1,
 		&in.Even:    g.Dissent == 0.5,
+
+		&in.Desirable:   g.Label == Desirable,
+		&in.Undesirable: g.Label == Undesirable,
 	} {
 		if is {
 			*of++

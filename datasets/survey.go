@@ -48,6 +48,7 @@ type sighting struct {
 	lengths []int    // of the answers
 	places  []int    // as in Example
 	dissent float64
+	label   Label
 }
 
 // NewSurvey has seen nothing.
@@ -144,6 +145,7 @@ func (x sighting) group() (all digest, o order) {
 	}
 	binary.LittleEndian.PutUint64(all[:], low)
 	binary.LittleEndian.PutUint64(all[8:], high)
+	ordered += uint64(x.label) << 32
 	if x.dissent == 0 {
 		o = order(ordered>>32) | 1 // soft is 0
 	}
@@ -156,7 +158,7 @@ func digestOf(b []byte) digest {
 }
 
 func ofExample(x Example) sighting {
-	seen := sighting{places: x.Places, dissent: x.Dissent}
+	seen := sighting{places: x.Places, dissent: x.Dissent, label: x.Label}
 	b := appendTokens(make([]byte, 0, 1024), x.Prompt)
 	seen.prompt = digestOf(b)
 	for _, c := range x.Completions {
@@ -175,7 +177,7 @@ func appendTokens(b []byte, ids []int32) []byte {
 }
 
 func ofGroup(g Group) sighting {
-	seen := sighting{places: g.places(), dissent: g.Dissent}
+	seen := sighting{places: g.places(), dissent: g.Dissent, label: g.Label}
 	prompt, _ := g.Prompt.content()
 	seen.prompt = digestOf(prompt)
 	for _, c := range g.Completions {

@@ -22,12 +22,14 @@ import (
 //
 //	weights.safetensors    the policy, float32
 //	optimizer.safetensors  the optimizer's states, "state/tensor"
+//	reference.safetensors  a reference that follows the policy, float32
 //	state.json             where the run stands, what it was begun with, and the digests of all tensors; sealed, and written last
 //
 // One that is not what was written is left aside as step-N.damaged.
 const (
 	checkpointFolder = "checkpoints"
 	weightsFile      = "weights.safetensors"
+	followerFile     = "reference.safetensors"
 	optimizerFile    = "optimizer.safetensors"
 	stateFile        = "state.json"
 	damagedSuffix    = ".damaged"
@@ -45,6 +47,8 @@ type state struct {
 	Evaluated        int     `json:"evaluated"`      // the step after which held-out data was last measured, or −1
 	Best             *Best   `json:"best,omitempty"` // the evaluation with the lowest loss, where the run may stop early
 	ReferenceSeconds float64 `json:"reference_seconds"`
+
+	Loss map[string]float64 `json:"loss,omitempty"` // what the loss carries from step to step, by name
 
 	Settings  map[string]string `json:"settings"` // of the run, by the names of its flags
 	Model     string            `json:"model"`    // digest of the weights that the run began with
@@ -65,13 +69,13 @@ type tensorSums struct {
 
 // checkpoint is what is written as one.
 type checkpoint struct {
-	state              state
-	weights, optimizer []safetensors.Entry
+	state                        state
+	weights, optimizer, follower []safetensors.Entry
 }
 
 func checkpointName(step int) string { return fmt.Sprintf("step-%06d", step) }
 
-var checkpointFiles = []string{optimizerFile, weightsFile} // beside the state, sorted
+var checkpointFiles = []string{optimizerFile, weightsFile} // beside the state, in all, sorted
 
 var checkpointPattern = regexp.MustCompile(`^step-\d{6,}$`)
 
@@ -96,7 +100,11 @@ func (c *checkpoint) fill(dir string) (err error) {
 		return err
 	}
 	c.state.Format, c.state.Files = checkpointFormat, map[string]tensorSums{}
-	for name, tensors := range map[string][]safetensors.Entry{weightsFile: c.weights, optimizerFile: c.optimizer} {
+	files := map[string][]safetensors.Entry{weightsFile: c.weights, optimizerFile: c.optimizer}
+	if c.follower != nil {
+		files[followerFile] = c.follower
+	}
+	for name, tensors := range files {
 		if c.state.Files[name], err = writeTensors(filepath.Join(dir, name), tensors); err != nil {
 			return err
 		}
@@ -139,7 +147,7 @@ func readCheckpoint(dir string) (s state, files map[string]*safetensors.File, er
 		return s, nil, damage(fmt.Errorf("%s: %w", stateFile, err))
 	}
 	files = map[string]*safetensors.File{}
-	for _, name := range checkpointFiles {
+	for _, name := range slices.Sorted(maps.Keys(s.Files)) {
 		f, err := safetensors.Open(filepath.Join(dir, name))
 		if err == nil {
 			files[name] = f
@@ -177,7 +185,8 @@ func (s *state) check(folder string) error {
 	case p.MicroTokens < 1 || p.Lanes < 0 || p.Passes.Probs < 0 || p.Passes.Recompute < 0 || p.Passes.HeadColumns < 0:
 		return fmt.Errorf("no run follows the plan %+v", p)
 	}
-	if names := slices.Sorted(maps.Keys(s.Files)); !slices.Equal(names, checkpointFiles) {
+	names := slices.Sorted(maps.Keys(s.Files))
+	if without := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == followerFile }); !slices.Equal(without, checkpointFiles) {
 		return fmt.Errorf("it has digests of the files %v, a checkpoint holds %v", names, checkpointFiles)
 	}
 	return nil

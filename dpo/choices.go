@@ -8,7 +8,7 @@ import (
 // choicesOf says how a group's preference came about, by its votes or its ranking, for a loss that takes them so.
 func choicesOf(l *loss.Loss, x datasets.Example, ties datasets.TiePolicy) (c loss.Choices, err error) {
 	K := len(x.Completions)
-	if err := l.Check(K); err != nil || l.Alone {
+	if err := l.Check(K); err != nil || l.Alone || l.Unpaired {
 		return c, err
 	}
 	places := x.Places

@@ -3,10 +3,8 @@ package dpo
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
-	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
@@ -29,10 +27,19 @@ type Config struct {
 
 	RefColumns string `yaml:"ref-columns"` // "use", "require" or "ignore" the log-probabilities that score left in the data
 
-	Loss           string  `yaml:"loss"`
-	Beta           float64 `yaml:"beta"`
-	LabelSmoothing float64 `yaml:"label-smoothing"`
-	Ties           string  `yaml:"ties"` // "average" or "drop": see loss.Rank
+	Loss           string       `yaml:"loss"`
+	Beta           float64      `yaml:"beta"`
+	LabelSmoothing float64      `yaml:"label-smoothing"`
+	LossSettings   LossSettings `yaml:"loss-settings,omitempty"`  // others of the loss, by name
+	FDivergence    string       `yaml:"f-divergence,omitempty"`   // "" is loss.ReverseKL
+	ReferenceFree  bool         `yaml:"reference-free,omitempty"` // the reference's log-probabilities are 0, and it is not run
+	LDAlpha        *float64     `yaml:"ld-alpha,omitempty"`       // of tokens beyond the shortest answer's length: see tailWeights; nil for 1
+	UseWeighting   bool         `yaml:"use-weighting,omitempty"`  // WPO: see trustOf
+	Ties           string       `yaml:"ties"`                     // "average" or "drop": see loss.Rank
+
+	SyncRefModel       bool    `yaml:"sync-ref-model,omitempty"`        // TR-DPO: the reference follows the policy
+	RefModelMixupAlpha float64 `yaml:"ref-model-mixup-alpha,omitempty"` // the policy's share when it does; 0 means 0.6
+	RefModelSyncSteps  int     `yaml:"ref-model-sync-steps,omitempty"`  // after so many steps; 0 means 512
 
 	Optimizer   string  `yaml:"optimizer"`
 	LR          float64 `yaml:"lr"`
@@ -116,9 +123,6 @@ func (c Config) Check() error {
 	refuse(!(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5), "label-smoothing must lie in [0, 0.5), it is %v", c.LabelSmoothing)
 	wrong = append(wrong, c.checkObjective()...)
 	wrong = append(wrong, c.checkAdapter()...)
-	smoothed := loss.Taking("label_smoothing")
-	refuse(c.LabelSmoothing != 0 && !slices.Contains(smoothed, c.Loss), "label-smoothing is a setting of %s, not of %s: leave it out (it is %v)",
-		strings.Join(smoothed, " and "), c.Loss, c.LabelSmoothing)
 	refuse(!(c.LR >= 0 && c.LR <= math.MaxFloat64), "lr must be finite and not negative, it is %v", c.LR)
 	refuse(!(c.WeightDecay >= 0 && c.WeightDecay <= math.MaxFloat64), "weight-decay must be finite and not negative, it is %v", c.WeightDecay)
 	refuse(!(c.MaxGradNorm >= 0), "max-grad-norm must not be negative, it is %v (0 turns clipping off)", c.MaxGradNorm)

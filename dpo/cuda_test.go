@@ -216,24 +216,43 @@ func TestGraphsHaveCUDAKernels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, name := range loss.Names() {
-				weights := onnx.Float32
-				if d.Adapter != nil { // whose base may be of any type
-					weights = compute
-				}
-				a, err := NewArtifact("", d, Export{Types: models.Types{Compute: compute, Weights: weights}, Loss: name,
-					Optimizer: optim.Names()[i%len(optim.Names())], Rungs: artifact.Rungs})
+			weights := onnx.Float32
+			if d.Adapter != nil { // whose base may be of any type
+				weights = compute
+			}
+			for _, optimizer := range optim.Names() {
+				a, err := NewArtifact("", d, Export{Types: models.Types{Compute: compute, Weights: weights}, Loss: named(t, "sigmoid"), Optimizer: optimizer,
+					Rungs: artifact.Rungs})
 				if err != nil {
 					t.Fatal(err)
 				}
 				for graph, g := range a.Graphs {
-					for _, n := range g.Nodes {
-						if !kernels.have(n, g.Opsets[n.Domain]) {
-							t.Errorf("%s: graph %s: %s has no CUDA kernel for %s", compute, graph, n.Op, strings.Join(floatTypes(n), " and "))
-						}
-					}
+					kernels.check(t, fmt.Sprintf("%s: graph %s", compute, graph), g)
 				}
 			}
+		}
+	}
+	for _, name := range loss.Names() {
+		for _, divergence := range loss.Divergences() {
+			l, err := named(t, name).Under(divergence)
+			if err != nil {
+				continue // it has no place there
+			}
+			g, err := lossWithGradient(l, onnx.Float64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kernels.check(t, "loss "+name+" under "+divergence, g)
+		}
+	}
+}
+
+// check reports the nodes of a graph that have no kernel.
+func (table kernelTable) check(t *testing.T, what string, g *onnx.Graph) {
+	t.Helper()
+	for _, n := range g.Nodes {
+		if !table.have(n, g.Opsets[n.Domain]) {
+			t.Errorf("%s: %s has no CUDA kernel for %s", what, n.Op, strings.Join(floatTypes(n), " and "))
 		}
 	}
 }

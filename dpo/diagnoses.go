@@ -90,7 +90,7 @@ func zeroGradient(w *watcher) (what, hint string) {
 
 // stays says that the loss is where it began, and what its value at margin 0 is.
 func (w *watcher) stays() string {
-	if w.Objective == Likelihood {
+	if w.Objective != Reward && w.unreferenced() {
 		return fmt.Sprintf("the loss stays at %.4f", w.last.Loss)
 	}
 	return fmt.Sprintf("the loss stays at %.4f (at margin 0 it is %.4f)", w.last.Loss, w.atNoMargin())
@@ -99,7 +99,7 @@ func (w *watcher) stays() string {
 // dead reports a run that has a rate and a gradient, and whose rewards are 0 to the last bit in each step; of one without a
 // reference, whatever its loss is.
 func (w *watcher) dead() bool {
-	return w.settled() && w.rate > 0 && w.norm > 0 && (w.aim().alone || !w.rewarded) && (w.last.Step > 1 || w.aim().alone)
+	return w.settled() && w.rate > 0 && w.norm > 0 && (w.unreferenced() || !w.rewarded) && (w.last.Step > 1 || w.unreferenced())
 }
 
 func updatesTooSmall(w *watcher) (what, hint string) {
@@ -111,7 +111,7 @@ func updatesTooSmall(w *watcher) (what, hint string) {
 }
 
 func sharedReference(w *watcher) (what, hint string) {
-	if w.aim().alone || !w.dead() || !w.moved() {
+	if w.unreferenced() || w.SyncRefModel || !w.dead() || !w.moved() {
 		return "", ""
 	}
 	return fmt.Sprintf("the weights have moved in %d steps, and all rewards and the margin are exactly 0: the reference moves with the policy, as if they shared their memory; %s",
@@ -119,7 +119,7 @@ func sharedReference(w *watcher) (what, hint string) {
 }
 
 func littleLearnt(w *watcher) (what, hint string) {
-	if !w.over || w.last == nil || w.last.Step < 2 || w.aim().alone || !w.rewarded {
+	if !w.over || w.last == nil || w.last.Step < 2 || w.unreferenced() || !w.rewarded {
 		return "", ""
 	}
 	p := w.late()
@@ -136,7 +136,7 @@ func littleLearnt(w *watcher) (what, hint string) {
 
 // apart reports whether policy and reference differ before the first update.
 func (w *watcher) apart() bool {
-	if w.first == nil || w.aim().alone || w.first.Chosen == 0 && w.first.Rejected == 0 {
+	if w.first == nil || w.unreferenced() || w.first.Chosen == 0 && w.first.Rejected == 0 {
 		return false
 	}
 	tokens := 0.0
@@ -161,7 +161,7 @@ func referenceDiffers(w *watcher) (what, hint string) {
 }
 
 func unlikelyAnswers(w *watcher) (what, hint string) {
-	if w.last == nil || w.weighed || w.aim().alone || w.refs == nil {
+	if w.last == nil || w.weighed || w.unreferenced() || w.refs == nil {
 		return "", ""
 	}
 	rows := w.rows.Examples
@@ -184,11 +184,11 @@ func unlikelyAnswers(w *watcher) (what, hint string) {
 }
 
 func flippedLabels(w *watcher) (what, hint string) {
-	if w.last == nil || w.Objective == Likelihood || w.apart() {
+	if w.last == nil || w.Objective == Likelihood || w.loss.Unpaired || w.apart() {
 		return "", ""
 	}
 	hint = "are the labels flipped? compare some rows: chosen is the better answer, rank 1 the best, a higher score better"
-	begun := w.Objective != Reward // rewards begin at 0, so whatever sign they have was learnt; a reward model's begin by chance
+	begun := !w.unreferenced() // rewards begin at 0, so whatever sign they have was learnt; without a reference they begin by chance
 	if n := len(w.evaluations); n > 0 && (begun || w.over) {
 		e := w.evaluations[n-1]
 		if z := belowHalf(e.Accuracies, e.Groups); z > underHalf && e.Margins < -still {
@@ -235,7 +235,7 @@ func overOptimised(w *watcher) (what, hint string) {
 }
 
 func bothRewardsFall(w *watcher) (what, hint string) {
-	if !w.over || w.last == nil || w.aim().alone {
+	if !w.over || w.last == nil || w.unreferenced() {
 		return "", ""
 	}
 	p, tokens := w.late(), 0.0

@@ -146,9 +146,10 @@ var diagnosisCases = []diagnosisCase{
 		func(t *testing.T, c *Config) { likelihoodOf(t, c); c.LR = 1e-20 },
 		func(t *testing.T, c *Config) { likelihoodOf(t, c); c.LR = 1e-9 }, nil, "3 updates at a rate of 1e-20 at most"},
 	{"shared-reference", func(_ *testing.T, c *Config) { streamed(c) }, func(_ *testing.T, c *Config) { streamed(c) }, func(t *Trainer) {
-		t.stream.score = func(groups []datasets.Example) ([]float64, error) {
+		moving := func(groups []datasets.Example) ([]float64, error) {
 			return t.logps(t.engines[0], t.policy.weights, groups)
 		}
+		t.beside = &standing{[]referenceLane{moving}, func() error { return nil }}
 	}, "the weights have moved in 3 steps, and all rewards and the margin are exactly 0"},
 	{"little-learnt", func(_ *testing.T, c *Config) { c.LR = 1e-9 }, func(_ *testing.T, c *Config) { c.LR = 1e-5 }, nil,
 		"8 steps at a rate of 1e-09 moved the margin by "},
@@ -363,9 +364,15 @@ func listen(t *testing.T, c Config, resume bool, stop int, said *[]datasets.Warn
 // At margin 0 each loss is what its formula says there, for pairs and for a ranking of three.
 func TestLossAtNoMargin(t *testing.T) {
 	log := math.Log
-	for name, want := range map[string]float64{"sigmoid": log(2), "robust": log(2), "hinge": 1, "ipo": 25, "ipo_mean": 25, "plackett_luce": log(2)} {
+	const eps = 1e-3
+	values := map[string]float64{"sigmoid": log(2), "robust": log(2), "hinge": 1, "ipo": 25, "ipo_mean": 25, "plackett_luce": log(2), "sigmoid_norm": log(2),
+		"exo_pair": -log(2) - (log(1-eps)+log(eps))/2, "nca_pair": 2 * log(2), "sppo_hard": 50, "apo_zero": 1, "apo_down": 1, "discopop": (log(2) + 1) / 2,
+		"dpop": log(2)}
+	for name, want := range values {
 		c := tinyConfig(t)
-		c.Loss = name
+		if c.Loss = name; name == "exo_pair" {
+			c.LabelSmoothing = eps
+		}
 		if got := noMargin(t, c); math.Abs(got-want) > 1e-5*want {
 			t.Errorf("%s: %v at margin 0, want %v", name, got, want)
 		}
@@ -378,7 +385,8 @@ func TestLossAtNoMargin(t *testing.T) {
 		t.Errorf("three in order: %v at margin 0, want log 3!", got)
 	}
 	for _, name := range loss.Comparing() {
-		if !slices.Contains([]string{"sigmoid", "robust", "hinge", "ipo", "ipo_mean", "plackett_luce"}, name) {
+		l := named(t, name)
+		if _, ok := values[name]; !ok && !l.Free && l.Columns == nil {
 			t.Errorf("no case for loss %s", name)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // Export says which graphs of a model to make.
 type Export struct {
 	Types     models.Types
-	Loss      string          // with its gradient; "" for none
+	Loss      *loss.Loss      // with its gradient; nil for none
 	Optimizer string          // "" for none
 	Rungs     []artifact.Rung // whose backward graphs to make; none for scoring only
 	Decode    bool            // graphs that continue sequences, in float32
@@ -44,10 +44,13 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 			Compute:      x.Types.Compute.String(), Weights: x.Types.Weights.String(),
 			Dims: map[string]int64{"vocab": int64(d.Vocab), "hidden": int64(d.Hidden), "intermediate": int64(d.Intermediate),
 				"layers": int64(d.Layers), "heads": int64(d.Heads), "kv_heads": int64(d.KVHeads), "head_dim": int64(d.HeadDim)},
-			Rotary:  rotary,
-			Aliases: map[string]map[string]string{},
-			Loss:    x.Loss, Optimizer: x.Optimizer,
+			Rotary:    rotary,
+			Aliases:   map[string]map[string]string{},
+			Optimizer: x.Optimizer,
 		},
+	}
+	if x.Loss != nil {
+		a.Loss = x.Loss.Identity()
 	}
 	if d.Local != nil {
 		a.Dims["window"] = int64(d.Window)
@@ -106,9 +109,9 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 		case models.FinalGraph:
 			apply, first = []artifact.Rung{artifact.Recompute}, nil
 		case models.HeadGraph:
-			apply, spec.Outputs, spec.Accumulate = []artifact.Rung{artifact.Stash, artifact.Recompute}, outputs(a.Graphs[graph]), append(params, "x")
+			apply, spec.Outputs, spec.Accumulate = []artifact.Rung{artifact.Stash, artifact.Recompute}, differentiated(a.Graphs[graph]), append(params, "x")
 			if first != nil { // pieces of the vocabulary add up
-				first = append(whole(a.Graphs[graph], params), "x")
+				first = append(unpieced(a.Graphs[graph], params), "x")
 			}
 			if len(spec.Outputs) == 1 { // of a reward model, in one piece, with nothing to keep
 				apply, first = apply[1:], []string{"x"}
@@ -130,18 +133,23 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 	return nil
 }
 
-// whole are those of the head's parameters that are no rows of the vocabulary.
-func whole(head *onnx.Graph, params []string) []string {
+// unpieced are those of the head's parameters that are no rows of the vocabulary.
+func unpieced(head *onnx.Graph, params []string) []string {
 	return slices.DeleteFunc(slices.Clone(params), func(input string) bool { return !engine.Whole(head, input) })
 }
 
-// outputs are the names of a graph's.
-func outputs(g *onnx.Graph) (names []string) {
+// differentiated are the names of a graph's outputs that a gradient comes in for.
+func differentiated(g *onnx.Graph) (names []string) {
 	for _, out := range g.Outputs {
-		names = append(names, out.Name)
+		if out.Name != squares {
+			names = append(names, out.Name)
+		}
 	}
 	return names
 }
+
+// squares is what the head gives beside its own for WPO, see models.Types.
+const squares = "squares"
 
 // stageGraphs are the graphs that run stages, with one of their stages.
 func stageGraphs(a *artifact.Artifact) iter.Seq2[string, artifact.Stage] {
@@ -203,19 +211,23 @@ func accumulated(names []string) map[string]string {
 }
 
 // lossWithGradient adds the output dlogps [G,K], the gradient of the loss by the policy's log-probabilities.
-func lossWithGradient(l *loss.Loss) (*onnx.Graph, error) {
-	g, err := loss.Graph(l, onnx.Float64)
+func lossWithGradient(l *loss.Loss, t onnx.DType) (*onnx.Graph, error) {
+	g, err := loss.Graph(l, t)
 	if err != nil {
 		return nil, err
 	}
 	return onnx.Extend(g, func(b *onnx.Builder) {
-		one, err := onnx.FloatTensor(onnx.Float64, []float64{1})
+		policy := g.Input("policy_logps")
+		one, err := onnx.FloatTensor(t, []float64{1})
 		if err != nil {
 			b.Fail("%w", err)
 		}
-		grads, err := autodiff.Gradient(b, []*onnx.Value{g.Output("loss")}, []*onnx.Value{b.Constant(one)}, []*onnx.Value{g.Input("policy_logps")})
+		grads, err := autodiff.Gradient(b, []*onnx.Value{g.Output("loss")}, []*onnx.Value{b.Constant(one)}, []*onnx.Value{policy})
 		if err != nil {
 			b.Fail("%w", err)
+		}
+		if grads[0] == nil {
+			b.Fail("the losses do not depend on policy_logps")
 		}
 		b.Output("dlogps", grads[0])
 	})
@@ -241,12 +253,8 @@ func addDecoding(a *artifact.Artifact, d models.Decoder, x Export) error {
 
 // addMethod adds the loss, and the optimizer of what is trained, which is of this type.
 func addMethod(a *artifact.Artifact, x Export, trained onnx.DType) (err error) {
-	if x.Loss != "" {
-		l, err := loss.Lookup(x.Loss)
-		if err != nil {
-			return err
-		}
-		if a.Graphs[lossGraph], err = lossWithGradient(l); err != nil {
+	if x.Loss != nil {
+		if a.Graphs[lossGraph], err = lossWithGradient(x.Loss, onnx.Float64); err != nil {
 			return err
 		}
 	}

@@ -248,11 +248,11 @@ func TestLossGradientEqualsPyTorch(t *testing.T) {
 			}
 			config, _ := NewConfig("paper")
 			config.Beta = j.DPO.Beta
-			m, err := newMethod(config, n.engine.Artifact())
+			m, err := newMethod(config, named(t, n.engine.Artifact().Loss), n.engine.Artifact())
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := m.loss(n.engine, groups, pass.LogProbs, reference, len(groups))
+			out, err := m.loss(n.engine, measured{groups: groups, policy: pass.LogProbs, reference: reference}, nil, whole{total: len(groups)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -283,7 +283,7 @@ func TestLossGraphsHaveGradients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := lossWithGradient(l)
+		g, err := lossWithGradient(l, onnx.Float64)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if g.Output("dlogps") == nil {

@@ -23,7 +23,8 @@ type identity struct {
 	MaxPromptLength int               `json:"max-prompt-length"`
 	Truncate        string            `json:"truncate"`
 	EOS             string            `json:"eos"`
-	DType           string            `json:"dtype,omitempty"` // "" for float32
+	DType           string            `json:"dtype,omitempty"`    // "" for float32
+	LDAlpha         *float64          `json:"ld-alpha,omitempty"` // nil for 1
 	Columns         map[string]string `json:"columns,omitempty"`
 }
 
@@ -39,7 +40,7 @@ type digester interface {
 
 // encoding is the part of an identity that says how rows become token ids.
 func (c Config) encoding(tok datasets.Tokenizer) identity {
-	id := identity{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS}
+	id := identity{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS, LDAlpha: c.LDAlpha}
 	if c.DType != "" && c.DType != onnx.Float32.String() {
 		id.DType = c.DType
 	}

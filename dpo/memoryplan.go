@@ -74,7 +74,10 @@ func (t *Trainer) fit() error {
 		held, _ := heldMemory()
 		fixed.Process = held + sessionsMemory
 	}
-	if t.stream != nil && t.Ref == "" && !t.aim().alone && !t.mappable() {
+	if (t.stream != nil || t.drifts()) && t.Ref == "" && !t.unreferenced() && !t.mappable() {
+		fixed.Reference = weights
+	}
+	if t.SyncRefModel {
 		fixed.Reference = weights
 	}
 	if t.Planned != nil {
@@ -283,8 +286,10 @@ func (t *Trainer) microShapes(tokens int) []microShape {
 			add(t.rows.Examples, rows)
 		}
 	}
-	for _, rows := range microBatches(t.eval.Examples, sequence(0, len(t.eval.Examples)), t.MicroBatch, tokens) {
-		add(t.eval.Examples, rows)
+	for _, step := range t.evalSteps() {
+		for _, rows := range t.evalMicroBatches(step, tokens) {
+			add(t.eval.Examples, rows)
+		}
 	}
 	var shapes []microShape
 	if t.stepsRead() < t.total {

@@ -74,7 +74,32 @@ type Preferences struct {
 	ChosenLogps   float64 `json:"logps/chosen"`
 	RejectedLogps float64 `json:"logps/rejected"`
 
+	// KL estimates the divergence from the reference, in nats: of a loss of single answers that takes it into account, the mean of
+	// log π − log π_ref of answers to other prompts, 0 at least. Where it is given there are no accuracies, "chosen" are the answers whose
+	// label is true and "rejected" the others, and what is said of a kind is left out where there is none of it.
+	KL *float64 `json:"kl,omitempty"`
+
 	Objective string `json:"-"` // of the run: Likelihood measures the loss alone, Reward no log-probabilities
+
+	desirable, undesirable float64 // single answers, by their labels
+}
+
+// unmeasured are the names of what there is nothing to say of.
+func (p Preferences) unmeasured() []string {
+	names := unmeasured[p.Objective]
+	if p.KL != nil {
+		names = []string{"rewards/accuracies"}
+		if p.desirable == 0 {
+			names = append(names, "rewards/chosen", "logps/chosen")
+		}
+		if p.undesirable == 0 {
+			names = append(names, "rewards/rejected", "logps/rejected")
+		}
+		if p.desirable == 0 || p.undesirable == 0 {
+			names = append(names, "rewards/margins")
+		}
+	}
+	return names
 }
 
 // unmeasured are the names of what runs of an objective have nothing to say of.
@@ -105,7 +130,7 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return without(text, unmeasured[m.Objective])
+	return without(text, m.unmeasured())
 }
 
 // add takes in one micro-batch of groups of K completions whose weights are 1/total.
@@ -115,6 +140,10 @@ func (p *Preferences) add(groups []datasets.Example, of losses, total float64) {
 		return
 	}
 	completions := len(groups[0].Completions)
+	if completions == 1 {
+		p.addSingles(groups, of, total)
+		return
+	}
 	for g, x := range groups {
 		at := g * completions
 		r, logps := of.rewards[at:at+completions], of.policy[at:at+completions]
@@ -125,6 +154,29 @@ func (p *Preferences) add(groups []datasets.Example, of losses, total float64) {
 		p.RejectedLogps += logps[completions-1] / total
 		p.Accuracies += ordered(x, r) / total
 	}
+}
+
+// addSingles takes in single answers that are labelled. There may be more of one kind than of the other, so each has a mean of its own.
+func (p *Preferences) addSingles(groups []datasets.Example, of losses, total float64) {
+	for g, x := range groups {
+		n, reward, logps := &p.undesirable, &p.Rejected, &p.RejectedLogps
+		if x.Label == datasets.Desirable {
+			n, reward, logps = &p.desirable, &p.Chosen, &p.ChosenLogps
+		}
+		*n++
+		*reward += (of.rewards[g] - *reward) / *n
+		*logps += (of.policy[g] - *logps) / *n
+	}
+	p.Margins = p.Chosen - p.Rejected
+	if of.drift == nil {
+		return
+	}
+	kl := 0.0
+	if p.KL != nil {
+		kl = *p.KL
+	}
+	kl += max(mean(of.drift).Mean, 0) * float64(len(groups)) / total
+	p.KL = &kl
 }
 
 // ordered is the share of pairs whose better answer has the higher reward, of those that are not tied; a half where all are.
@@ -164,7 +216,7 @@ type Evaluation struct {
 func (e Evaluation) MarshalJSON() ([]byte, error) {
 	text, err := json.Marshal(e.Preferences)
 	if err == nil {
-		text, err = without(text, unmeasured[e.Objective])
+		text, err = without(text, e.unmeasured())
 	}
 	if err != nil {
 		return nil, err

@@ -20,7 +20,8 @@ import (
 type network struct {
 	model   *models.Model
 	compute onnx.DType
-	long    int // see longRows
+	long    int      // see longRows
+	tail    *float64 // see tailWeights; nil for 1
 	engine  *engine.Engine
 	weights *engine.Weights
 }
@@ -85,7 +86,11 @@ func (n *network) load() (err error) {
 
 // batch lays out groups of one K.
 func (n *network) batch(groups []datasets.Example) *engine.Batch {
-	return newBatch(n.model.Decoder, n.compute, groups, shapeOf(groups, n.long).blocks)
+	b := newBatch(n.model.Decoder, n.compute, groups, shapeOf(groups, n.long).blocks)
+	if n.tail != nil {
+		b.Weight = tailWeights(groups, *n.tail)
+	}
+	return b
 }
 
 // logps scores groups of one K: [G·K].
@@ -143,6 +148,9 @@ func (r *Rows) digest() string {
 		}
 		if x.Dissent != 0 || x.Places != nil {
 			line = fmt.Appendln(line, x.Dissent, x.Places)
+		}
+		if x.Label != datasets.Unlabelled {
+			line = fmt.Appendln(line, "label", x.Label)
 		}
 		h.Write(line)
 	}

@@ -27,7 +27,7 @@ func openForLoss(t testing.TB, loss, dir string, compute onnx.DType, o engine.Op
 		types.Weights = onnx.Float32
 	}
 	a, err := NewArtifact(m.Architecture, m.Decoder, Export{Types: types,
-		Loss: loss, Optimizer: "adamw", Rungs: artifact.Rungs})
+		Loss: named(t, loss), Optimizer: "adamw", Rungs: artifact.Rungs})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/models"
 )
 
@@ -26,9 +25,9 @@ const (
 // objective is what runs of one aim have in common.
 type objective struct {
 	verb   string
-	losses func() []string
-	scalar bool // its model gives rewards, not log-probabilities
-	alone  bool // it has no reference
+	losses []string // that it takes; nil for those of preferences
+	scalar bool     // its model gives rewards, not log-probabilities
+	alone  bool     // it has no reference
 	set    func(*Config)
 }
 
@@ -42,12 +41,12 @@ func trlDefaults(c *Config) {
 var objectiveNames = []string{Preference, Likelihood, Reward}
 
 var objectives = map[string]objective{
-	Preference: {verb: "train", losses: loss.Comparing, set: func(*Config) {}},
-	Likelihood: {verb: "sft", losses: func() []string { return []string{"nll"} }, alone: true, set: func(c *Config) {
+	Preference: {verb: "train", set: func(*Config) {}},
+	Likelihood: {verb: "sft", losses: []string{"nll"}, alone: true, set: func(c *Config) {
 		trlDefaults(c)
 		c.Loss, c.LR, c.On = "nll", 2e-5, onCompletion
 	}},
-	Reward: {verb: "reward", losses: func() []string { return []string{"plackett_luce", "sigmoid"} }, scalar: true, alone: true, set: func(c *Config) {
+	Reward: {verb: "reward", losses: []string{"plackett_luce", "sigmoid"}, scalar: true, alone: true, set: func(c *Config) {
 		trlDefaults(c)
 		c.Beta, c.LR = 1, 1e-4
 	}},
@@ -83,11 +82,7 @@ func (c Config) checkObjective() (wrong []string) {
 	if o.verb == "" {
 		return []string{OneOf("objective", c.Objective, objectiveNames).Error()}
 	}
-	if l, err := loss.Lookup(c.Loss); err == nil && l.Alone && !o.alone {
-		wrong = append(wrong, fmt.Sprintf("loss %s compares no answers: dpo-ort sft trains by it", c.Loss))
-	} else if err := OneOf("loss", c.Loss, o.losses()); err != nil {
-		wrong = append(wrong, err.Error())
-	}
+	wrong = slices.Concat(wrong, c.checkLoss(), c.checkTail(), c.checkWeighting(), c.checkFollow())
 	if o.alone && c.Ref != "" {
 		wrong = append(wrong, o.verb+" has no reference: leave out ref")
 	}
@@ -105,6 +100,9 @@ func (c Config) checkObjective() (wrong []string) {
 	return wrong
 }
 
+// unreferenced reports whether the run has no reference, because of its objective, its loss, or its settings.
+func (t *Trainer) unreferenced() bool { return t.aim().alone || t.loss.Free || t.ReferenceFree }
+
 // checkModel refuses a model that cannot serve the objective.
 func (c Config) checkModel(m *models.Model) error {
 	switch o := c.aim(); {
@@ -121,20 +119,26 @@ func (c Config) checkModel(m *models.Model) error {
 }
 
 // checkRow refuses a row that the objective or the loss is not defined for.
-func (c Config) checkRow(x datasets.Example) error {
+func (t *Trainer) checkRow(x datasets.Example) error {
 	at := fmt.Sprintf("row %d of %s", x.Row, x.File)
 	k := len(x.Completions)
 	switch {
-	case c.Objective == Likelihood && k > 1:
+	case t.Objective == Likelihood && k > 1:
 		return fmt.Errorf("%s has %d answers; sft learns one: give --on chosen for the best of each row", at, k)
-	case c.Objective != Likelihood && k < 2:
+	case t.loss.Unpaired:
+		if err := t.checkLabel(x); err != nil {
+			return fmt.Errorf("%s: %w", at, err)
+		}
+		return nil
+	case t.Objective != Likelihood && k < 2 && x.Label != datasets.Unlabelled:
+		return fmt.Errorf("%s has one answer with a label; loss %s compares two (columns chosen and rejected, or completions): give --loss kto, or data in pairs", at, t.loss.Name)
+	case t.Objective != Likelihood && k < 2:
 		return fmt.Errorf("%s has one completion; a preference needs two (columns chosen and rejected, or completions)", at)
 	}
-	l, err := loss.Lookup(c.Loss)
-	if err == nil {
-		_, err = choicesOf(l, x, datasets.TiePolicy(c.Ties))
+	if slices.Contains(t.loss.Columns, "margin") && !x.HasMargin {
+		return fmt.Errorf("%s has no margin, by how much the chosen answer should win: loss %s needs the column (dpo-ort label --margin writes it)", at, t.loss.Name)
 	}
-	if err != nil {
+	if _, err := choicesOf(t.loss, x, datasets.TiePolicy(t.Ties)); err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}
 	return nil
@@ -173,21 +177,6 @@ func (t *Trainer) tokens(x datasets.Example) int64 {
 	n := tokens(x)
 	if t.aim().scalar {
 		n -= int64(len(x.Completions))
-	}
-	return n
-}
-
-// whole is what the losses of examples are divided by: their number, or of likelihood that of their scored tokens, so that the loss
-// is a token's.
-func (t *Trainer) whole(examples []datasets.Example) int {
-	if t.Objective != Likelihood {
-		return len(examples)
-	}
-	n := 0
-	for _, x := range examples {
-		for k := range x.Completions {
-			n += scored(x, k)
-		}
 	}
 	return n
 }

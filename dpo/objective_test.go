@@ -192,11 +192,11 @@ func TestRewardGradientEqualsPyTorch(t *testing.T) {
 			t.Errorf("%s: rewards %.2e apart", rung, d)
 		}
 		c, _ := NewObjective(Reward)
-		m, err := newMethod(c, n.engine.Artifact())
+		m, err := newMethod(c, named(t, n.engine.Artifact().Loss), n.engine.Artifact())
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := m.loss(n.engine, groups, pass.LogProbs, slices.Repeat([][]float64{{0, 0}}, len(groups)), len(groups))
+		out, err := m.loss(n.engine, measured{groups: groups, policy: pass.LogProbs, reference: slices.Repeat([][]float64{{0, 0}}, len(groups))}, nil, whole{total: len(groups)})
 		if err != nil {
 			t.Fatal(err)
 		}

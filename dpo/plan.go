@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
@@ -52,13 +53,28 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	if err != nil {
 		return p, fmt.Errorf("measure a micro-batch: %w", err)
 	}
-	reference := 4.0 / 3 // a pass without gradients for the reference, beside one with: about a third more
-	if t.aim().alone {
-		reference = 1
+	const forward = 1.0 / 3 // what a pass without gradients takes, beside one with
+	reference := forward
+	if t.unreferenced() || t.follower != nil {
+		reference = 0
 	}
 	steps := float64(t.total) / float64(p.StepsPerEpoch)
-	p.Seconds = seconds / float64(size) * float64(p.Tokens) * (steps + reference - 1)
+	p.Seconds = seconds / float64(size) * float64(p.Tokens) * (steps*(1+forward*float64(t.again(p.MicroBatches))) + reference)
 	return p, nil
+}
+
+// again is how often a step of so many micro-batches runs forward beside its passes with gradients.
+func (t *Trainer) again(micros int) (passes int) {
+	if t.loss.Scope == loss.Step && micros > 1 {
+		passes++
+	}
+	if t.follower != nil {
+		passes++
+	}
+	if t.drifts() {
+		passes += 2 // by policy and reference
+	}
+	return passes
 }
 
 // filled counts rows that are not nil.

@@ -42,7 +42,7 @@ func lossOf(t *testing.T, name string, choices []loss.Choices, beta float64, pol
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := lossWithGradient(l)
+	g, err := lossWithGradient(l, onnx.Float64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func rankingGradient(t *testing.T, n *network, beta float64, groups []datasets.E
 		t.Fatal(err)
 	}
 	config.Beta = beta
-	m, err := newMethod(config, n.engine.Artifact())
+	m, err := newMethod(config, named(t, n.engine.Artifact().Loss), n.engine.Artifact())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func rankingGradient(t *testing.T, n *network, beta float64, groups []datasets.E
 		t.Fatal(err)
 	}
 	defer pass.Close()
-	out, err := m.loss(n.engine, groups, pass.LogProbs, reference, len(groups))
+	out, err := m.loss(n.engine, measured{groups: groups, policy: pass.LogProbs, reference: reference}, nil, whole{total: len(groups)})
 	if err != nil {
 		t.Fatal(err)
 	}

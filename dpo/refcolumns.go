@@ -12,7 +12,7 @@ import (
 // them with the reference and the encoding of this run; nil for all other rows. Columns that score computed otherwise are
 // stale, and refused. Those of unknown origin are left alone.
 func (t *Trainer) referenceColumns() (*references, error) {
-	refs := &references{Digest: t.identity.Ref + t.dataDigest()}
+	refs := &references{Digest: t.referenceDigest(t.dataDigest())}
 	held := &references{}
 	err := errors.Join(t.recall(refs, t.rows.Examples), t.recall(held, t.eval.Examples))
 	refs.Eval = held.Train
@@ -39,7 +39,7 @@ func (t *Trainer) recall(refs *references, examples []datasets.Example) error {
 // column gives what the data says of an example's reference, if it can be used; zeros where the run has none. A file whose columns are
 // stale is an error once.
 func (t *Trainer) column(x datasets.Example) (ref []float64, err error) {
-	if t.aim().alone {
+	if t.unreferenced() {
 		return make([]float64, len(x.Completions)), nil
 	}
 	if t.RefColumns == "ignore" {

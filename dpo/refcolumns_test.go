@@ -100,6 +100,21 @@ func sameWithColumns(t *testing.T, c Config) {
 	}
 }
 
+// What score wrote is not what the reference says where the tokens of longer answers weigh less.
+func TestScoredColumnsAreNotThoseOfLD(t *testing.T) {
+	c, alpha := tinyConfig(t), 0.3
+	c.Data, c.LDAlpha = []string{scoredFor(t, c, c.Data[0])}, &alpha
+	if _, err := train(t, c, false, nil); err == nil || !strings.Contains(err.Error(), "ld-alpha was none, is 0.3") {
+		t.Errorf("error %v", err)
+	}
+	of := func(alpha *float64) string {
+		return (&Trainer{Config: Config{LDAlpha: alpha}}).referenceDigest("rows")
+	}
+	if half := 0.5; of(nil) == of(&alpha) || of(&alpha) == of(&half) {
+		t.Error("references by different weights of tokens have one digest")
+	}
+}
+
 // Lists of ranked rows are taken in the order of their answers, best first.
 func TestScoredRankingsAreTheReference(t *testing.T) {
 	c := tinyConfig(t)

@@ -32,10 +32,18 @@ func (t *Trainer) loadReferences() (*references, error) {
 		t.warn("damaged-reference", err.Error(), "the reference's log-probabilities are computed again; look after the disk")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("read reference log-probabilities: %w", err)
-	case err == nil && r.Digest == t.identity.Ref+t.dataDigest() && fit(r.Train, t.seen()) && fit(r.Eval, t.eval.Examples):
+	case err == nil && r.Digest == t.referenceDigest(t.dataDigest()) && fit(r.Train, t.seen()) && fit(r.Eval, t.eval.Examples):
 		return r, nil
 	}
 	return nil, nil
+}
+
+// referenceDigest tells what the reference says of rows, which have a digest, from what another one says, or this one by other weights of tokens.
+func (t *Trainer) referenceDigest(data string) string {
+	if t.LDAlpha == nil {
+		return t.identity.Ref + data
+	}
+	return fmt.Sprintf("%s%s ld-alpha %v", t.identity.Ref, data, *t.LDAlpha)
 }
 
 // seen are the rows that a checkpoint has the reference of.
@@ -179,23 +187,33 @@ func (t *Trainer) referenceLanes(batches int) (lanes []referenceLane, done func(
 	if batches == 0 || t.Ref == "" && t.state.Step == 0 {
 		return t.policyLanes(t.policy.weights), func() error { return nil }, nil
 	}
-	return t.standingReference()
-}
-
-// standingReference gives lanes that stay what they are while the policy moves.
-func (t *Trainer) standingReference() (lanes []referenceLane, done func() error, err error) {
-	if t.Ref == "" {
-		weights, err := t.initialWeights()
-		if err != nil {
-			return nil, nil, err
-		}
-		return t.policyLanes(weights), weights.Close, nil
-	}
-	ref, err := openFrozen(t.Ref, t.compute, t.options)
+	s, err := t.standingReference()
 	if err != nil {
 		return nil, nil, err
 	}
-	return []referenceLane{ref.logps}, ref.close, nil
+	return s.lanes, s.close, nil
+}
+
+// standing is a reference that stays what it is while the policy moves.
+type standing struct {
+	lanes []referenceLane
+	close func() error
+}
+
+func (t *Trainer) standingReference() (*standing, error) {
+	if t.Ref == "" {
+		weights, err := t.initialWeights()
+		if err != nil {
+			return nil, err
+		}
+		return &standing{t.policyLanes(weights), weights.Close}, nil
+	}
+	ref, err := openFrozen(t.Ref, t.compute, t.options)
+	if err != nil {
+		return nil, err
+	}
+	ref.tail = t.LDAlpha
+	return &standing{[]referenceLane{ref.logps}, ref.close}, nil
 }
 
 // policyLanes run the policy's graphs with some weights.

@@ -53,6 +53,8 @@ func (t *Trainer) goOn(s state, files map[string]*safetensors.File) error {
 	switch {
 	case err != nil:
 		return err
+	case t.loss.Digest != "" && s.Settings["loss"] != t.loss.Identity():
+		return t.otherLoss()
 	case changed != nil:
 		return fmt.Errorf("%s is not what it was: %s; put that back", t.path(configFile), strings.Join(changed, "; "))
 	case s.Model != t.digests.model:
@@ -80,12 +82,25 @@ func (t *Trainer) goOn(s state, files map[string]*safetensors.File) error {
 	if err := t.policy.weights.Set(files[weightsFile]); err != nil {
 		return err
 	}
+	if t.follower != nil {
+		if files[followerFile] == nil {
+			return fmt.Errorf("it has no %s, where a reference that follows the policy is kept", followerFile)
+		}
+		if err := t.follower.Set(files[followerFile]); err != nil {
+			return err
+		}
+	}
 	for name, w := range t.optimizer.States {
 		if err := w.Set(prefixed{files[optimizerFile], name + "/"}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// otherLoss is the error of a file that holds another loss than when the run began.
+func (t *Trainer) otherLoss() error {
+	return fmt.Errorf("the loss %s is not the file that the run began with: put that back, or begin anew with another --out", t.Loss)
 }
 
 // setAside renames the checkpoints that are damaged, so that the run can come to their steps again.

@@ -13,9 +13,9 @@ import (
 
 // An entry of the cache is, in varints but for the first two lines and floats (8 bytes, little-endian),
 //
-//	"dpo-ort tokens\n"
+//	"dpo-ort tokens 2\n"
 //	SHA-256 of the key
-//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, dissent,
+//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, flag (1: it has one), dissent, label,
 //	    list of prompt ids, list of the reference's log-probabilities, list of the order, list of the places + 1,
 //	    number of completions, and each: list of ids, start, flags (1: truncated)
 //	number of dropped rows, and each: file, row, length of the reason, reason
@@ -23,7 +23,7 @@ import (
 //	SHA-256 of all before
 //
 // A list is its length + 1 and its items; 0 is one that is nil.
-const tokensMagic = "dpo-ort tokens\n"
+const tokensMagic = "dpo-ort tokens 2\n"
 
 func (e entry) encode(w *bufio.Writer, rows *Rows) error {
 	place := map[string]int{}
@@ -50,7 +50,8 @@ func (e entry) encode(w *bufio.Writer, rows *Rows) error {
 
 func appendExample(b []byte, x datasets.Example, file int) []byte {
 	b = binary.AppendUvarint(appendInt(b, file), uint64(x.Row))
-	b = appendFloat(appendFloat(appendInt(appendFlag(b, x.Truncated), x.BorderTokens), x.Margin), x.Dissent)
+	b = appendFloat(appendFlag(appendFloat(appendInt(appendFlag(b, x.Truncated), x.BorderTokens), x.Margin), x.HasMargin), x.Dissent)
+	b = append(b, byte(x.Label))
 	b = appendList(b, x.Prompt, appendInt)
 	b = appendList(b, x.Ref, appendFloat)
 	b = appendList(b, x.Order, appendInt)
@@ -132,7 +133,8 @@ func fits[T any](list []T, x datasets.Example) bool {
 
 func (d *decoder) example(files []string) (x datasets.Example) {
 	x.File, x.Row = d.file(files), int64(d.uint())
-	x.Truncated, x.BorderTokens, x.Margin, x.Dissent = d.flag(), d.int(), d.float(), d.float()
+	x.Truncated, x.BorderTokens, x.Margin, x.HasMargin, x.Dissent = d.flag(), d.int(), d.float(), d.flag(), d.float()
+	x.Label = datasets.Label(d.atMost(uint64(datasets.Undesirable)))
 	x.Prompt, x.Ref, x.Order, x.Places = decodeList(d, d.id), decodeList(d, d.float), decodeList(d, d.int), decodeList(d, d.place)
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		x.Completions = append(x.Completions, datasets.Completion{IDs: decodeList(d, d.id), Start: d.int(), Truncated: d.flag()})

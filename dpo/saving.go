@@ -26,6 +26,9 @@ var besideFrom int64 = 64 << 20
 // where a checkpoint is copied anyway.
 func (t *Trainer) copies(m Memory) int64 {
 	size := m.Weights + m.States
+	if t.SyncRefModel {
+		size += m.Reference
+	}
 	seldom := t.EarlyStop == 0 && (t.SaveEvery == 0 || t.SaveEvery >= t.total)
 	if t.options.Device.Kind != ort.CPU || seldom || size < besideFrom || m.Total()+size > m.Limit {
 		return 0
@@ -61,7 +64,7 @@ func (t *Trainer) saveBeside() error {
 		return nil
 	}
 	if t.expected.Copies > 0 {
-		c.weights, c.optimizer = copied(t.saver.copy.weights, c.weights), copied(t.saver.copy.optimizer, c.optimizer)
+		c.weights, c.optimizer, c.follower = copied(t.saver.copy.weights, c.weights), copied(t.saver.copy.optimizer, c.optimizer), copied(t.saver.copy.follower, c.follower)
 		t.saver.copy = *c
 	}
 	write := t.writer(path, c)
@@ -123,6 +126,11 @@ func (t *Trainer) checkpoint() (path string, c *checkpoint, err error) {
 	c = &checkpoint{state: *s}
 	if c.weights, err = entries(t.policy.weights, ""); err != nil {
 		return "", nil, err
+	}
+	if t.follower != nil {
+		if c.follower, err = entries(t.follower, ""); err != nil {
+			return "", nil, err
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.optimizer.States)) {
 		of, err := entries(t.optimizer.States[name], name+"/")

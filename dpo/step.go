@@ -1,19 +1,13 @@
 package dpo
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
-	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
-	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
 // step takes one step of the optimizer, so that policy and state are those of the next:
@@ -31,15 +25,19 @@ func (t *Trainer) step() (Metrics, error) {
 		m.ReferenceSeconds = t.state.ReferenceSeconds
 	}
 	rows := t.order.step(i)
-	total := t.whole(pick(t.rows.Examples, rows))
+	all := t.whole(pick(t.rows.Examples, rows))
 	grads := t.grads
 	if t.memoryPlan.Release {
 		grads = []*engine.Gradients{t.optimizer.Released(t.scalars(i, rate, 1))}
 	}
-	if err := t.accumulate(&m, t.microBatches(i), total, grads); err != nil {
+	carried, err := t.accumulate(&m, rows, t.microBatches(i), all, grads)
+	if err != nil {
 		return m, err
 	}
 	if err := t.update(&m, rows, i); err != nil {
+		return m, err
+	}
+	if err := t.follow(i + 1); err != nil {
 		return m, err
 	}
 	before := t.state.NumTokens
@@ -47,6 +45,7 @@ func (t *Trainer) step() (Metrics, error) {
 		t.state.NumTokens += t.tokens(t.rows.Examples[row])
 	}
 	t.state.Step++
+	t.state.Loss = carried
 	m.NumTokens = t.state.NumTokens
 	m.StepSeconds = time.Since(start).Seconds()
 	m.TokensPerSecond = float64(t.state.NumTokens-before) / m.StepSeconds
@@ -86,51 +85,6 @@ func (t *Trainer) clip(norm float64) float64 {
 	return math.Min(1, t.MaxGradNorm/(norm+1e-6))
 }
 
-// accumulate makes the gradient of a step's loss, the sum of those of its micro-batches: in grads[0].
-func (t *Trainer) accumulate(m *Metrics, micros [][]int, total int, grads []*engine.Gradients) error {
-	out := make([]losses, len(micros))
-	err := sideBySide(t.engines, len(grads), func(e *engine.Engine, lane int) (err error) {
-		grads[lane].Clear()
-		for i := lane; i < len(micros) && err == nil; i += len(grads) {
-			out[i], err = t.backward(e, micros[i], total, grads[lane])
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	var w work
-	for i, micro := range micros {
-		groups := pick(t.rows.Examples, micro)
-		w.add(shapeOf(groups, t.policy.long), groups)
-		m.add(groups, out[i], float64(total))
-	}
-	m.Work = w.ratios()
-	return grads[0].Add(grads[1:]...)
-}
-
-// backward adds the gradient of one micro-batch's part of the loss.
-func (t *Trainer) backward(e *engine.Engine, rows []int, total int, grads *engine.Gradients) (out losses, err error) {
-	groups := pick(t.rows.Examples, rows)
-	pass, err := e.Forward(t.policy.weights, t.policy.batch(groups))
-	if err != nil {
-		return out, err
-	}
-	defer pass.Close()
-	if out, err = t.method.loss(e, groups, pass.LogProbs, pick(t.refs.Train, rows), total); err != nil {
-		return out, err
-	}
-	if !allFinite([]float64{out.loss}) || !allFinite(out.policy) {
-		return out, t.diverged(fmt.Sprintf("the loss is %v", out.losses), rows)
-	}
-	err = pass.Backward(grads, out.dlogps)
-	if errors.Is(err, engine.ErrNotFinite) {
-		t.spoiled = true
-		return out, t.diverged(err.Error(), rows)
-	}
-	return out, err
-}
-
 // DivergedError is a loss or gradient that is NaN or infinite.
 type DivergedError struct {
 	Step int // the step it happened in, from 1
@@ -154,68 +108,4 @@ func (t *Trainer) diverged(what string, rows []int) error {
 		e.Rows = append(e.Rows, fmt.Sprintf("%s row %d", x.File, x.Row))
 	}
 	return e
-}
-
-// method is the loss and the optimizer of an artifact with their settings.
-type method struct {
-	optimizer *optim.Optimizer
-	name      string
-	ties      datasets.TiePolicy
-	graph     *onnx.Graph
-	scalars   map[string]float64
-}
-
-func newMethod(c Config, a *artifact.Artifact) (*method, error) {
-	o, err := optim.Lookup(a.Optimizer)
-	if err != nil {
-		return nil, err
-	}
-	return &method{optimizer: o, name: a.Loss, ties: datasets.TiePolicy(c.Ties), graph: a.Graphs[lossGraph],
-		scalars: map[string]float64{"beta": c.Beta, "label_smoothing": c.LabelSmoothing}}, nil
-}
-
-// losses are a micro-batch's: the weighted sum, each group's [G]; the policy's log-probabilities, rewards (nil of a loss of completions alone)
-// and the gradient [G,K].
-type losses struct {
-	loss                            float64
-	losses, policy, rewards, dlogps []float64
-}
-
-// loss runs the loss graph over groups of one K. Each group weighs 1/total.
-func (m *method) loss(e *engine.Engine, groups []datasets.Example, policy []float64, reference [][]float64, total int) (losses, error) {
-	G, K := len(groups), len(groups[0].Completions)
-	l, err := loss.Lookup(m.name)
-	if err != nil {
-		return losses{}, err
-	}
-	choices := make([]loss.Choices, G)
-	for g, x := range groups {
-		if choices[g], err = choicesOf(l, x, m.ties); err != nil {
-			return losses{}, fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
-		}
-	}
-	values := map[string][]float64{"policy_logps": policy, "reference_logps": slices.Concat(reference...)}
-	for _, x := range groups {
-		values["margin"] = append(values["margin"], x.Margin)
-		values["weight"] = append(values["weight"], 1/float64(total))
-		for k := range x.Completions {
-			values["lengths"] = append(values["lengths"], float64(scored(x, k)))
-		}
-	}
-	for name, v := range m.scalars {
-		values[name] = []float64{v}
-	}
-	sizes, inputs := map[string]int64{"G": int64(G), "K": int64(K), "Q": int64(addChoices(values, choices, K))}, map[string]engine.Array{}
-	for _, in := range m.graph.Inputs {
-		shape, err := in.Shape.Eval(sizes)
-		if err != nil {
-			return losses{}, fmt.Errorf("loss %s: input %s: %w", m.name, in.Name, err)
-		}
-		inputs[in.Name] = engine.Floats(in.Type, values[in.Name], shape...)
-	}
-	out, err := e.Call(lossGraph, sizes, inputs)
-	if err != nil {
-		return losses{}, err
-	}
-	return losses{out["loss"][0], out["losses"], policy, out["rewards"], out["dlogps"]}, nil
 }

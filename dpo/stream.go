@@ -18,22 +18,15 @@ type stream struct {
 	ended bool  // the data has no further row
 	err   error // what ended it
 
-	score referenceLane // nil until it is needed
-	done  func() error  // releases the reference
 }
 
-// streams tells whether rows are read while steps are taken.
-func (c Config) streams() bool { return c.Steps > 0 && c.NoShuffle }
+// streams tells whether rows are read while steps are taken. Pairs that are taken apart are read first.
+func (t *Trainer) streams() bool { return t.Steps > 0 && t.NoShuffle && !t.loss.Unpaired }
 
 func newStream(files []string, enc *datasets.Encoder, vocabulary int) *stream {
-	s := &stream{done: func() error { return nil }}
+	s := &stream{}
 	s.next, s.stop = iter.Pull2(encodeRows(files, enc, vocabulary))
 	return s
-}
-
-func (s *stream) close() error {
-	s.stop()
-	return s.done()
 }
 
 // fill takes rows from the stream until those of a step, from 0, are there. After the last row the order knows their number.
@@ -87,18 +80,20 @@ func (t *Trainer) advance() (referenceSeconds float64, err error) {
 	if err := t.fill(t.state.Step); err != nil {
 		return 0, err
 	}
+	if t.follower != nil {
+		t.forget()
+		return 0, nil
+	}
 	if err := t.recall(t.refs, t.rows.Examples); err != nil {
 		return 0, err
 	}
 	start := time.Now()
 	batches := t.unknown(t.state.Step, t.refs)
 	for _, b := range batches {
-		if t.stream.score == nil {
-			if err := t.openReference(); err != nil {
-				return 0, err
-			}
+		if err := t.openBeside(); err != nil {
+			return 0, err
 		}
-		if err := t.stream.score.score(b).keep(t.refs); err != nil {
+		if err := t.beside.lanes[0].score(b).keep(t.refs); err != nil {
 			return 0, err
 		}
 	}
@@ -109,13 +104,17 @@ func (t *Trainer) advance() (referenceSeconds float64, err error) {
 	return referenceSeconds, nil
 }
 
-// openReference opens a reference that stays beside the policy.
-func (t *Trainer) openReference() error {
-	lanes, done, err := t.standingReference()
-	if err != nil {
-		return fmt.Errorf("reference: %w", err)
+// openBeside opens a reference that stays beside the policy, once.
+func (t *Trainer) openBeside() (err error) {
+	switch {
+	case t.beside != nil:
+	case t.follower != nil:
+		t.beside = &standing{t.policyLanes(t.follower), func() error { return nil }}
+	default:
+		if t.beside, err = t.standingReference(); err != nil {
+			return fmt.Errorf("reference: %w", err)
+		}
 	}
-	t.stream.score, t.stream.done = lanes[0], done
 	return nil
 }
 
@@ -147,9 +146,9 @@ func (t *Trainer) saveStream() error {
 	if t.stream == nil {
 		return nil
 	}
-	if t.aim().alone {
+	if t.unreferenced() || t.follower != nil {
 		return t.writeDropped()
 	}
-	refs := references{Digest: t.identity.Ref + t.state.Data, Train: t.refs.Train[:t.taken()], Eval: t.refs.Eval}
+	refs := references{Digest: t.referenceDigest(t.state.Data), Train: t.refs.Train[:t.taken()], Eval: t.refs.Eval}
 	return errors.Join(refs.store(t.path(referenceFile)), t.writeDropped())
 }

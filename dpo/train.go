@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models"
@@ -44,6 +45,7 @@ type Trainer struct {
 	damaged     []string           // checkpoints that are not what was written
 	warnings    []datasets.Warning // of what was found before the first step
 	saver       saver
+	loss        *loss.Loss
 	policy      *network
 	engines     []*engine.Engine    // of the lanes that are computed at once
 	grads       []*engine.Gradients // of each lane; none where they are released
@@ -56,6 +58,8 @@ type Trainer struct {
 	known       *references     // before the first step: what ref_ columns hold, or the run has computed before
 	fromColumns int             // groups whose reference the data holds
 	refs        *references
+	follower    *engine.Weights // the reference that follows the policy; nil of one that stays
+	beside      *standing       // the reference, where it is run while steps are taken; nil until then
 	order       order
 	total       int // steps
 	options     engine.Options
@@ -99,12 +103,16 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 			err = errors.Join(err, t.Close())
 		}
 	}()
+	if t.loss, err = c.resolveLoss(); err != nil {
+		return t, err
+	}
 	if err := t.claim(resume); err != nil {
 		return t, err
 	}
 	if t.settings, err = settingsByFlag(c); err != nil {
 		return t, err
 	}
+	t.settings["loss"] = t.loss.Identity()
 	if t.options, t.compute, err = precision(c.Device, c.DType, c.Threads); err != nil {
 		return t, err
 	}
@@ -184,6 +192,7 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 		if t.eval, err = ReadRows(t.EvalData, enc, vocabulary, t.Cache); err != nil {
 			return fmt.Errorf("eval-data: %w", err)
 		}
+		t.eval.Examples = t.unpair(t.eval.Examples)
 	}
 	if err := t.admit(t.eval.Examples); err != nil {
 		return err
@@ -209,6 +218,7 @@ func (t *Trainer) readTraining(enc *datasets.Encoder, vocabulary int) error {
 	if err != nil {
 		return err
 	}
+	rows.Examples = t.unpair(rows.Examples)
 	t.rows, t.order.rows = rows, len(rows.Examples)
 	return t.admit(rows.Examples)
 }
@@ -236,6 +246,9 @@ func (t *Trainer) build(resume bool) (err error) {
 			t.warn("damaged-artifact", err.Error(), "the graphs are made again; look after the disk")
 		}
 	}
+	if a != nil && t.loss.Digest != "" && a.Loss != t.loss.Identity() {
+		return t.otherLoss()
+	}
 	if t.exported = a == nil; t.exported {
 		a, err = t.export()
 	}
@@ -245,6 +258,7 @@ func (t *Trainer) build(resume bool) (err error) {
 	if t.policy, err = preparePolicy(t.policy.model, a, t.options); err != nil {
 		return err
 	}
+	t.policy.tail = t.LDAlpha
 	if err := t.fit(); err != nil {
 		return err
 	}
@@ -257,7 +271,7 @@ func (t *Trainer) build(resume bool) (err error) {
 	if t.optimizer, err = t.policy.engine.NewOptimizer(t.policy.weights, t.sum()); err != nil {
 		return err
 	}
-	t.method, err = newMethod(t.Config, a)
+	t.method, err = newMethod(t.Config, t.loss, a)
 	return err
 }
 
@@ -271,8 +285,8 @@ func (t *Trainer) export() (*artifact.Artifact, error) {
 		weights = storedType(t.policy.model)
 	}
 	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
-		Types: models.Types{Compute: t.compute, Weights: weights},
-		Loss:  t.Loss, Optimizer: t.Optimizer, Rungs: rungs,
+		Types: models.Types{Compute: t.compute, Weights: weights, Squares: t.UseWeighting},
+		Loss:  t.loss, Optimizer: t.Optimizer, Rungs: rungs,
 	})
 }
 
@@ -285,6 +299,7 @@ func (t *Trainer) identify(resume bool) (err error) {
 		t.digests.data = t.rows.digest() + t.eval.digest()
 	}
 	t.identity.Ref = t.digests.model
+	var begin engine.Source = t.policy.model
 	if t.Ref != "" {
 		m, err := models.Open(t.Ref)
 		if err != nil {
@@ -301,15 +316,25 @@ func (t *Trainer) identify(resume bool) (err error) {
 		if t.identity.Ref, err = weightsDigest(m); err != nil {
 			return err
 		}
+		if begin = m; t.SyncRefModel && t.policy.model.Adapter != nil {
+			return Usage("a reference that follows an adapter begins as that: leave out --ref")
+		}
+	}
+	if err := t.openFollower(begin); err != nil {
+		return err
 	}
 	if resume {
 		if err := t.restore(); err != nil {
 			return err
 		}
 	}
-	if t.aim().alone {
+	if t.unreferenced() {
 		t.refs, err = t.referenceColumns()
 		return err
+	}
+	if t.follower != nil {
+		t.forget()
+		return nil
 	}
 	if resume {
 		if t.known, err = t.loadReferences(); err != nil {
@@ -456,7 +481,13 @@ func (t *Trainer) finish() error {
 func (t *Trainer) Close() error {
 	errs := []error{t.saver.wait()}
 	if t.stream != nil {
-		errs = append(errs, t.stream.close())
+		t.stream.stop()
+	}
+	if t.follower != nil {
+		errs = append(errs, t.follower.Close())
+	}
+	if t.beside != nil {
+		errs = append(errs, t.beside.close())
 	}
 	if t.metrics != nil {
 		errs = append(errs, t.metrics.close())

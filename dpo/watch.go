@@ -149,20 +149,24 @@ func (t *Trainer) unasked(x datasets.Example) datasets.Example {
 	return x
 }
 
-// atNoMargin is the loss of the first step's groups where the policy is the reference, by the loss itself: log 2 of DPO's. A loss that
-// compares answers sees log-probabilities only in what the two differ by, so zeros serve.
+// atNoMargin is the loss of the first step's groups where the policy is the reference, by the loss itself: log 2 of DPO's. Where the
+// reference is not known yet zeros stand for its log-probabilities.
 func (w *watcher) atNoMargin() float64 {
 	if w.noMargin != nil {
 		return *w.noMargin
 	}
-	sum, total := 0.0, w.whole(pick(w.rows.Examples, w.order.step(0)))
-	for _, rows := range w.microBatches(0) {
+	sum, all := 0.0, w.whole(pick(w.rows.Examples, w.order.step(0)))
+	for _, rows := range w.lossBatches(w.order.step(0), w.microBatches(0)) {
 		groups := pick(w.rows.Examples, rows)
-		var zeros [][]float64
-		for _, x := range groups {
-			zeros = append(zeros, make([]float64, len(x.Completions)))
+		var equal [][]float64
+		for i, x := range groups {
+			if row := rows[i]; w.refs != nil && row < len(w.refs.Train) && w.refs.Train[row] != nil {
+				equal = append(equal, w.refs.Train[row])
+			} else {
+				equal = append(equal, make([]float64, len(x.Completions)))
+			}
 		}
-		out, err := w.method.loss(w.engines[0], groups, slices.Concat(zeros...), zeros, total)
+		out, err := w.method.loss(w.engines[0], measured{groups: groups, policy: slices.Concat(equal...), reference: equal, drift: make([]float64, len(groups))}, nil, all)
 		if err != nil {
 			w.err = fmt.Errorf("the loss at margin 0: %w", err)
 		}

@@ -32,7 +32,11 @@ type Decoder struct {
 
 // Types are the element types of a model's graphs: what it computes in, and what its weights come as. A weight of
 // another type than Compute is cast where it is used.
-type Types struct{ Compute, Weights onnx.DType }
+type Types struct {
+	Compute, Weights onnx.DType
+
+	Squares bool // the head also gives squares [R], the log-sum-exp of twice each token's logits
+}
 
 // exact is the type of what is added up, and of an adapter: float32, or float64 where a model computes in it.
 func (t Types) exact() onnx.DType {
@@ -293,6 +297,9 @@ func (d Decoder) head(n *net) {
 	logit := n.Op("GatherElements", n.of(logits, n.Op("Unsqueeze", n.of(targets, n.Ints(1)), nil)), onnx.Attrs{"axis": 1})
 	n.Output("lse", n.flat(n.logSumExp(logits)))
 	n.Output("logit", n.mul(n.flat(logit), inside))
+	if n.types.Squares {
+		n.Output("squares", n.flat(n.logSumExp(n.add(logits, logits))))
+	}
 }
 
 // net is a builder that knows the element types, with the few pieces that decoders are made of.

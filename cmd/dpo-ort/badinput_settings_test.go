@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
 
 // badSettings are command lines and settings that make no sense.
 func badSettings() []badCase {
@@ -23,6 +27,13 @@ func badSettings() []badCase {
 		wrong("--device gpu"), wrong("--rung half"), wrong("--max-prompt-length 512"), wrong("--max-length 1"), wrong("--betta 1"),
 		wrong("--steps -1"), wrong("--epochs 0 --steps 0"), wrong("--lr -1"), wrong("--lr Inf"), wrong("--warmup -2"), wrong("--eos maybe"), wrong("more.jsonl"),
 		wrong("--config nowhere.yaml"), wrong("--threads -1"), wrong("--ref-columns maybe"), wrong("--beta"),
+		wrong("--loss simpo --loss-settings gama=1"), wrong("--loss-settings gamma=1"), wrong("--loss discopop --loss-settings tau=0"), wrong("--loss-settings gamma"),
+		wrong("--loss sigmoid=0.8,hings=1"), wrong("--loss sigmoid=0,sft=1"), wrong("--loss sigmoid=1,nll=1"), wrong("--loss cpo=1,odpo=1"),
+		wrong("--loss exo_pair"), wrong("--loss apo_zero --f-divergence js_divergence"), wrong("--f-divergence js"), wrong("--loss simpo --ref model"),
+		wrong("--ld-alpha 1.5"), wrong("--ld-alpha half"), wrong("--loss kto --ld-alpha 0.5"), wrong("--loss aot --use-weighting"), wrong("--loss sigmoid=1,bco_pair=1 --use-weighting"), wrong("--ref-model-sync-steps 5"),
+		wrong("--sync-ref-model --ref-model-mixup-alpha 2"), wrong("--sync-ref-model --ref-model-sync-steps -1"), wrong("--sync-ref-model --reference-free"),
+		wrong("--sync-ref-model --ref-columns require"), wrong("--loss kto=1,sft=1"), wrong("--loss kto --loss-settings desirable_weight=-1"), wrong("--loss kto --reference-free"),
+		wrong("--reference-free --ref model"), wrong("--loss nowhere.onnx"),
 		yaml("unknown key", "betta: 1\n"), yaml("not parsable", "beta: [1\n"), yaml("a list", "- beta\n"), yaml("wrong type", "batch: many\n"),
 		scored("--beta 0"), scored("--shard 3/2"), scored("--shard junk"), scored("--shard 0/0"), scored("--columns question=prompt"),
 		scored("--columns prompt"), scored("--max-length -1"), scored("--eos maybe"), scored("--device gpu"),
@@ -31,6 +42,8 @@ func badSettings() []badCase {
 		usage("generate"), usage("trian"), usage("data tune"), usage("train --resume"), usage("score"), usage("report"), usage("label"), usage("eval"), usage("frontier"), usage("sft"), usage("reward"), usage("eval --model model --out out"), usage("eval --model model --data pairs.jsonl --best-of 0 --out out"), usage("eval --model model --data pairs.jsonl --beta 0 --out out"), usage("label --data ranked.jsonl --reward lengh --out out"), usage("label --data ranked.jsonl --reward regex --out out"), usage("label --data ranked.jsonl --reward length --as twins --out out"), usage("frontier --plan none.yaml --out out"), usage("export"), usage("data validate"),
 		usage("export --model model --print nothing"), usage("export --model model --out out --rung half"),
 		usage("export --model model --out out --loss ipo-mean"), usage("data convert --data pairs.jsonl"),
+		usage("export --model model --out out --loss simpo --f-divergence js_divergence"), {"odpo without margins", nil, train + " --loss odpo", 1, 0, ""},
+		lossFile("no-losses"), lossFile("shape"), lossFile("input"), lossFile("no-gradient"), lossFile("no-onnx"),
 	}
 }
 
@@ -105,4 +118,13 @@ func badOutputs() []badCase {
 		{"disk full train", nil, train, 1, 100, "out"},
 		{"disk full export", nil, "export --model model --out graphs", 1, 1, "graphs"},
 	}
+}
+
+// lossFile trains by a loss that make_lossfiles.py wrote wrongly.
+func lossFile(name string) badCase {
+	return badCase{"loss " + name, func(w *work) {
+		text, err := os.ReadFile(filepath.Join("..", "..", "testdata", "loss", "wrong-"+name+".onnx"))
+		w.check(err)
+		w.write("own.onnx", string(text))
+	}, train + " --loss own.onnx", exitUsage, 0, ""}
 }

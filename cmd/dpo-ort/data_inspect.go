@@ -97,6 +97,8 @@ func inspectionText(in *datasets.Inspection) string {
 	}{{"tied", in.Tied, "rows whose ranks or scores have ties; train --ties says what these tell"},
 		{"partial", in.Partial, "rows with answers that have no rank (below all others) or no score (left out)"},
 		{"votes", in.Voted, "rows whose votes are divided: a label in shares"}, {"even", in.Even, "rows of these with as many votes for each answer"},
+		{"true", in.Desirable, "rows whose label is true: train --loss kto raises their answers"},
+		{"false", in.Undesirable, "rows whose label is false: train --loss kto lowers their answers"},
 		{"broken", in.Broken, "rows; dpo-ort data validate says why"}, {"dropped", in.Dropped, "rows; dpo-ort data validate says why"}} {
 		if c.rows > 0 {
 			fmt.Fprintf(&b, "%-9s %d %s\n", c.title, c.rows, c.words)

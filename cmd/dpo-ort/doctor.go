@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
@@ -142,7 +141,7 @@ func checkModel(dir string) (string, error) {
 }
 
 func checkTokenizer(dir string) (string, error) {
-	t, err := tokenizer.Load(dir)
+	t, err := tokenizerOf(dir)
 	if err != nil {
 		return "", err
 	}

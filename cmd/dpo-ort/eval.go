@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
-	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
@@ -85,7 +84,7 @@ func runEval(cmd *cobra.Command, o evalFlags) error {
 		return err
 	}
 	stopping.keeps(keptIn(o.out))
-	tok, err := tokenizer.Load(o.Model)
+	tok, err := tokenizerOf(o.Model)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,8 +17,8 @@ import (
 )
 
 type exportFlags struct {
-	model, out, loss, optimizer, print string
-	rungs                              []string
+	model, out, loss, divergence, optimizer, print string
+	rungs                                          []string
 }
 
 func init() { register(newExport) }
@@ -39,7 +38,8 @@ manifest. They hold no weights. train exports by itself; this is for looking and
 	f.SortFlags = false
 	f.StringVar(&o.model, "model", "", "Hugging Face directory (its config.json)")
 	f.StringVar(&o.out, "out", "", "directory to write")
-	f.StringVar(&o.loss, "loss", "sigmoid", "loss: "+strings.Join(loss.Names(), ", "))
+	f.StringVar(&o.loss, "loss", "sigmoid", "loss: "+strings.Join(loss.Names(), ", ")+"; a mixture (sigmoid=1,sft=0.5); or a file, NAME.onnx")
+	f.StringVar(&o.divergence, "f-divergence", "", "of losses of h: "+strings.Join(loss.Divergences(), ", ")+" (default reverse_kl)")
 	f.StringVar(&o.optimizer, "optimizer", "rmsprop", "optimizer: "+strings.Join(optim.Names(), ", "))
 	f.StringSliceVar(&o.rungs, "rung", []string{"stash", "probs", "recompute"}, "what layers keep: backward graphs to write")
 	f.StringVar(&o.print, "print", "", "write this graph as text to stdout")
@@ -50,10 +50,19 @@ func runExport(cmd *cobra.Command, o exportFlags) error {
 	if o.model == "" || o.out == "" && o.print == "" {
 		return dpo.Usage("export needs --model, and --out or --print")
 	}
-	if err := errors.Join(dpo.OneOf("loss", o.loss, loss.Names()), dpo.OneOf("optimizer", o.optimizer, optim.Names())); err != nil {
+	if !strings.ContainsAny(o.loss, "=,.") {
+		if err := dpo.OneOf("loss", o.loss, loss.Names()); err != nil {
+			return err
+		}
+	}
+	l, err := dpo.FindLoss(o.loss, o.divergence)
+	if err != nil {
+		return dpo.Usage("%v", err)
+	}
+	if err := dpo.OneOf("optimizer", o.optimizer, optim.Names()); err != nil {
 		return err
 	}
-	x := dpo.Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Loss: o.loss, Optimizer: o.optimizer}
+	x := dpo.Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Loss: l, Optimizer: o.optimizer}
 	for _, name := range o.rungs {
 		r, err := artifact.ParseRung(name)
 		if err != nil {

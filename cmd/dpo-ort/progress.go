@@ -124,7 +124,7 @@ func (p *progress) draw(e dpo.Event) {
 	now := ""
 	if m := e.Metrics; m != nil {
 		now = fmt.Sprintf("  loss %.4f", m.Loss)
-		if m.Objective != dpo.Likelihood {
+		if m.Objective != dpo.Likelihood && m.KL == nil {
 			now += fmt.Sprintf(", accuracy %.2f", m.Accuracies)
 		}
 	}
@@ -147,6 +147,9 @@ func (p *progress) line(e dpo.Event) string {
 		v := e.Evaluation
 		if v.Objective == dpo.Likelihood {
 			return fmt.Sprintf("held out  after step %d: loss %.4f (%d rows)", v.Step, v.Loss, v.Groups)
+		}
+		if v.KL != nil {
+			return fmt.Sprintf("held out  after step %d: loss %.4f, margin %.3f, KL %.3f (%d answers)", v.Step, v.Loss, v.Margins, *v.KL, v.Groups)
 		}
 		return fmt.Sprintf("held out  after step %d: loss %.4f, accuracy %.4f, margin %.3f (%d groups)", v.Step, v.Loss, v.Accuracies, v.Margins, v.Groups)
 	case e.Saved != "":
@@ -174,7 +177,9 @@ func measured(e dpo.Event) string {
 	var parts []string
 	if m := e.Metrics; m != nil {
 		parts = append(parts, fmt.Sprintf("loss %.4f", m.Loss))
-		if m.Objective != dpo.Likelihood {
+		if m.KL != nil {
+			parts = append(parts, fmt.Sprintf("margin %.3f, KL %.3f", m.Margins, *m.KL))
+		} else if m.Objective != dpo.Likelihood {
 			parts = append(parts, fmt.Sprintf("accuracy %.2f, margin %.3f", m.Accuracies, m.Margins))
 		}
 		parts = append(parts, fmt.Sprintf("norm %.2f, rate %.2g, %.0f tokens/s", m.GradNorm, m.LearningRate, m.TokensPerSecond))

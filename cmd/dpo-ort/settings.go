@@ -33,9 +33,17 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.Out, "out", c.Out, "directory to write: the trained model, and the run under run/")
 	f.StringVar(&c.RefColumns, "ref-columns", c.RefColumns, "ref_ columns that score left in the data: use (refusing stale ones), require or ignore them")
 
-	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Comparing(), ", "))
+	f.StringVar(&c.Loss, "loss", c.Loss, "loss: "+strings.Join(loss.Comparing(), ", ")+"; a sum (sigmoid=0.8,sft=1); or a file, NAME.onnx")
 	f.Float64Var(&c.Beta, "beta", c.Beta, "strength of the tie to the reference")
-	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong, below 0.5, by sigmoid (cDPO) and robust (rDPO)")
+	f.Float64Var(&c.LabelSmoothing, "label-smoothing", c.LabelSmoothing, "share of labels taken to be wrong, below 0.5, by sigmoid (cDPO), robust (rDPO) and others")
+	f.Var(&c.LossSettings, "loss-settings", "further settings of the loss, as in gamma=0.5; the list of losses has their names")
+	f.StringVar(&c.FDivergence, "f-divergence", c.FDivergence, "what keeps the policy near the reference, for losses of h: "+strings.Join(loss.Divergences(), ", ")+" (default reverse_kl)")
+	f.BoolVar(&c.ReferenceFree, "reference-free", c.ReferenceFree, "take 0 for the reference's log-probabilities, and run no reference")
+	f.Var(optional{&c.LDAlpha}, "ld-alpha", "weight of the tokens that an answer has beyond the shorter one's length, from 0 to 1 (LD-DPO)")
+	f.BoolVar(&c.UseWeighting, "use-weighting", c.UseWeighting, "weigh each pair by how likely the policy is to write its answers (WPO)")
+	f.BoolVar(&c.SyncRefModel, "sync-ref-model", c.SyncRefModel, "let the reference follow the policy (TR-DPO); its weights take as much memory again")
+	f.Float64Var(&c.RefModelMixupAlpha, "ref-model-mixup-alpha", c.RefModelMixupAlpha, "the policy's share of the reference that follows it, 1 for all of it (default 0.6)")
+	f.IntVar(&c.RefModelSyncSteps, "ref-model-sync-steps", c.RefModelSyncSteps, "steps after which the reference follows (default 512)")
 	f.StringVar(&c.Ties, "ties", c.Ties, "answers of one rank or score: average (any order of them is as good) or drop (they are not compared)")
 
 	f.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "optimizer: "+strings.Join(optim.Names(), ", "))
@@ -74,9 +82,11 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 
 // useless are the settings that mean nothing under an objective.
 var useless = map[string][]string{
-	"":             {"objective", "on"},
-	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "ties"},
-	dpo.Reward:     {"objective", "on", "ref", "ref-columns", "beta", "adapter", "lora-rank", "lora-alpha", "rslora", "lora-targets"},
+	"": {"objective", "on"},
+	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "loss-settings", "f-divergence", "reference-free", "ties",
+		"ld-alpha", "use-weighting", "sync-ref-model", "ref-model-mixup-alpha", "ref-model-sync-steps"},
+	dpo.Reward: {"objective", "on", "ref", "ref-columns", "beta", "adapter", "lora-rank", "lora-alpha", "rslora", "lora-targets", "loss-settings", "f-divergence", "reference-free",
+		"ld-alpha", "use-weighting", "sync-ref-model", "ref-model-mixup-alpha", "ref-model-sync-steps"},
 }
 
 // bindVerb declares those of the settings that have a meaning under c's objective.
@@ -91,18 +101,31 @@ func bindVerb(f *pflag.FlagSet, c *dpo.Config) {
 	})
 }
 
-// lossesText says what each loss computes.
+// lossesText says what each loss computes, and its settings.
 func lossesText() string {
 	var b strings.Builder
-	b.WriteString("Losses, with h = log pi/pi_ref of the chosen answer less that of the rejected one, and eps the label smoothing:\n")
+	b.WriteString("Losses, with h = log pi/pi_ref of the chosen answer less that of the rejected one, r = beta·log pi/pi_ref, |y| an answer's scored tokens,\n" +
+		"and eps the label smoothing. What --loss-settings sets stands below, with its default:\n")
 	for _, name := range loss.Comparing() {
-		if l, err := loss.Lookup(name); err == nil {
-			fmt.Fprintf(&b, "  %-14s %s\n", name, l.Says)
+		l, err := loss.Lookup(name)
+		if err != nil {
+			continue // which Comparing does not list
+		}
+		fmt.Fprintf(&b, "  %-14s %s\n", name, l.Says)
+		for _, s := range l.Own() {
+			fmt.Fprintf(&b, "  %-14s   %s=%v  %s\n", "", s.Name, s.Default, s.Says)
 		}
 	}
-	b.WriteString("The name ipo means two things in the field: TRL's ipo is ipo_mean here, under each preset. rewards/* are beta·log pi/pi_ref\n" +
-		"of whole answers under each loss. Votes that are divided, and ties, are labels in shares to sigmoid and plackett_luce; the others refuse them.")
-	return b.String()
+	b.WriteString("A weighted sum of several is written sigmoid=0.8,sft=1, and NAME.onnx is a loss of your own: a graph from policy_logps and others of the inputs\n" +
+		"that docs/losses.md lists to losses [G].\n" +
+		"Some names mean two things in the field, under each preset the same here: TRL's ipo is ipo_mean, and its bco_pair bco_pair_unshifted; RPO is sigmoid=1,sft_mean=1 as its paper\n" +
+		"has it, and sigmoid=1,sft=1 as TRL has it. rewards/* are beta·log pi/pi_ref of whole answers under each loss that has a reference. Votes that\n" +
+		"are divided, and ties, are labels in shares to sigmoid and plackett_luce; the others refuse them.\n\n" +
+		"f-divergences, with u = pi/pi_ref, in the place of log u in losses of h:\n")
+	for _, name := range loss.Divergences() {
+		fmt.Fprintf(&b, "  %-16s %s\n", name, loss.DivergenceSays(name))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // trainSettings resolves the settings of a run: the preset's or the objective's, overridden by the file's, overridden by flags.

@@ -10,13 +10,14 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 // At the kink, r₁ − r₂ = 1, its gradient is taken to be 0, as beyond.
 func init() {
 	register(Loss{
-		Name:    "hinge",
-		Says:    "max(0, 1 - beta·h)",
-		Paper:   "Zhao et al. 2023, arXiv 2305.10425; relative to the reference: Liu et al. 2023, arXiv 2309.06657",
-		Scalars: []Scalar{beta},
-		Pairs:   true,
+		Name:       "hinge",
+		Says:       "max(0, 1 - beta·h)",
+		Paper:      "Zhao et al. 2023, arXiv 2305.10425; relative to the reference: Liu et al. 2023, arXiv 2309.06657",
+		Scalars:    []Scalar{beta},
+		Pairs:      true,
+		Difference: true,
 		losses: func(f formula, in inputs) *onnx.Value {
-			return f.Op("Relu", []*onnx.Value{f.sub(f.Scalar(f.t, 1), f.lead(in.rewards))}, nil)
+			return f.relu(f.sub(f.Scalar(f.t, 1), f.lead(in.rewards)))
 		},
 	})
 }

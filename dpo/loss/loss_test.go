@@ -1,6 +1,7 @@
 package loss
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -18,13 +19,13 @@ func TestEachLossSaysWhatItTakes(t *testing.T) {
 		if l.Says == "" || strings.Contains(l.Says, "\n") || l.Paper == "" {
 			t.Errorf("%s: says %q, of %q; want a line and a paper", name, l.Says, l.Paper)
 		}
-		if (l.Check(1) == nil) != l.Alone || l.Check(0) == nil || l.Check(2) != nil {
+		if (l.Check(1) == nil) != (l.Alone || l.Unpaired) || l.Check(0) == nil || (l.Check(2) == nil) == l.Unpaired {
 			t.Errorf("%s: one completion gives %v, two %v", name, l.Check(1), l.Check(2))
 		}
 		err = l.Check(3)
 		if want := "loss " + name + " compares two completions, there are 3: plackett_luce takes a ranking"; l.Pairs && (err == nil || err.Error() != want) {
 			t.Errorf("%s: three completions give %v, want %s", name, err, want)
-		} else if !l.Pairs && err != nil {
+		} else if !l.Pairs && (err != nil) != l.Unpaired {
 			t.Errorf("%s: three completions give %v", name, err)
 		}
 	}
@@ -46,8 +47,18 @@ func TestGraphsHaveTheInputsTheyUse(t *testing.T) {
 			}
 		}
 	}
-	if got := of["lengths"]; !slices.Equal(got, []string{"ipo_mean"}) {
+	if got := of["lengths"]; !slices.Equal(got, []string{"ipo_mean", "orpo", "sft_mean", "sigmoid_norm", "simpo"}) {
 		t.Errorf("lengths are an input of %v", got)
+	}
+	if got := of["margin"]; !slices.Equal(got, []string{"odpo"}) {
+		t.Errorf("the margin is an input of %v", got)
+	}
+	if got := of["mean_tokens"]; !slices.Equal(got, []string{"cpo", "orpo", "sft"}) {
+		t.Errorf("the mean number of tokens is an input of %v", got)
+	}
+	free := slices.DeleteFunc(Names(), func(name string) bool { return !registry[name].Free && !registry[name].Alone })
+	if got := of["reference_logps"]; len(got)+len(free) != len(Names()) || slices.ContainsFunc(free, func(name string) bool { return slices.Contains(got, name) }) {
+		t.Errorf("the reference is an input of %v; %v are free of it", got, free)
 	}
 	if got := of["label_smoothing"]; !slices.Equal(got, Taking("label_smoothing")) || !slices.Contains(got, "robust") || slices.Contains(got, "hinge") {
 		t.Errorf("label smoothing is an input of %v, and a setting of %v", got, Taking("label_smoothing"))
@@ -58,7 +69,103 @@ func TestGraphsHaveTheInputsTheyUse(t *testing.T) {
 }
 
 func TestUnknownLossNamesTheKnown(t *testing.T) {
-	if _, err := Lookup("hings"); err == nil || !strings.Contains(err.Error(), `unknown loss "hings": hinge, ipo, ipo_mean`) {
+	if _, err := Lookup("hings"); err == nil || !strings.Contains(err.Error(), `unknown loss "hings": aot, aot_unpaired, apo_down`) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Each graph has an input for every setting of its loss, whose default lies in its range, and says what it is.
+func TestSettingsAreInputs(t *testing.T) {
+	for _, name := range Names() {
+		l := registry[name]
+		g, err := Graph(l, onnx.Float64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range l.Scalars {
+			if g.Input(s.Name) == nil || !s.Range.Has(s.Default) || s.Says == "" || strings.Contains(s.Says, "\n") {
+				t.Errorf("%s: setting %+v, inputs %v", name, s, g.Inputs)
+			}
+		}
+	}
+}
+
+// A setting that is unknown, another loss's, out of range, or has a flag of its own is refused by name, with what the loss has.
+func TestSettingsAreRefusedByName(t *testing.T) {
+	for _, c := range []struct {
+		loss, setting string
+		value         float64
+		want          string
+	}{
+		{"simpo", "gama", 1, "gama is no setting of simpo, which has gamma"},
+		{"sigmoid", "gamma", 1, "gamma is a setting of simpo, not of sigmoid, which has none"},
+		{"discopop", "lambda", 1, "lambda is a setting of dpop, not of discopop, which has tau"},
+		{"discopop", "tau", 0, "tau must lie in (0, 1], it is 0"},
+		{"simpo", "gamma", -1, "gamma must lie in [0, infinity), it is -1"},
+		{"simpo", "gamma", math.Inf(1), "gamma must lie in [0, infinity), it is +Inf"},
+		{"simpo", "gamma", math.NaN(), "gamma must lie in [0, infinity), it is NaN"},
+		{"sigmoid", "beta", 1, "beta has a flag of its own, --beta"},
+	} {
+		if _, err := registry[c.loss].Resolve(map[string]float64{c.setting: c.value}); err == nil || err.Error() != c.want {
+			t.Errorf("%s %s=%v: error %v, want %s", c.loss, c.setting, c.value, err, c.want)
+		}
+	}
+	got, err := registry["dpop"].Resolve(nil)
+	if err != nil || len(got) != 1 || got["lambda"] != 50 {
+		t.Errorf("dpop without settings has %v (%v)", got, err)
+	}
+}
+
+// A mixture needs what its losses need.
+func TestMixturesNeedWhatTheirLossesNeed(t *testing.T) {
+	l, err := Lookup("odpo=0.5, sft")
+	if err != nil || !l.Pairs || l.Free || !slices.Equal(l.Columns, []string{"margin"}) || l.Says != "0.5·odpo + 1·sft" {
+		t.Errorf("%+v (%v)", l, err)
+	}
+	g, err := Graph(l, onnx.Float64)
+	if err != nil || g.Input("alpha") == nil || g.Input("mean_tokens") == nil || g.Output("rewards") == nil {
+		t.Errorf("%v (%v)", g, err)
+	}
+	for _, name := range []string{"simpo=1,sft=1", "cpo"} {
+		if l, err := Lookup(name); err != nil || !l.Free {
+			t.Errorf("%s: %+v (%v)", name, l, err)
+		}
+	}
+}
+
+// What cannot be mixed is refused by name.
+func TestMixturesAreRefusedByName(t *testing.T) {
+	for text, want := range map[string]string{
+		"sigmoid=0.8,hings=1":  `unknown loss "hings": aot, `,
+		"sigmoid=0,sft=1":      `the weight of sigmoid must be a positive number, it is "0"`,
+		"sigmoid=NaN,sft=1":    `the weight of sigmoid must be a positive number, it is "NaN"`,
+		"sigmoid=Inf":          `the weight of sigmoid must be a positive number, it is "Inf"`,
+		"sigmoid=-1,sft=1":     `the weight of sigmoid must be a positive number, it is "-1"`,
+		"sigmoid=":             `the weight of sigmoid must be a positive number, it is ""`,
+		"sigmoid=1,sigmoid=2":  "sigmoid is given twice",
+		"sigmoid=1,":           `"" names no loss: write NAME=WEIGHT`,
+		"sigmoid=1,nll=1":      "nll is of completions by themselves and cannot be mixed: sft",
+		"cpo=1,odpo=1":         "alpha is one thing to cpo (weight of the chosen answers' likelihood) and another to odpo (factor of the margin)",
+		"sigmoid=1,own.onnx=1": "the loss of a file, own.onnx, cannot be mixed",
+	} {
+		if _, err := Lookup(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %s", text, err, want)
+		}
+	}
+}
+
+// An f-divergence is for losses that see the difference of two ratios, and for no others.
+func TestDivergencesHaveTheirPlace(t *testing.T) {
+	for name, want := range map[string]string{"apo_zero": "js_divergence has no place in loss apo_zero: it has one in discopop", "simpo": "no place in loss simpo"} {
+		if _, err := registry[name].Under("js_divergence"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %s", name, err, want)
+		}
+	}
+	if _, err := registry["sigmoid"].Under("js"); err == nil || !strings.Contains(err.Error(), "alpha_divergence, forward_kl, js_divergence and reverse_kl are known") {
+		t.Errorf("error %v", err)
+	}
+	l, err := registry["sigmoid"].Under("alpha_divergence")
+	if err != nil || len(l.Own()) != 1 || registry["sigmoid"].Own() != nil && len(registry["sigmoid"].Own()) > 0 {
+		t.Errorf("%+v has %v (%v)", l, l.Own(), err)
 	}
 }

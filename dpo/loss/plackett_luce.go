@@ -13,11 +13,12 @@ const absent = -1e30
 // ranked come to. With K = 2 it is the sigmoid loss.
 func init() {
 	register(Loss{
-		Name:    "plackett_luce",
-		Says:    "-sum over k of log(exp r_k / (exp r_k + ... + exp r_K)), r the rewards of a ranking, the best first",
-		Paper:   "Rafailov et al. 2023, arXiv 2305.18290, Appendix A.3",
-		Scalars: []Scalar{beta},
-		Divided: true,
+		Name:       "plackett_luce",
+		Says:       "-sum over k of log(exp r_k / (exp r_k + ... + exp r_K)), r the rewards of a ranking, the best first",
+		Paper:      "Rafailov et al. 2023, arXiv 2305.18290, Appendix A.3",
+		Scalars:    []Scalar{beta},
+		Divided:    true,
+		Difference: true,
 		losses: func(f formula, in inputs) *onnx.Value {
 			there := f.Op("Greater", []*onnx.Value{in.rivals, f.Scalar(f.t, 0)}, nil)
 			rivals := f.Op("Where", []*onnx.Value{there, f.row(in.rewards), f.Scalar(f.t, absent)}, nil) // [G,Q,K]

@@ -11,11 +11,12 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 // large, it falls as −ε·(r₁ − r₂)/(1 − 2ε). With ε = 0 it is the sigmoid loss.
 func init() {
 	register(Loss{
-		Name:    "robust",
-		Says:    "(-(1 - eps)·log sigmoid(beta·h) + eps·log sigmoid(-beta·h)) / (1 - 2·eps)",
-		Paper:   "Ray Chowdhury et al. 2024, arXiv 2403.00409",
-		Scalars: []Scalar{beta, labelSmoothing},
-		Pairs:   true,
+		Name:       "robust",
+		Says:       "(-(1 - eps)·log sigmoid(beta·h) + eps·log sigmoid(-beta·h)) / (1 - 2·eps)",
+		Paper:      "Ray Chowdhury et al. 2024, arXiv 2403.00409",
+		Scalars:    []Scalar{beta, labelSmoothing},
+		Pairs:      true,
+		Difference: true,
 		losses: func(f formula, in inputs) *onnx.Value {
 			right, wrong := labels(f, in)
 			target := f.Op("Concat", []*onnx.Value{right, f.neg(wrong)}, onnx.Attrs{"axis": 0})

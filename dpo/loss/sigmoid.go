@@ -10,12 +10,13 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 // Where votes are divided, or answers tied, each share of them is a label: the loss is the mean over labels.
 func init() {
 	register(Loss{
-		Name:    "sigmoid",
-		Says:    "-(1 - eps)·log sigmoid(beta·h) - eps·log sigmoid(-beta·h)",
-		Paper:   "Rafailov et al. 2023, arXiv 2305.18290, Equation 7; label smoothing: Mitchell 2023, Equation 3",
-		Scalars: []Scalar{beta, labelSmoothing},
-		Pairs:   true,
-		Divided: true,
+		Name:       "sigmoid",
+		Says:       "-(1 - eps)·log sigmoid(beta·h) - eps·log sigmoid(-beta·h)",
+		Paper:      "Rafailov et al. 2023, arXiv 2305.18290, Equation 7; label smoothing: Mitchell 2023, Equation 3",
+		Scalars:    []Scalar{beta, labelSmoothing},
+		Pairs:      true,
+		Divided:    true,
+		Difference: true,
 		losses: func(f formula, in inputs) *onnx.Value {
 			right, wrong := labels(f, in)
 			lost := f.sub(f.Scalar(f.t, 1), in.wins)
@@ -28,6 +29,12 @@ func init() {
 func labels(f formula, in inputs) (right, wrong *onnx.Value) {
 	wrong = f.Op("Reshape", []*onnx.Value{in.scalars["label_smoothing"], f.Ints(1)}, nil)
 	return f.sub(f.Scalar(f.t, 1), wrong), wrong
+}
+
+// logistic is −(1 − ε)·log σ(x) − ε·log σ(−x), [G].
+func logistic(f formula, in inputs, x *onnx.Value) *onnx.Value {
+	right, wrong := labels(f, in)
+	return f.neg(f.add(f.mul(right, f.logSigmoid(x)), f.mul(wrong, f.logSigmoid(f.neg(x)))))
 }
 
 // crossEntropy is −t₁·log σ(r₁ − r₂) − t₂·log σ(r₂ − r₁) of each group, [G]; the target t is [G,2], or [2] for all.

@@ -146,6 +146,8 @@ var records = []record{
 	{op: "Gather", name: "duplicates", inputs: []source{x(normal, 4, 3), table([]int64{2, 3}, 1, 1, 0, 3, 1, -1)}},
 	{op: "Gather", name: "axis", inputs: []source{x(normal, 2, 4, 3), ints(3, 0, 3)}, attrs: onnx.Attrs{"axis": 1}},
 	{op: "Gather", name: "one index", inputs: []source{x(normal, 4, 3), scalar(2)}, attrs: onnx.Attrs{"axis": 1}},
+	{op: "TopK", inputs: []source{x(apart, 5), ints(3)}, outs: 2},
+	{op: "TopK", name: "sorted, rising", inputs: []source{x(apart, 3, 6), ints(3)}, attrs: onnx.Attrs{"axis": 0, "largest": 0}, outs: 2},
 	{op: "Gather", name: "by its inverse", inputs: []source{x(normal, 4, 3), table([]int64{1, 2}, 3, 1), named("back", []int64{4}, 2, 1, 2, 0)}, meta: map[string]string{"inverse": "back"}},
 	{op: "GatherElements", name: "duplicates", inputs: []source{x(normal, 3, 2), table([]int64{3, 3}, 1, 1, 0, 0, 1, 1, 1, 0, 1)}, attrs: onnx.Attrs{"axis": 1}},
 	{op: "GatherND", inputs: []source{x(normal, 3, 2, 2), table([]int64{3, 2}, 1, 1, 0, 1, 1, 1)}},

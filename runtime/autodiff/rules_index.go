@@ -13,6 +13,12 @@ func init() {
 		y, axis := n.Outputs[0], n.Int("axis", 0)
 		s.scatter(0, func(into *onnx.Value) *onnx.Value { return s.scatterAdd(into, n.Inputs[1], s.gradient(y), axis) })
 	}, "GatherElements")
+	register(func(s *sweep, n *onnx.Node) { // its places say where the largest came from
+		values, places := n.Outputs[0], n.Outputs[1]
+		s.scatter(0, func(into *onnx.Value) *onnx.Value {
+			return s.scatterAdd(into, places, s.gradient(values), n.Int("axis", -1))
+		})
+	}, "TopK")
 	register(scatterElements, "ScatterElements")
 	register(gatherND, "GatherND")
 }

@@ -18,6 +18,7 @@ import (
 type piece struct {
 	first, last int64
 	lse         []float64 // [R]: log-sum-exp of the piece's logits
+	squares     []float64 // [R]: that of twice the logits; nil where the head does not give it
 	residuals   map[string]*block
 }
 
@@ -86,9 +87,13 @@ func (p *Pass) score(why purpose) error {
 		if err == nil && !e.scores() {
 			piece.lse, err = out["lse"].floats()
 		}
-		e.pool.release(out["lse"], out["logit"])
-		delete(out, "lse")
-		delete(out, "logit")
+		if squares := out["squares"]; err == nil && squares != nil {
+			piece.squares, err = squares.floats()
+		}
+		e.pool.release(out["lse"], out["logit"], out["squares"])
+		for _, name := range []string{"lse", "logit", "squares"} {
+			delete(out, name)
+		}
 		if why == training {
 			piece.residuals = out
 		} else {
@@ -100,6 +105,12 @@ func (p *Pass) score(why purpose) error {
 		}
 		for r, x := range part {
 			logits[r] += x
+		}
+	}
+	if p.pieces[0].squares != nil {
+		p.TokenLogSquares = make([]float64, len(logits))
+		for r := range logits {
+			p.TokenLogSquares[r] = p.join(func(of piece) float64 { return of.squares[r] }) - 2*p.logSumExp(r)
 		}
 	}
 	p.TokenLogProbs, p.LogProbs = make([]float64, len(logits)), make([]float64, p.batch.Sizes["N"])
@@ -118,12 +129,17 @@ func (p *Pass) logSumExp(r int) float64 {
 	if p.engine.scores() {
 		return 0
 	}
+	return p.join(func(of piece) float64 { return of.lse[r] })
+}
+
+// join is the log-sum-exp of all from those of the pieces.
+func (p *Pass) join(lse func(piece) float64) float64 {
 	most, sum := math.Inf(-1), 0.0
 	for _, of := range p.pieces {
-		most = math.Max(most, of.lse[r])
+		most = math.Max(most, lse(of))
 	}
 	for _, of := range p.pieces {
-		sum += math.Exp(of.lse[r] - most)
+		sum += math.Exp(lse(of) - most)
 	}
 	return most + math.Log(sum)
 }

@@ -14,6 +14,9 @@ type Pass struct {
 	LogProbs      []float64 // [N]: the log-probability of each sequence's scored tokens
 	TokenLogProbs []float64 // [R]: of each scored token
 
+	// TokenLogSquares [R] is, where the head gives it, log Σ p² over the vocabulary in each scored token's place; else nil.
+	TokenLogSquares []float64
+
 	engine  *Engine
 	plan    Plan
 	weights *Weights

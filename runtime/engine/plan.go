@@ -208,7 +208,7 @@ func (c *count) head() {
 	kept := int64(0)
 	if rung != artifact.Recompute {
 		for _, out := range e.art.Graphs[forward].Outputs {
-			if out.Name != "lse" && out.Name != "logit" {
+			if out.Name != "lse" && out.Name != "logit" && out.Name != "squares" {
 				kept += c.take(c.bytes(out, sizes) * int64(len(pieces)))
 			}
 		}
