@@ -68,7 +68,11 @@ func (t *Trainer) fit() error {
 		return Usage("memory: %v", err)
 	}
 	weights := e.WeightBytes()
-	fixed := Memory{Limit: limit, Weights: weights, Gradients: weights, States: weights * int64(e.States()), Process: contextMemory}
+	states, err := e.StateBytes()
+	if err != nil {
+		return err
+	}
+	fixed := Memory{Limit: limit, Weights: weights, Gradients: weights, States: states, Process: contextMemory}
 	if t.options.Device.Kind == ort.CPU {
 		held, _ := heldMemory()
 		fixed.Process = held + sessionsMemory

@@ -166,7 +166,7 @@ type method struct {
 }
 
 func newMethod(c Config, a *artifact.Artifact) (*method, error) {
-	o, err := optim.Lookup(a.Optimizer)
+	o, err := optim.New(a.Optimizer, c.OptimizerSettings)
 	if err != nil {
 		return nil, err
 	}

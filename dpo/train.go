@@ -191,8 +191,10 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 	if t.total = t.Steps; t.total == 0 {
 		t.total = t.Epochs * t.order.stepsPerEpoch()
 	}
-	t.schedule, err = optim.NewSchedule(t.Schedule, t.LR, t.warmup(), t.total, t.WarmupRule)
-	return err
+	if t.schedule, err = optim.NewSchedule(t.Schedule, t.ScheduleSettings, t.LR, t.warmup(), t.total, t.WarmupRule); err != nil {
+		return Usage("schedule-settings: %v", err)
+	}
+	return nil
 }
 
 // readTraining reads all rows, or where they stream those of the first step.
@@ -242,6 +244,9 @@ func (t *Trainer) build(resume bool) (err error) {
 	if err != nil {
 		return err
 	}
+	if t.options.Updates, err = t.updates(t.policy.model.Decoder); err != nil {
+		return err
+	}
 	if t.policy, err = preparePolicy(t.policy.model, a, t.options); err != nil {
 		return err
 	}
@@ -257,8 +262,10 @@ func (t *Trainer) build(resume bool) (err error) {
 	if t.optimizer, err = t.policy.engine.NewOptimizer(t.policy.weights, t.sum()); err != nil {
 		return err
 	}
-	t.method, err = newMethod(t.Config, a)
-	return err
+	if t.method, err = newMethod(t.Config, a); err != nil {
+		return err
+	}
+	return t.checkUpdates()
 }
 
 func (t *Trainer) export() (*artifact.Artifact, error) {
@@ -268,7 +275,7 @@ func (t *Trainer) export() (*artifact.Artifact, error) {
 	}
 	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
 		Types: models.Types{Compute: t.compute, Weights: onnx.Float32},
-		Loss:  t.Loss, Optimizer: t.Optimizer, Rungs: rungs,
+		Loss:  t.Loss, Optimizer: t.Optimizer, OptimizerSettings: t.OptimizerSettings, Rungs: rungs,
 	})
 }
 
