@@ -216,7 +216,7 @@ func openUpdates(t testing.TB, c Config, d models.Decoder, threads int) (*engine
 	return e, updates, o.Scalars(optim.Step{Rate: 1e-4, Scale: 1, WeightDecay: 0.1})
 }
 
-// The temporaries of updates of whole tensors are those that the plan foretells: never more by 5 %.
+// The temporaries of updates of whole tensors are those that the plan foretells: never more by 5 %, nor less by 15 %.
 func TestUpdatesTakeWhatIsPlanned(t *testing.T) {
 	for _, name := range []string{"adafactor", "muon"} {
 		for _, threads := range []int{1, 2} {
@@ -234,7 +234,7 @@ func TestUpdatesTakeWhatIsPlanned(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%s, %d threads: %.1f MiB taken, %.1f planned", name, threads, peak/(1<<20), float64(need.Scratch)/(1<<20))
-			if ratio := peak / float64(need.Scratch); ratio > 1.05 || ratio < 0.7 {
+			if ratio := peak / float64(need.Scratch); ratio > 1.05 || ratio < 0.85 {
 				t.Errorf("%s, %d threads: %v bytes are taken, %d planned", name, threads, peak, need.Scratch)
 			}
 		}

@@ -52,8 +52,11 @@ type adafactor struct {
 	scaled                  bool
 }
 
-// rule joins a factor's way of dividing the gradient to what all parameters share.
-func (a adafactor) rule(graph string, dims []string, divided func(formula, map[string]*onnx.Value, *onnx.Value) (*onnx.Value, []*onnx.Value), states ...State) *Rule {
+// divided is the gradient, divided by the root of its mean squares, and the states that these are known by.
+type divided func(f formula, in map[string]*onnx.Value) (u *onnx.Value, next []*onnx.Value)
+
+// rule joins a way of dividing the gradient to what all parameters share.
+func (a adafactor) rule(graph string, dims []string, by divided, states ...State) *Rule {
 	if a.beta1 > 0 {
 		states = append(states, State{Name: "mean"})
 	}
@@ -61,15 +64,15 @@ func (a adafactor) rule(graph string, dims []string, divided func(formula, map[s
 		Graph: graph, States: states, dims: dims, scalars: []string{"beta2", "lr", "one_less_beta2"},
 		takes: func(p Parameter) bool { return len(p.Shape) == len(dims) },
 		update: func(f formula, in map[string]*onnx.Value) []*onnx.Value {
-			u, next := divided(f, in, f.mul(in["g"], in["scale"]))
 			lr := a.rate(f, in)
+			kept := f.mul(in["p"], f.keep(lr, in["weight_decay"])) // the first of the last sum's terms in the graph is the last to be computed
+			u, next := by(f, in)
 			u = f.mul(u, f.div(lr, f.atLeast(f.times(1/a.clip, f.rms(u)), 1)))
 			if a.beta1 > 0 {
 				u = f.add(f.times(a.beta1, in["mean"]), f.times(1-a.beta1, u))
 				next = append(next, u)
 			}
-			p := f.sub(f.mul(in["p"], f.keep(lr, in["weight_decay"])), u)
-			return append([]*onnx.Value{p}, next...)
+			return append([]*onnx.Value{f.sub(kept, u)}, next...)
 		},
 	}
 }
@@ -81,28 +84,25 @@ func (a adafactor) rate(f formula, in map[string]*onnx.Value) *onnx.Value {
 	return f.mul(in["lr"], f.atLeast(f.rms(in["p"]), a.eps2))
 }
 
-// squares are q.
-func (a adafactor) squares(f formula, g *onnx.Value) *onnx.Value {
-	return f.add(f.mul(g, g), f.Scalar(f.t, a.eps1))
-}
-
-// follow is β₂ₜ x + (1 − β₂ₜ) y.
+// follow is β₂ₜ x + (1 − β₂ₜ) (y·scale² + ε₁) of a state x and a mean y of squares of the gradient.
 func (a adafactor) follow(f formula, in map[string]*onnx.Value, state string, y *onnx.Value) *onnx.Value {
-	return f.add(f.mul(in[state], in["beta2"]), f.mul(y, in["one_less_beta2"]))
+	q := f.add(f.mul(y, f.mul(in["scale"], in["scale"])), f.Scalar(f.t, a.eps1))
+	return f.add(f.mul(in[state], in["beta2"]), f.mul(q, in["one_less_beta2"]))
 }
 
-func (a adafactor) matrix(f formula, in map[string]*onnx.Value, g *onnx.Value) (*onnx.Value, []*onnx.Value) {
-	q := a.squares(f, g)
-	row := a.follow(f, in, "row", f.mean(q, 1))
-	col := a.follow(f, in, "col", f.mean(q, 0))
-	one := f.Scalar(f.t, 1)
-	byRow := f.div(one, f.sqrt(f.div(row, f.mean(row, 0))))
-	byCol := f.div(one, f.sqrt(col))
+// matrix keeps no square of the whole gradient: two temporaries of its size are all that an update takes.
+func (a adafactor) matrix(f formula, in map[string]*onnx.Value) (*onnx.Value, []*onnx.Value) {
+	g := in["g"]
+	row := a.follow(f, in, "row", f.meanSquare(g, 1))
+	col := a.follow(f, in, "col", f.meanSquare(g, 0))
+	byRow := f.div(in["scale"], f.sqrt(f.div(row, f.mean(row))))
+	byCol := f.div(f.Scalar(f.t, 1), f.sqrt(col))
 	u := f.mul(f.mul(g, f.op("Unsqueeze", byRow, f.Ints(1))), byCol)
 	return u, []*onnx.Value{row, col}
 }
 
-func (a adafactor) vector(f formula, in map[string]*onnx.Value, g *onnx.Value) (*onnx.Value, []*onnx.Value) {
-	v := a.follow(f, in, "v", a.squares(f, g))
-	return f.div(g, f.sqrt(v)), []*onnx.Value{v}
+func (a adafactor) vector(f formula, in map[string]*onnx.Value) (*onnx.Value, []*onnx.Value) {
+	g := in["g"]
+	v := a.follow(f, in, "v", f.mul(g, g))
+	return f.div(f.mul(g, in["scale"]), f.sqrt(v)), []*onnx.Value{v}
 }

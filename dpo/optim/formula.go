@@ -48,28 +48,34 @@ func Norm(t, exact onnx.DType) (*onnx.Graph, error) {
 	})
 }
 
-// mean is over one axis, which falls away unless it is the only one.
-func (f formula) mean(x *onnx.Value, axis int64) *onnx.Value {
-	keep := int64(0)
-	if len(x.Shape) == 1 {
-		keep = 1
-	}
-	return f.Op("ReduceMean", []*onnx.Value{x, f.Ints(axis)}, onnx.Attrs{"keepdims": keep})
+// mean is that of a vector, [1].
+func (f formula) mean(x *onnx.Value) *onnx.Value {
+	return f.Op("ReduceMean", []*onnx.Value{x, f.Ints(0)}, onnx.Attrs{"keepdims": 1})
+}
+
+// meanSquare is the mean of squares over one axis of a matrix, which falls away.
+func (f formula) meanSquare(x *onnx.Value, axis int64) *onnx.Value {
+	return f.div(f.sumSquare(x, axis, 0), f.size(x, axis))
+}
+
+func (f formula) sumSquare(x *onnx.Value, axis, keep int64) *onnx.Value {
+	return f.Op("ReduceSumSquare", []*onnx.Value{x, f.Ints(axis)}, onnx.Attrs{"keepdims": keep})
+}
+
+// size is that of one dimension, [1].
+func (f formula) size(x *onnx.Value, axis int64) *onnx.Value {
+	return f.Op("Cast", []*onnx.Value{f.Op("Shape", []*onnx.Value{x}, onnx.Attrs{"start": axis, "end": axis + 1})}, onnx.Attrs{"to": int64(f.t)})
 }
 
 // rms is the root mean square of a matrix or a vector, [1]. Rows are added up first, so that sums stay short.
 func (f formula) rms(x *onnx.Value) *onnx.Value {
-	of := f.mul(x, x)
 	if len(x.Shape) == 2 {
-		of = f.mean(of, 1)
+		return f.sqrt(f.mean(f.meanSquare(x, 1)))
 	}
-	return f.sqrt(f.mean(of, 0))
+	return f.sqrt(f.div(f.sumSquare(x, 0, 1), f.size(x, 0)))
 }
 
 // norm is the Frobenius norm of a matrix, [1].
 func (f formula) norm(x *onnx.Value) *onnx.Value {
-	sum := func(x *onnx.Value, axis, keep int64) *onnx.Value {
-		return f.Op("ReduceSum", []*onnx.Value{x, f.Ints(axis)}, onnx.Attrs{"keepdims": keep})
-	}
-	return f.sqrt(sum(sum(f.mul(x, x), 1, 0), 0, 1))
+	return f.sqrt(f.Op("ReduceSum", []*onnx.Value{f.sumSquare(x, 1, 0), f.Ints(0)}, onnx.Attrs{"keepdims": 1}))
 }

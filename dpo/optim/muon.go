@@ -97,16 +97,13 @@ func (f formula) newtonSchulz(x *onnx.Value, tall bool) *onnx.Value {
 
 // shaped is s, [1].
 func (u muon) shaped(f formula, p *onnx.Value, tall bool) *onnx.Value {
-	size := func(first int64) *onnx.Value {
-		return f.Op("Cast", []*onnx.Value{f.Op("Shape", []*onnx.Value{p}, onnx.Attrs{"start": first, "end": first + 1})}, onnx.Attrs{"to": int64(f.t)})
-	}
 	switch {
 	case u.adjust == "match_rms_adamw" && tall:
-		return f.times(0.2, f.sqrt(size(0)))
+		return f.times(0.2, f.sqrt(f.size(p, 0)))
 	case u.adjust == "match_rms_adamw":
-		return f.times(0.2, f.sqrt(size(1)))
+		return f.times(0.2, f.sqrt(f.size(p, 1)))
 	case u.adjust == "original" && !tall:
 		return f.Scalar(f.t, 1)
 	}
-	return f.sqrt(f.div(size(0), size(1)))
+	return f.sqrt(f.div(f.size(p, 0), f.size(p, 1)))
 }
