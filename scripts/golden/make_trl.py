@@ -65,6 +65,9 @@ STORIES = SIGMOID | dict(model=SHARED / "models/stories260K-hf", pairs=SHARED / 
 RUNS = {
     "tiny-llama-adamw": TINY | dict(optimizer="adamw", lr=3e-4),
     "tiny-llama-rmsprop": TINY | dict(optimizer="rmsprop", lr=5e-5),
+    # The trainer's own optimizer and schedule: its groups of parameters with weight decay and without.
+    "tiny-llama-decay": TINY | dict(optimizer="adamw", lr=3e-3, steps=10, weight_decay=5.0, schedule="cosine_with_min_lr", schedule_settings={"min_lr_rate": 0.2},
+                                    warmup=2),
     "tiny-llama-sgd": TINY | dict(optimizer="sgd", lr=1e-2, steps=10),
     "tiny-llama-adafactor": TINY | dict(optimizer="adafactor", lr=1e-3, steps=10),
     "tiny-llama-muon": TINY | dict(optimizer="muon", lr=1e-3, steps=10),
@@ -75,7 +78,7 @@ RUNS = {
     "stories260K-adamw": STORIES | dict(optimizer="adamw", lr=5e-5),
     "stories260K-rmsprop": STORIES | dict(optimizer="rmsprop", lr=1e-5),
 }
-SETTINGS = ["optimizer", "loss_type", "label_smoothing", "rows", "batch", "beta", "max_grad_norm", "lr"]
+SETTINGS = ["weight_decay", "schedule", "schedule_settings", "warmup", "optimizer", "loss_type", "label_smoothing", "rows", "batch", "beta", "max_grad_norm", "lr"]
 KEPT = ["loss", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected",
         "num_tokens"]
 
@@ -98,19 +101,20 @@ def run(name):
     r = RUNS[name]
     rows = load_dataset("json", data_files=str(r["pairs"]), split="train").select(range(r["rows"]))
     config = DPOConfig(output_dir="/tmp/trl", per_device_train_batch_size=r["batch"], max_steps=r["steps"], learning_rate=r["lr"], beta=r["beta"],
-                       loss_type=[r["loss_type"]], label_smoothing=r["label_smoothing"], lr_scheduler_type="constant",
+                       loss_type=[r["loss_type"]], label_smoothing=r["label_smoothing"], lr_scheduler_type=r.get("schedule", "constant"),
+                       lr_scheduler_kwargs=r.get("schedule_settings", {}), warmup_steps=r.get("warmup", 0), weight_decay=r.get("weight_decay", 0.0), optim="adamw_torch",
                        max_grad_norm=r["max_grad_norm"], max_length=512, bf16=False, gradient_checkpointing=False, logging_steps=1, report_to=[],
                        save_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, seed=0)
     model = AutoModelForCausalLM.from_pretrained(r["model"], dtype=torch.float32)
     log = Log()
     trainer = InOrder(model=model, args=config, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(r["model"]), callbacks=[log],
-                      optimizers=(OPTIMIZERS[r["optimizer"]](list(model.named_parameters()), r["lr"]), None))
+                      optimizers=(None if "weight_decay" in r else OPTIMIZERS[r["optimizer"]](list(model.named_parameters()), r["lr"]), None))
     trainer.train()
     clipped = sum(line["grad_norm"] > r["max_grad_norm"] for line in log.lines) / r["steps"]
     print(f"{name}: loss {log.lines[0]['loss']:.4f} to {log.lines[-1]['loss']:.4f}, {clipped:.0%} of steps clipped")
     out = ROOT / "testdata/golden/trl" / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"settings": {key: r[key] for key in SETTINGS} | {"max_length": 512}, "steps": log.lines}, indent=1) + "\n")
+    out.write_text(json.dumps({"settings": {key: r[key] for key in SETTINGS if key in r} | {"max_length": 512}, "steps": log.lines}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
