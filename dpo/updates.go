@@ -71,7 +71,7 @@ func settingsErrors(flag string, err error) (wrong []string) {
 			continue
 		}
 		text := fmt.Sprintf("%s: %v", flag, err)
-		if unknown := (*optim.UnknownSetting)(nil); errors.As(err, &unknown) {
+		if unknown := (*optim.UnknownSettingError)(nil); errors.As(err, &unknown) {
 			text += Suggest("", unknown.Name, unknown.Known)
 		}
 		wrong = append(wrong, text)

@@ -70,13 +70,13 @@ func (s *Settings) String() string {
 // Type is the word for a value in a flag's help.
 func (s *Settings) Type() string { return "name=value,..." }
 
-// UnknownSetting is a setting that its owner does not have.
-type UnknownSetting struct {
+// UnknownSettingError is a setting that its owner does not have.
+type UnknownSettingError struct {
 	Owner, Name string
 	Known       []string
 }
 
-func (e *UnknownSetting) Error() string {
+func (e *UnknownSettingError) Error() string {
 	if len(e.Known) == 0 {
 		return fmt.Sprintf("%s has no settings, and so no %s", e.Owner, e.Name)
 	}
@@ -117,13 +117,13 @@ func (s Settings) resolve(owner string, known []Setting) (values, error) {
 			text = k.Default
 		}
 		if err := out.put(k, text); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %s", owner, err))
+			errs = append(errs, fmt.Errorf("%s: %w", owner, err))
 		}
 	}
 	names := Named(known)
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		if !slices.Contains(names, name) {
-			errs = append(errs, &UnknownSetting{owner, name, names})
+			errs = append(errs, &UnknownSettingError{owner, name, names})
 		}
 	}
 	return out, errors.Join(errs...)
