@@ -41,13 +41,18 @@ type Config struct {
 	RefModelMixupAlpha float64 `yaml:"ref-model-mixup-alpha,omitempty"` // the policy's share when it does; 0 means 0.6
 	RefModelSyncSteps  int     `yaml:"ref-model-sync-steps,omitempty"`  // after so many steps; 0 means 512
 
-	Optimizer   string  `yaml:"optimizer"`
+	Optimizer         string         `yaml:"optimizer"`
+	OptimizerSettings optim.Settings `yaml:"optimizer-settings,omitempty"` // those that are not the default
+
 	LR          float64 `yaml:"lr"`
 	WeightDecay float64 `yaml:"weight-decay"`
 	MaxGradNorm float64 `yaml:"max-grad-norm"` // 0 turns clipping off
-	Schedule    string  `yaml:"schedule"`
-	Warmup      int     `yaml:"warmup"`      // steps; −1 means 150, or a tenth of the run where that is fewer
-	WarmupRule  string  `yaml:"warmup-rule"` // "paper" or "trl": see optim.WarmupRule
+
+	Schedule         string         `yaml:"schedule"`
+	ScheduleSettings optim.Settings `yaml:"schedule-settings,omitempty"` // those that are not the default
+
+	Warmup     int    `yaml:"warmup"`      // steps; −1 means 150, or a tenth of the run where that is fewer
+	WarmupRule string `yaml:"warmup-rule"` // "paper" or "trl": see optim.WarmupRule
 
 	Batch     int   `yaml:"batch"` // groups a step
 	Epochs    int   `yaml:"epochs"`
@@ -147,6 +152,7 @@ func (c Config) Check() error {
 	one("ties", c.Ties, []string{"average", "drop"})
 	one("optimizer", c.Optimizer, optim.Names())
 	one("schedule", c.Schedule, optim.Schedules())
+	wrong = append(wrong, c.checkMethodSettings()...)
 	one("warmup-rule", c.WarmupRule, []string{"paper", "trl"})
 	one("truncate", c.Truncate, []string{"prompt", "end"})
 	one("eos", c.EOS, []string{"add", "keep"})

@@ -18,10 +18,13 @@ import (
 // Export says which graphs of a model to make.
 type Export struct {
 	Types     models.Types
-	Loss      *loss.Loss      // with its gradient; nil for none
-	Optimizer string          // "" for none
-	Rungs     []artifact.Rung // whose backward graphs to make; none for scoring only
-	Decode    bool            // graphs that continue sequences, in float32
+	Loss      *loss.Loss // with its gradient; nil for none
+	Optimizer string     // "" for none
+
+	OptimizerSettings optim.Settings // those that are not the default
+
+	Rungs  []artifact.Rung // whose backward graphs to make; none for scoring only
+	Decode bool            // graphs that continue sequences, in float32
 }
 
 // lossGraph is the artifact's name for the loss.
@@ -261,14 +264,16 @@ func addMethod(a *artifact.Artifact, x Export, trained onnx.DType) (err error) {
 	if x.Optimizer == "" {
 		return nil
 	}
-	o, err := optim.Lookup(x.Optimizer)
+	o, err := optim.New(x.Optimizer, x.OptimizerSettings)
 	if err != nil {
 		return err
 	}
-	if a.Graphs[engine.OptimizerGraph], err = o.Graph(trained); err != nil {
-		return err
+	for _, r := range o.Rules {
+		if a.Graphs[r.Graph], err = r.Build(trained); err != nil {
+			return fmt.Errorf("optimizer %s: graph %s: %w", x.Optimizer, r.Graph, err)
+		}
+		a.Aliases[r.Graph] = r.Aliases
 	}
-	a.Aliases[engine.OptimizerGraph] = o.Aliases
 	exact := onnx.Float64
 	if x.Types.Compute.Size() < trained.Size() { // the gradient is no more exact
 		exact = onnx.Float32

@@ -144,7 +144,7 @@ func TestLossesEqualTRL(t *testing.T) {
 				r = newLossRunner(t, l, dtype)
 				open[c.Loss+c.Divergence] = r
 			}
-			out := call(t, r.engine, r.graph, sizes, values)
+			out := call(t, r.engine, sizes, values)
 			value, gradient := bar.apart(out["losses"], c.Losses), bar.apart(out["dlogps"], flat(c.Dlogps))
 			if worst = math.Max(worst, math.Max(value, gradient)); !(value <= 1 && gradient <= 1) {
 				t.Errorf("%s, %s: losses %v, want %v (%.2g of the bar); gradient %v, want %v (%.2g)", dtype, c, out["losses"], c.Losses, value, out["dlogps"], c.Dlogps, gradient)

@@ -69,7 +69,11 @@ func (t *Trainer) fit() error {
 		return Usage("memory: %v", err)
 	}
 	weights := e.WeightBytes()
-	fixed := Memory{Limit: limit, Weights: weights, Frozen: e.FrozenBytes(), Gradients: weights, States: weights * int64(e.States()), Process: contextMemory}
+	states, err := e.StateBytes()
+	if err != nil {
+		return err
+	}
+	fixed := Memory{Limit: limit, Weights: weights, Frozen: e.FrozenBytes(), Gradients: weights, States: states, Process: contextMemory}
 	if t.options.Device.Kind == ort.CPU {
 		held, _ := heldMemory()
 		fixed.Process = held + sessionsMemory
@@ -124,14 +128,14 @@ func (t *Trainer) planMemory(fixed Memory) (MemoryPlan, Memory, error) {
 	}
 	return best, least, fmt.Errorf("this run needs %s at least, --memory allows %s: weights, gradients and states take %s, the smallest micro-batch %s; "+
 		"give more --memory, or lower --max-length%s", humanize.IBytes(uint64(least.Total())), humanize.IBytes(uint64(least.Limit)),
-		humanize.IBytes(uint64(least.Weights+least.Frozen+least.Gradients+least.States)), humanize.IBytes(uint64(least.Activations+least.Scratch)), t.cheaper())
+		humanize.IBytes(uint64(least.Weights+least.Frozen+least.Gradients+least.States)), humanize.IBytes(uint64(least.Activations+least.Scratch)), t.cheaper(least))
 }
 
 // cheaper says what else takes less memory.
-func (t *Trainer) cheaper() string {
+func (t *Trainer) cheaper(m Memory) string {
 	switch {
-	case t.Optimizer == "adamw":
-		return ", or take --optimizer rmsprop, which has one state in place of two"
+	case 2*m.States > m.Weights:
+		return ", or take --optimizer adafactor, whose states are next to nothing"
 	case t.Rung != autoRung:
 		return ", or leave out --rung"
 	}

@@ -110,7 +110,7 @@ func TestTooLittleMemoryIsRefused(t *testing.T) {
 	c := tinyConfig(t)
 	c.Memory = "1MiB"
 	_, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
-	if err == nil || !strings.Contains(err.Error(), "--memory allows 1.0 MiB") || !strings.Contains(err.Error(), "lower --max-length") {
+	if err == nil || !strings.Contains(err.Error(), "--memory allows 1.0 MiB") || !strings.Contains(err.Error(), "lower --max-length, or take --optimizer adafactor") {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(c.Out); err == nil {

@@ -22,7 +22,7 @@ type method struct {
 }
 
 func newMethod(c Config, l *loss.Loss, a *artifact.Artifact) (*method, error) {
-	o, err := optim.Lookup(a.Optimizer)
+	o, err := optim.New(a.Optimizer, c.OptimizerSettings)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,9 @@
 package dpo
 
 import (
-	"math"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
-	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
@@ -17,7 +15,7 @@ func run(t *testing.T, g *onnx.Graph, sizes map[string]int64, values map[string]
 	t.Helper()
 	e := openGraph(t, g)
 	defer e.Close()
-	return call(t, e, g, sizes, values)
+	return call(t, e, sizes, values)
 }
 
 // openGraph makes an engine of one graph, which the caller closes.
@@ -31,10 +29,10 @@ func openGraph(t *testing.T, g *onnx.Graph) *engine.Engine {
 }
 
 // call runs the one graph of an engine.
-func call(t *testing.T, e *engine.Engine, g *onnx.Graph, sizes map[string]int64, values map[string][]float64) map[string][]float64 {
+func call(t *testing.T, e *engine.Engine, sizes map[string]int64, values map[string][]float64) map[string][]float64 {
 	t.Helper()
 	inputs := map[string]engine.Array{}
-	for _, in := range g.Inputs {
+	for _, in := range e.Artifact().Graphs["g"].Inputs {
 		shape, err := in.Shape.Eval(sizes)
 		if err != nil {
 			t.Fatal(err)
@@ -62,57 +60,6 @@ func near(t *testing.T, what string, got, want []float64) {
 	t.Helper()
 	if d := furthest(got, want); !(d <= 1e-12*(1+largest(want))) {
 		t.Errorf("%s: %v, PyTorch has %v (%.1e apart)", what, got, want, d)
-	}
-}
-
-// Each optimizer's graph, in float64, takes the steps that PyTorch's class takes.
-func TestOptimizersEqualPyTorch(t *testing.T) {
-	var want struct {
-		LR        float64
-		Start     []float64
-		Gradients [][]float64
-		Cases     []struct {
-			Optimizer   string
-			WeightDecay float64 `json:"weight_decay"`
-			Steps       [][]float64
-		}
-	}
-	golden.JSON(t, golden.Testdata(t, "golden", "optim.json"), &want)
-	seen := map[string]bool{}
-	for _, c := range want.Cases {
-		seen[c.Optimizer] = true
-		o, err := optim.Lookup(c.Optimizer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		g, err := o.Graph(onnx.Float64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		values := map[string][]float64{"p": want.Start}
-		for _, s := range o.States {
-			values[s] = make([]float64, len(want.Start))
-		}
-		for i, gradient := range want.Gradients {
-			// The gradient comes in twice too large and is clipped to what it should be.
-			values["g"] = make([]float64, len(gradient))
-			for k, x := range gradient {
-				values["g"][k] = 2 * x
-			}
-			for name, v := range o.Scalars(optim.Step{Index: i, Rate: want.LR, Scale: 0.5, WeightDecay: c.WeightDecay}) {
-				values[name] = []float64{v}
-			}
-			out := run(t, g, map[string]int64{"n": int64(len(gradient))}, values)
-			for next, in := range o.Aliases {
-				values[in] = out[next]
-			}
-			near(t, c.Optimizer, values["p"], c.Steps[i])
-		}
-	}
-	for _, name := range optim.Names() {
-		if !seen[name] {
-			t.Errorf("optimizer %s has no case in optim.json", name)
-		}
 	}
 }
 
@@ -160,34 +107,4 @@ func flat(rows [][]float64) (out []float64) {
 		out = append(out, r...)
 	}
 	return out
-}
-
-// Schedules with TRL's warm-up are transformers'; the paper's warm-up is its code's.
-func TestSchedulesEqualTransformers(t *testing.T) {
-	var want struct {
-		Warmup, Total            int
-		Constant, Linear, Cosine []float64
-	}
-	golden.JSON(t, golden.Testdata(t, "golden", "schedule.json"), &want)
-	for name, rates := range map[string][]float64{"constant": want.Constant, "linear": want.Linear, "cosine": want.Cosine} {
-		s, err := optim.NewSchedule(name, 1, want.Warmup, want.Total, "trl")
-		if err != nil {
-			t.Fatal(err)
-		}
-		paper, err := optim.NewSchedule(name, 1, want.Warmup, want.Total, "paper")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, w := range rates {
-			if math.Abs(s.Rate(i)-w) > 1e-15 {
-				t.Errorf("%s: the rate of step %d is %v, transformers has %v", name, i, s.Rate(i), w)
-			}
-			if p := math.Min(1, float64(i+1)/float64(want.Warmup+1)); i < want.Warmup && paper.Rate(i) != p {
-				t.Errorf("%s: the paper's rate of step %d is %v, want %v", name, i, paper.Rate(i), p)
-			}
-		}
-	}
-	if len(optim.Schedules()) != 3 {
-		t.Errorf("schedules %v: three have a case", optim.Schedules())
-	}
 }

@@ -7,12 +7,12 @@ import (
 
 // Suggest gives ": did you mean NAME?" for the known name nearest to what was written, or "" where none is near. Near is
 // what differs in at most a quarter of its letters, - and _ being one, and what abbreviates the words written, as lr does
-// learning-rate. The prefix stands before the name.
+// learning-rate, or is abbreviated by them. The prefix stands before the name.
 func Suggest(prefix, written string, known []string) string {
 	word, best, least := plain(written), "", 0
 	for _, name := range known {
 		d := edits(word, plain(name))
-		if name == initials(word) {
+		if name == initials(word) || len(word) > 1 && word == initials(plain(name)) {
 			d = 0
 		}
 		if d <= max(len(word), len(name))/4 && (best == "" || d < least) {

@@ -22,6 +22,7 @@ func TestSuggestNamesWhatWasMeant(t *testing.T) {
 		{"learning-rate", settings, "lr"},
 		{"learning_rate", settings, "lr"},
 		{"eval-dat", settings, "eval-data"},
+		{"wsd", []string{"cosine", "warmup_stable_decay"}, "warmup_stable_decay"},
 		{"hings", losses, "hinge"},
 		{"Sigmoid", losses, "sigmoid"},
 		{"ipo-mean", losses, "ipo_mean"},

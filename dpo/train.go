@@ -200,8 +200,10 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 	if t.total = t.Steps; t.total == 0 {
 		t.total = t.Epochs * t.order.stepsPerEpoch()
 	}
-	t.schedule, err = optim.NewSchedule(t.Schedule, t.LR, t.warmup(), t.total, t.WarmupRule)
-	return err
+	if t.schedule, err = optim.NewSchedule(t.Schedule, t.ScheduleSettings, t.LR, t.warmup(), t.total, t.WarmupRule); err != nil {
+		return Usage("schedule-settings: %v", err)
+	}
+	return nil
 }
 
 // readTraining reads all rows, or where they stream those of the first step.
@@ -255,6 +257,9 @@ func (t *Trainer) build(resume bool) (err error) {
 	if err != nil {
 		return err
 	}
+	if t.options.Updates, err = t.updates(t.policy.model.Decoder); err != nil {
+		return err
+	}
 	if t.policy, err = preparePolicy(t.policy.model, a, t.options); err != nil {
 		return err
 	}
@@ -271,8 +276,10 @@ func (t *Trainer) build(resume bool) (err error) {
 	if t.optimizer, err = t.policy.engine.NewOptimizer(t.policy.weights, t.sum()); err != nil {
 		return err
 	}
-	t.method, err = newMethod(t.Config, t.loss, a)
-	return err
+	if t.method, err = newMethod(t.Config, t.loss, a); err != nil {
+		return err
+	}
+	return t.checkUpdates()
 }
 
 func (t *Trainer) export() (*artifact.Artifact, error) {
@@ -286,7 +293,7 @@ func (t *Trainer) export() (*artifact.Artifact, error) {
 	}
 	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
 		Types: models.Types{Compute: t.compute, Weights: weights, Squares: t.UseWeighting},
-		Loss:  t.loss, Optimizer: t.Optimizer, Rungs: rungs,
+		Loss:  t.loss, Optimizer: t.Optimizer, OptimizerSettings: t.OptimizerSettings, Rungs: rungs,
 	})
 }
 

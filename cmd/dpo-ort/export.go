@@ -18,6 +18,7 @@ import (
 
 type exportFlags struct {
 	model, out, loss, divergence, optimizer, print string
+	optimizerSettings                              optim.Settings
 	rungs                                          []string
 }
 
@@ -41,6 +42,7 @@ manifest. They hold no weights. train exports by itself; this is for looking and
 	f.StringVar(&o.loss, "loss", "sigmoid", "loss: "+strings.Join(loss.Names(), ", ")+"; a mixture (sigmoid=1,sft=0.5); or a file, NAME.onnx")
 	f.StringVar(&o.divergence, "f-divergence", "", "of losses of h: "+strings.Join(loss.Divergences(), ", ")+" (default reverse_kl)")
 	f.StringVar(&o.optimizer, "optimizer", "rmsprop", "optimizer: "+strings.Join(optim.Names(), ", "))
+	f.Var(&o.optimizerSettings, "optimizer-settings", "settings of the optimizer, such as beta2=0.95")
 	f.StringSliceVar(&o.rungs, "rung", []string{"stash", "probs", "recompute"}, "what layers keep: backward graphs to write")
 	f.StringVar(&o.print, "print", "", "write this graph as text to stdout")
 	return cmd
@@ -62,7 +64,11 @@ func runExport(cmd *cobra.Command, o exportFlags) error {
 	if err := dpo.OneOf("optimizer", o.optimizer, optim.Names()); err != nil {
 		return err
 	}
-	x := dpo.Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Loss: l, Optimizer: o.optimizer}
+	if _, err := optim.New(o.optimizer, o.optimizerSettings); err != nil {
+		return dpo.Usage("optimizer-settings: %v", err)
+	}
+	x := dpo.Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Loss: l, Optimizer: o.optimizer,
+		OptimizerSettings: o.optimizerSettings}
 	for _, name := range o.rungs {
 		r, err := artifact.ParseRung(name)
 		if err != nil {

@@ -47,10 +47,12 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.Ties, "ties", c.Ties, "answers of one rank or score: average (any order of them is as good) or drop (they are not compared)")
 
 	f.StringVar(&c.Optimizer, "optimizer", c.Optimizer, "optimizer: "+strings.Join(optim.Names(), ", "))
+	f.Var(&c.OptimizerSettings, "optimizer-settings", "settings of the optimizer, such as beta2=0.95")
 	f.Float64Var(&c.LR, "lr", c.LR, "learning rate")
 	f.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "weight decay of matrices")
 	f.Float64Var(&c.MaxGradNorm, "max-grad-norm", c.MaxGradNorm, "clip the gradient to this norm; 0: do not")
 	f.StringVar(&c.Schedule, "schedule", c.Schedule, "learning rate after warm-up: "+strings.Join(optim.Schedules(), ", "))
+	f.Var(&c.ScheduleSettings, "schedule-settings", "settings of the schedule, such as min_lr_rate=0.1")
 	f.IntVar(&c.Warmup, "warmup", c.Warmup, "steps of linear warm-up; -1: 150, or a tenth of the run where that is fewer")
 	f.StringVar(&c.WarmupRule, "warmup-rule", c.WarmupRule, "rate of warm-up step i: paper (i+1)/(warmup+1), or trl i/warmup")
 

@@ -7,7 +7,7 @@ import (
 )
 
 func ExampleNewSchedule() {
-	s, err := optim.NewSchedule("linear", 1, 2, 6, "paper")
+	s, err := optim.NewSchedule("linear", nil, 1, 2, 6, "paper")
 	if err != nil {
 		panic(err)
 	}

@@ -2,30 +2,43 @@ package optim
 
 import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 
-// RMSprop, Tieleman and Hinton 2012 (Coursera, Lecture 6.5), as torch.optim.RMSprop has it without momentum or centring:
+// RMSprop:
 //
 //	g ← g + λ p
 //	v ← α v + (1 − α) g²
 //	p ← p − lr · g / (√v + ε)
-const (
-	rmsAlpha = 0.99
-	rmsEps   = 1e-8
-)
-
+//
+// With a momentum μ above 0, b ← μ b + g / (√v + ε) takes the place of the last fraction.
 func init() {
-	register(Optimizer{
-		Name: "rmsprop", States: []string{"v"},
-		own: func(s Step) map[string]float64 { return map[string]float64{"lr": s.Rate} },
-		update: func(f formula, in map[string]*onnx.Value) []*onnx.Value {
-			g := f.decayed(in)
-			v := f.add(f.times(rmsAlpha, in["v"]), f.times(1-rmsAlpha, f.mul(g, g)))
-			change := f.mul(f.div(g, f.add(f.sqrt(v), f.Scalar(f.t, rmsEps))), in["lr"])
-			return []*onnx.Value{f.sub(in["p"], change), v}
+	register(Kind{
+		Name:   "rmsprop",
+		Source: "Tieleman and Hinton 2012 (Coursera, Lecture 6.5), as torch.optim.RMSprop without centring",
+		Settings: []Setting{
+			{Name: "alpha", Default: "0.99", Range: share, About: "decay of the mean of squares"},
+			{Name: "eps", Default: "1e-8", Range: notBelow, About: "added to the root of that mean"},
+			{Name: "momentum", Default: "0", Range: share, About: "decay of the sum of steps; 0 keeps none"},
+		},
+		make: func(v values) Optimizer {
+			r := rmsprop{v.num("alpha"), v.num("eps"), v.num("momentum")}
+			states := likeP("v")
+			if r.momentum > 0 {
+				states = likeP("v", "b")
+			}
+			return Optimizer{Rules: []*Rule{{States: states, scalars: []string{"lr"}, update: r.update}},
+				own: func(s Step) map[string]float64 { return map[string]float64{"lr": s.Rate} }}
 		},
 	})
 }
 
-// decayed is the clipped gradient plus that of ½ λ ‖p‖².
-func (f formula) decayed(in map[string]*onnx.Value) *onnx.Value {
-	return f.add(f.mul(in["g"], in["scale"]), f.mul(in["p"], in["weight_decay"]))
+type rmsprop struct{ alpha, eps, momentum float64 }
+
+func (r rmsprop) update(f formula, in map[string]*onnx.Value) []*onnx.Value {
+	g := f.decayed(in)
+	v := f.add(f.times(r.alpha, in["v"]), f.times(1-r.alpha, f.mul(g, g)))
+	change := f.div(g, f.add(f.sqrt(v), f.Scalar(f.t, r.eps)))
+	if r.momentum == 0 {
+		return []*onnx.Value{f.sub(in["p"], f.mul(change, in["lr"])), v}
+	}
+	b := f.add(f.times(r.momentum, in["b"]), change)
+	return []*onnx.Value{f.sub(in["p"], f.mul(b, in["lr"])), v, b}
 }

@@ -28,6 +28,8 @@ type Options struct {
 	Threads int  // of one operator; 0: one a core
 	TF32    bool // see ort.Options
 	Plan    Plan
+
+	Updates Updates // how parameters are updated; nil: all by OptimizerGraph, with weight decay
 }
 
 // Engine holds the sessions of an artifact's graphs, opened as they are first needed, and the memory they share.

@@ -56,11 +56,21 @@ func (e *Engine) Layers() int {
 	return n
 }
 
-// WeightBytes is what all parameters that are trained take, and so do gradients and each state of the optimizer.
-func (e *Engine) WeightBytes() int64 {
-	n := int64(0)
+// Parameters are the shapes of all that is trained, by tensor.
+func (e *Engine) Parameters() map[string][]int64 {
+	shapes := map[string][]int64{}
 	for _, name := range e.trained {
-		n += (elements(e.shape[name]) + align - 1) / align * align
+		shapes[name] = e.shape[name]
+	}
+	return shapes
+}
+
+// WeightBytes is what all parameters that are trained take, and so do gradients.
+func (e *Engine) WeightBytes() int64 { return e.bytesOf(e.Parameters()) }
+
+func (e *Engine) bytesOf(shapes map[string][]int64) (n int64) {
+	for _, shape := range shapes {
+		n += aligned(shape)
 	}
 	return n * int64(e.weights.Size())
 }
@@ -75,17 +85,13 @@ func (e *Engine) FrozenBytes() (n int64) {
 	return n
 }
 
-// States is how many states the optimizer has of each parameter.
-func (e *Engine) States() int {
-	n := 0
-	if g := e.art.Graphs[OptimizerGraph]; g != nil {
-		for _, in := range g.Inputs {
-			if isState(in) {
-				n++
-			}
-		}
+// StateBytes is what the optimizer's states of all parameters take.
+func (e *Engine) StateBytes() (n int64, err error) {
+	states, err := e.stateShapes(e.Parameters())
+	for _, of := range states {
+		n += e.bytesOf(of)
 	}
-	return n
+	return n, err
 }
 
 // Use sets the plan of the passes that follow.
@@ -156,6 +162,7 @@ func (c *count) run(graph string, sizes map[string]int64) {
 // temporaries are those of all graphs together, as sessions hold them.
 func (c *count) temporaries() (n int64) {
 	if c.engine.opts.Device.Kind == ort.CPU { // one block after the other serves all
+		n = c.updates()
 		for _, of := range c.scratch {
 			n = max(n, of)
 		}
@@ -164,8 +171,42 @@ func (c *count) temporaries() (n int64) {
 	if c.engine.has(OptimizerGraph) {
 		c.run(OptimizerGraph, map[string]int64{"n": min(c.engine.grain().slice, c.engine.WeightBytes()/int64(c.engine.weights.Size()))})
 	}
+	n = c.updates()
 	for _, of := range c.scratch {
 		n += of
+	}
+	return n
+}
+
+// updates are the temporaries of updates of whole tensors, of those that may run at once and take most. On a GPU each graph's
+// session keeps what it took.
+func (c *count) updates() (n int64) {
+	e, all, most := c.engine, []int64{}, map[string]int64{}
+	for tensor, shape := range e.Parameters() {
+		graph := e.update(tensor, shape).Graph
+		if graph == OptimizerGraph || !e.has(graph) {
+			continue
+		}
+		sizes, err := symbolsOf(e.art.Graphs[graph], shape)
+		if err == nil {
+			var peak int64
+			peak, err = e.lifetimes(graph).Peak(sizes)
+			all, most[graph] = append(all, peak), max(most[graph], peak)
+		}
+		if err != nil && c.err == nil {
+			c.err = fmt.Errorf("update of %s: %w", tensor, err)
+		}
+	}
+	if e.opts.Device.Kind != ort.CPU {
+		all = slices.Collect(maps.Values(most))
+	}
+	slices.Sort(all)
+	atOnce := len(all)
+	if e.opts.Device.Kind == ort.CPU {
+		atOnce = min(atOnce, e.workers())
+	}
+	for _, peak := range all[len(all)-atOnce:] {
+		n += peak + peak/8
 	}
 	return n
 }

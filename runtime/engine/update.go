@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,140 +14,270 @@ import (
 )
 
 // The graphs of the update. optimizer takes p, g, states, all [n], and scalars [1]; its outputs share memory with its
-// inputs as the manifest's aliases say. norm takes g and gives the sum of its squares, [1].
+// inputs as the manifest's aliases say. Others, that an Update names, take a parameter as a whole: p and g of its shape, and
+// states over the symbols of that. norm takes g [n] and gives the sum of its squares, [1].
 const (
 	OptimizerGraph = "optimizer"
 	NormGraph      = "norm"
 )
 
-// Optimizer updates trainable weights in place, slice by slice, one slice a core at a time.
+// Update says how a parameter is updated. The zero Update is by OptimizerGraph, without weight decay.
+type Update struct {
+	Graph string // OptimizerGraph, or "", which runs over slices of what lies side by side; or one that takes the whole tensor
+	Decay bool   // whether weight_decay is that of the scalars, or 0
+}
+
+// Updates tells it of each parameter, by its tensor's name and shape.
+type Updates func(tensor string, shape []int64) Update
+
+// Optimizer updates trainable weights in place, slice by slice or tensor by tensor, one a core at a time.
 type Optimizer struct {
-	States map[string]*Weights // by the graph's input names
+	States map[string]*Weights // by the graphs' input names; each of the parameters whose graph has it
 
 	engine *Engine
 	grads  *Gradients
-	slices []slice
-	sums   *ort.Buffer       // [slices]: what the norm's graph gave of each
-	of     map[string][2]int // where gradients are released: the first slice of a tensor, and the one after its last
+	units  []unit
+	parts  []part
+	sums   *ort.Buffer        // [parts]: what the norm's graph gave of each
+	of     map[string]segment // where gradients are released: what belongs to a tensor
 }
 
-// slice is a run of the flat buffers: tensors over its parameters, gradients and states.
-type slice struct {
-	bound   binding
+// unit is what one Run updates: a slice of the flat buffers, or a whole tensor.
+type unit struct {
+	graph   string
+	bound   binding // p, g and states
 	decayed bool
-	sum     *ort.Tensor // [1]: of its gradient's squares, on the device
-	squares float64     // the same, once it was read
 }
+
+// part is a slice of the gradient whose squares are added up.
+type part struct {
+	elements int64
+	g        *ort.Tensor // [elements]
+	sum      *ort.Tensor // [1]: of its squares, on the device
+	squares  float64     // the same, once it was read
+}
+
+// segment is the units and the parts of a tensor: the first, and the one after the last.
+type segment struct{ units, parts [2]int }
 
 // NewOptimizer prepares to update w by grads, with states of zeros. Where grads is nil, gradients are released: see
 // Released.
 func (e *Engine) NewOptimizer(w *Weights, grads *Gradients) (*Optimizer, error) {
-	g, ok := e.art.Graphs[OptimizerGraph]
-	if !ok {
-		return nil, fmt.Errorf("the artifact has no graph %s", OptimizerGraph)
+	shapes, err := e.stateShapes(w.shapes())
+	if err != nil {
+		return nil, err
 	}
-	o := &Optimizer{States: map[string]*Weights{}, engine: e, grads: grads, of: map[string][2]int{}}
-	all := map[string]*Weights{"p": w}
-	if grads != nil {
-		all["g"] = grads.whole
-	}
-	for _, in := range g.Inputs {
-		if !isState(in) {
-			continue
-		}
-		state, err := e.NewWeights()
+	o := &Optimizer{States: map[string]*Weights{}, engine: e, grads: grads, of: map[string]segment{}}
+	for name, of := range shapes {
+		state, err := e.cleared(of)
 		if err != nil {
 			return nil, errors.Join(err, o.Close())
 		}
-		o.States[in.Name], all[in.Name] = state, state
+		o.States[name] = state
 	}
-	if err := errors.Join(o.cutAll(all), o.makeSums()); err != nil {
+	if err := errors.Join(o.cutAll(w), o.makeSums()); err != nil {
 		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil
 }
 
-// makeSums makes room for the slices' sums of squares.
+// update is how a parameter is updated.
+func (e *Engine) update(tensor string, shape []int64) Update {
+	u := Update{Graph: OptimizerGraph, Decay: true}
+	if e.opts.Updates != nil {
+		u = e.opts.Updates(tensor, shape)
+	}
+	u.Graph = cmp.Or(u.Graph, OptimizerGraph)
+	return u
+}
+
+// stateShapes are those of the states that parameters of these shapes have, by state and tensor.
+func (e *Engine) stateShapes(of map[string][]int64) (map[string]map[string][]int64, error) {
+	out := map[string]map[string][]int64{}
+	for tensor, shape := range of {
+		graph := e.update(tensor, shape).Graph
+		g, ok := e.art.Graphs[graph]
+		if !ok {
+			return nil, fmt.Errorf("the artifact has no graph %s, by which %s is updated", graph, tensor)
+		}
+		sizes, err := symbolsOf(g, shape)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", tensor, err)
+		}
+		for _, in := range g.Inputs {
+			if !isState(in) {
+				continue
+			}
+			state := shape
+			if graph != OptimizerGraph {
+				if state, err = in.Shape.Eval(sizes); err != nil {
+					return nil, fmt.Errorf("tensor %s: state %s: %w", tensor, in.Name, err)
+				}
+			}
+			if out[in.Name] == nil {
+				out[in.Name] = map[string][]int64{}
+			}
+			out[in.Name][tensor] = state
+		}
+	}
+	return out, nil
+}
+
+// symbolsOf are the sizes of a graph's symbols where its parameter has this shape, or as many elements if it takes slices.
+func symbolsOf(g *onnx.Graph, shape []int64) (map[string]int64, error) {
+	dims := g.Input("p").Shape
+	if len(dims) == 1 {
+		shape = []int64{elements(shape)}
+	}
+	if len(dims) != len(shape) {
+		return nil, fmt.Errorf("its shape is %v, graph %s takes %s", shape, g.Name, dims)
+	}
+	sizes := map[string]int64{}
+	for i, d := range dims {
+		sizes[d.String()] = shape[i]
+	}
+	return sizes, nil
+}
+
+// makeSums makes room for the parts' sums of squares.
 func (o *Optimizer) makeSums() (err error) {
 	const size = 8 // of a float64
-	if o.sums, err = o.engine.opts.Device.Alloc(size * len(o.slices)); err != nil {
+	if o.sums, err = o.engine.opts.Device.Alloc(size * len(o.parts)); err != nil {
 		return err
 	}
-	for i := range o.slices {
-		if o.slices[i].sum, err = ort.NewTensor(o.sums, size*i, ort.Float64, 1); err != nil {
+	for i := range o.parts {
+		if o.parts[i].sum, err = ort.NewTensor(o.sums, size*i, ort.Float64, 1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// isState reports whether an input of the optimizer's graph is one of its states.
+// isState reports whether an input of an optimizer's graph is one of its states.
 func isState(in *onnx.Value) bool { return in.Name != "p" && in.Name != "g" && !in.Shape[0].Is(1) }
 
-// cutAll lays tensors over the flat buffers; no slice holds both decayed and other parameters. Where gradients are
-// released, none holds more than one tensor.
-func (o *Optimizer) cutAll(all map[string]*Weights) error {
-	w := all["p"]
-	if o.grads != nil {
-		return errors.Join(o.cut(all, 0, w.decayed), o.cut(all, w.decayed, w.elements))
-	}
-	for _, name := range w.Names {
-		first := len(o.slices)
-		if err := o.cut(all, w.offsets[name], w.offsets[name]+w.size(name)); err != nil {
+// cutAll lays units and parts over the flat buffers. Tensors that lie side by side and are updated alike are cut as one; those that
+// are updated as a whole, or whose gradients are released, each by itself.
+func (o *Optimizer) cutAll(w *Weights) error {
+	for i := 0; i < len(w.Names); {
+		name := w.Names[i]
+		u := o.engine.update(name, w.tensors[name].Shape)
+		alone := o.grads == nil || u.Graph != OptimizerGraph
+		next := i + 1
+		for !alone && next < len(w.Names) && o.engine.update(w.Names[next], w.tensors[w.Names[next]].Shape) == u {
+			next++
+		}
+		first, last := w.offsets[name], w.elements
+		if next < len(w.Names) {
+			last = w.offsets[w.Names[next]]
+		}
+		if alone {
+			last = first + w.size(name)
+		}
+		begin := [2]int{len(o.units), len(o.parts)}
+		if err := o.cut(w, name, u, first, last); err != nil {
 			return err
 		}
-		o.of[name] = [2]int{first, len(o.slices)}
+		o.of[name] = segment{[2]int{begin[0], len(o.units)}, [2]int{begin[1], len(o.parts)}}
+		i = next
 	}
 	return nil
 }
 
-// cut lays tensors over the elements from first to last.
-func (o *Optimizer) cut(all map[string]*Weights, first, last int64) error {
+// cut lays units and parts over the elements from first to last, which begin with the tensor that is named.
+func (o *Optimizer) cut(w *Weights, name string, u Update, first, last int64) (err error) {
 	size := o.engine.grain().slice
 	for at := first; at < last; at += size {
-		s := slice{bound: binding{}, decayed: first < all["p"].decayed}
-		for name, weights := range all {
-			t, err := weights.span(at, min(at+size, last))
-			if err != nil {
+		p := part{elements: min(size, last-at)}
+		if o.grads != nil {
+			if p.g, err = o.grads.whole.span(at, at+p.elements); err != nil {
 				return err
 			}
-			s.bound[name] = t
 		}
-		o.slices = append(o.slices, s)
+		o.parts = append(o.parts, p)
+		if u.Graph == OptimizerGraph {
+			if err := o.addSlice(w, name, u, at-first, p); err != nil {
+				return err
+			}
+		}
 	}
+	if u.Graph == OptimizerGraph {
+		return nil
+	}
+	return o.addWhole(w, name, u)
+}
+
+// addSlice adds the unit of a part, which begins so many elements behind the tensor's first.
+func (o *Optimizer) addSlice(w *Weights, name string, u Update, at int64, p part) (err error) {
+	s := unit{graph: u.Graph, bound: binding{}, decayed: u.Decay}
+	of := map[string]*Weights{"p": w}
+	if p.g != nil {
+		of["g"] = o.grads.whole
+	}
+	for state, weights := range o.States {
+		if weights.tensors[name] != nil {
+			of[state] = weights
+		}
+	}
+	for input, weights := range of {
+		from := weights.offsets[name] + at
+		if s.bound[input], err = weights.span(from, from+p.elements); err != nil {
+			return err
+		}
+	}
+	o.units = append(o.units, s)
 	return nil
 }
 
-// span is a vector over elements first to last of the flat buffer.
-func (w *Weights) span(first, last int64) (*ort.Tensor, error) {
-	t := w.tensors[w.Names[0]].DType
-	return ort.NewTensor(w.buffer, int(first)*t.Size(), t, last-first)
+// addWhole adds the unit of a tensor that is updated as a whole.
+func (o *Optimizer) addWhole(w *Weights, name string, u Update) (err error) {
+	s := unit{graph: u.Graph, bound: binding{}, decayed: u.Decay}
+	of := map[string]*Weights{"p": w}
+	if o.grads != nil {
+		of["g"] = o.grads.whole
+	}
+	for _, in := range o.engine.art.Graphs[u.Graph].Inputs {
+		if isState(in) {
+			of[in.Name] = o.States[in.Name]
+		}
+	}
+	for input, weights := range of {
+		if s.bound[input], err = weights.view(name); err != nil {
+			return err
+		}
+	}
+	o.units = append(o.units, s)
+	return nil
 }
 
-// Norm is the Euclidean norm of the whole gradient. Sums of slices are added in their order, in float64.
+// Norm is the Euclidean norm of the whole gradient. Sums of parts are added in their order, in float64.
 func (o *Optimizer) Norm() (float64, error) {
 	if o.grads != nil {
 		if err := o.grads.settle(o.grads.Names()...); err != nil {
 			return 0, err
 		}
-		if err := o.measure(o.slices); err != nil {
+		if err := o.measure(o.parts); err != nil {
 			return 0, err
 		}
 	}
 	total := 0.0
-	for _, s := range o.slices {
-		total += s.squares
+	for _, p := range o.parts {
+		total += p.squares
 	}
 	return math.Sqrt(total), nil
 }
 
-// measure sums the squares of slices' gradients.
-func (o *Optimizer) measure(of []slice) error {
-	err := o.each(NormGraph, of, func(session *ort.Session, s *slice) error {
-		return session.Run(binding{"g": s.bound["g"]}, binding{"sum": s.sum})
-	})
+// measure sums the squares of parts of the gradient.
+func (o *Optimizer) measure(of []part) error {
+	session, err := o.engine.session(NormGraph, 1)
 	if err != nil {
 		return err
+	}
+	err = o.each(len(of), func(i int) error {
+		return session.Run(binding{"g": of[i].g}, binding{"sum": of[i].sum})
+	})
+	if err != nil {
+		return fmt.Errorf("run graph %s: %w", NormGraph, err)
 	}
 	for i := range of {
 		if of[i].squares, err = scalar(of[i].sum); err != nil {
@@ -156,41 +287,78 @@ func (o *Optimizer) measure(of []slice) error {
 	return nil
 }
 
-// Step updates all parameters. Scalars are the graph's inputs of one element by name; weight_decay is 0 for vectors
-// (norms and biases), as is the custom.
+// Step updates all parameters. Scalars are the graphs' inputs of one element by name; weight_decay is 0 for parameters whose
+// Update says so.
 func (o *Optimizer) Step(scalars map[string]float64) error {
-	return o.update(scalars, o.slices)
+	return o.update(scalars, o.units)
 }
 
-func (o *Optimizer) update(scalars map[string]float64, of []slice) error {
-	g := o.engine.art.Graphs[OptimizerGraph]
-	decayed, err := o.engine.scalars(scalars, g.Inputs)
-	if err != nil {
-		return err
+func (o *Optimizer) update(scalars map[string]float64, of []unit) error {
+	graphs := map[string]*prepared{}
+	defer func() {
+		for _, g := range graphs {
+			g.decayed.close()
+			g.plain.close()
+		}
+	}()
+	for _, u := range of {
+		if graphs[u.graph] != nil {
+			continue
+		}
+		g, err := o.prepare(u.graph, scalars)
+		if err != nil {
+			return err
+		}
+		graphs[u.graph] = g
 	}
-	defer decayed.close()
+	return o.each(len(of), func(i int) error {
+		g := graphs[of[i].graph]
+		if err := g.run(&of[i]); err != nil {
+			return fmt.Errorf("run graph %s: %w", of[i].graph, err)
+		}
+		return nil
+	})
+}
+
+// prepared is a graph of the update with the scalars of a step.
+type prepared struct {
+	*onnx.Graph
+	session        *ort.Session // whose operators use one thread
+	aliases        map[string]string
+	decayed, plain binding
+}
+
+func (o *Optimizer) prepare(graph string, scalars map[string]float64) (p *prepared, err error) {
+	e := o.engine
+	p = &prepared{Graph: e.art.Graphs[graph], aliases: e.art.Aliases[graph]}
+	if p.session, err = e.session(graph, 1); err != nil {
+		return nil, err
+	}
+	if p.decayed, err = e.scalars(scalars, p.Inputs); err != nil {
+		return nil, err
+	}
 	without := maps.Clone(scalars)
 	without["weight_decay"] = 0
-	plain, err := o.engine.scalars(without, g.Inputs)
-	if err != nil {
-		return err
+	if p.plain, err = e.scalars(without, p.Inputs); err != nil {
+		p.decayed.close()
+		return nil, err
 	}
-	defer plain.close()
-	aliases := o.engine.art.Aliases[OptimizerGraph]
-	return o.each(OptimizerGraph, of, func(session *ort.Session, s *slice) error {
-		inputs, outputs := binding{}, binding{}
-		values := plain
-		if s.decayed {
-			values = decayed
-		}
-		for _, in := range g.Inputs {
-			inputs[in.Name] = lookup(in.Name, []binding{s.bound, values})
-		}
-		for _, out := range g.Outputs {
-			outputs[out.Name] = s.bound[aliases[out.Name]]
-		}
-		return session.Run(inputs, outputs)
-	})
+	return p, nil
+}
+
+func (p *prepared) run(u *unit) error {
+	inputs, outputs := binding{}, binding{}
+	values := p.plain
+	if u.decayed {
+		values = p.decayed
+	}
+	for _, in := range p.Inputs {
+		inputs[in.Name] = lookup(in.Name, []binding{u.bound, values})
+	}
+	for _, out := range p.Outputs {
+		outputs[out.Name] = u.bound[p.aliases[out.Name]]
+	}
+	return p.session.Run(inputs, outputs)
 }
 
 // Released makes gradients for the backward pass of a step of one micro-batch: each parameter is updated as soon as its
@@ -199,60 +367,63 @@ func (o *Optimizer) update(scalars map[string]float64, of []slice) error {
 // A gradient that is not finite ends the pass, and parameters of later stages have changed by then.
 func (o *Optimizer) Released(scalars map[string]float64) *Gradients {
 	return &Gradients{written: map[string]bool{}, lent: map[string]*block{}, use: func(name string, g *ort.Tensor) error {
-		of, first := o.slices[o.of[name][0]:o.of[name][1]], int64(0)
-		for _, s := range of {
-			n := s.bound["p"].Shape[0]
+		of := o.of[name]
+		units, parts := o.units[of.units[0]:of.units[1]], o.parts[of.parts[0]:of.parts[1]]
+		first := int64(0)
+		for i := range parts {
 			var err error
-			if s.bound["g"], err = g.Flat(first, first+n); err != nil {
+			if parts[i].g, err = g.Flat(first, first+parts[i].elements); err != nil {
 				return err
 			}
-			first += n
+			first += parts[i].elements
+			if units[0].graph == OptimizerGraph {
+				units[i].bound["g"] = parts[i].g
+			}
 		}
-		if err := o.measure(of); err != nil {
+		if units[0].graph != OptimizerGraph {
+			var err error
+			if units[0].bound["g"], err = g.Rows(0, g.Shape[0]); err != nil {
+				return err
+			}
+		}
+		if err := o.measure(parts); err != nil {
 			return err
 		}
-		for _, s := range of {
-			if s.squares-s.squares != 0 {
+		for _, p := range parts {
+			if p.squares-p.squares != 0 {
 				return ErrNotFinite
 			}
 		}
-		return o.update(scalars, of)
+		return o.update(scalars, units)
 	}}
 }
 
 // ErrNotFinite ends a backward pass whose gradients are released.
 var ErrNotFinite = errors.New("a gradient is NaN or infinite")
 
-// each runs f for slices, one a core at a time, on a session whose operators use one thread.
-func (o *Optimizer) each(graph string, of []slice, f func(session *ort.Session, s *slice) error) error {
-	session, err := o.engine.session(graph, 1)
-	if err != nil {
-		return err
-	}
+// each runs f for the numbers below n, one a core at a time.
+func (o *Optimizer) each(n int, f func(i int) error) error {
 	workers := o.engine.workers()
 	errs := make([]error, workers)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(of) && errs[w] == nil; i = int(next.Add(1)) - 1 {
-				errs[w] = f(session, &of[i])
+			for i := int(next.Add(1)) - 1; i < n && errs[w] == nil; i = int(next.Add(1)) - 1 {
+				errs[w] = f(i)
 			}
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("run graph %s: %w", graph, err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Close releases the states.
 func (o *Optimizer) Close() error {
-	for _, s := range o.slices {
-		s.bound.close()
+	for _, u := range o.units {
+		u.bound.close()
 	}
-	o.slices = nil
+	o.units, o.parts = nil, nil
 	if o.sums != nil {
 		o.sums.Free()
 	}

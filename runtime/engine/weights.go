@@ -19,7 +19,8 @@ type Source interface {
 
 // Weights are tensors by their names in the checkpoint: a model's parameters, their gradients, or a state of the
 // optimizer. Trainable ones lie in one flat buffer, matrices first, so that the optimizer can run over slices of it
-// whatever the tensors' sizes, with weight decay on the matrices alone. Beside them stand those that are frozen.
+// whatever the tensors' sizes: what is updated alike, as matrices with weight decay and norms without, lies side by side. Beside
+// them stand those that are frozen.
 type Weights struct {
 	Names    []string // of what is trained, in the order of the buffer
 	tensors  map[string]*ort.Tensor
@@ -27,7 +28,6 @@ type Weights struct {
 	buffer   *ort.Buffer
 	frozen   []*ort.Buffer // of frozen tensors on a device
 	elements int64         // in the buffer, alignment included
-	decayed  int64         // of which matrices
 }
 
 // align keeps tensors apart by cache lines.
@@ -58,21 +58,46 @@ func elements(shape []int64) int64 {
 	return n
 }
 
+// aligned is how many elements a tensor takes in a buffer.
+func aligned(shape []int64) int64 { return (elements(shape) + align - 1) / align * align }
+
 // size is a tensor's number of elements.
 func (w *Weights) size(name string) int64 { return elements(w.tensors[name].Shape) }
 
-// NewWeights makes zeros for every parameter that is trained: gradients, or an optimizer's state.
-func (e *Engine) NewWeights() (*Weights, error) {
+// shapes are those of what is trained.
+func (w *Weights) shapes() map[string][]int64 {
+	out := map[string][]int64{}
+	for _, name := range w.Names {
+		out[name] = w.tensors[name].Shape
+	}
+	return out
+}
+
+// span is a vector over elements first to last of the flat buffer.
+func (w *Weights) span(first, last int64) (*ort.Tensor, error) {
+	t := w.tensors[w.Names[0]].DType
+	return ort.NewTensor(w.buffer, int(first)*t.Size(), t, last-first)
+}
+
+// view is another tensor over the memory of the one that is named.
+func (w *Weights) view(name string) (*ort.Tensor, error) {
+	t := w.tensors[name]
+	return ort.NewTensor(w.buffer, int(w.offsets[name])*t.DType.Size(), t.DType, t.Shape...)
+}
+
+// NewWeights makes zeros for every parameter that is trained.
+func (e *Engine) NewWeights() (*Weights, error) { return e.cleared(e.Parameters()) }
+
+// cleared makes zeros of these shapes in one buffer, those of more dimensions first.
+func (e *Engine) cleared(shapes map[string][]int64) (*Weights, error) {
 	var err error
-	shapes, t := e.shape, e.weights
-	w := &Weights{Names: slices.Clone(e.trained), tensors: map[string]*ort.Tensor{}, offsets: map[string]int64{}}
+	t := e.weights
+	w := &Weights{tensors: map[string]*ort.Tensor{}, offsets: map[string]int64{}}
+	w.Names = slices.Sorted(maps.Keys(shapes))
 	slices.SortStableFunc(w.Names, func(a, b string) int { return len(shapes[b]) - len(shapes[a]) })
 	for _, name := range w.Names {
 		w.offsets[name] = w.elements
-		w.elements += (elements(shapes[name]) + align - 1) / align * align
-		if len(shapes[name]) > 1 {
-			w.decayed = w.elements
-		}
+		w.elements += aligned(shapes[name])
 	}
 	if w.buffer, err = e.opts.Device.Alloc(int(w.elements) * t.Size()); err != nil {
 		return nil, fmt.Errorf("allocate %d parameters: %w", w.elements, err)

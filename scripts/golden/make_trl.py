@@ -10,16 +10,53 @@ import sys
 
 import torch
 from datasets import load_dataset
+from lion_pytorch import Lion
 from peft import PeftModel
+from torch.optim import _muon
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers.optimization import Adafactor
 from trl import DPOConfig, DPOTrainer
+
+from make_optim import newton_schulz
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
+
+
+class Both(torch.optim.Optimizer):
+    """Two optimizers as one, for the trainer."""
+
+    def __init__(self, *of):
+        super().__init__([p for o in of for group in o.param_groups for p in group["params"]], {})
+        self.of, self.param_groups = of, [group for o in of for group in o.param_groups]
+
+    def step(self, closure=None):
+        for o in self.of:
+            o.step()
+
+
+def muon(parameters, lr):
+    """PyTorch's Muon, whose iteration computes in float32 here, over the matrices of layers; AdamW over the others."""
+    _muon._zeropower_via_newtonschulz = newton_schulz
+    hidden, others = [], []
+    for name, p in parameters:
+        (hidden if p.ndim == 2 and ".layers." in name else others).append(p)
+    return Both(torch.optim.Muon(hidden, lr=lr, weight_decay=0.0), torch.optim.AdamW(others, lr=lr, weight_decay=0.0))
+
+
+def plain(make):
+    return lambda parameters, lr: make([p for _, p in parameters], lr)
+
+
+# Each takes named parameters.
 OPTIMIZERS = {
-    "adamw": lambda parameters, lr: torch.optim.AdamW(parameters, lr=lr, weight_decay=0.0),
-    "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr=lr),
+    "adamw": plain(lambda parameters, lr: torch.optim.AdamW(parameters, lr=lr, weight_decay=0.0)),
+    "rmsprop": plain(lambda parameters, lr: torch.optim.RMSprop(parameters, lr=lr)),
+    "sgd": plain(lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9)),
+    "adafactor": plain(lambda parameters, lr: Adafactor(parameters, lr=lr, scale_parameter=False, relative_step=False)),
+    "muon": muon,
+    "lion": plain(lambda parameters, lr: Lion(parameters, lr=lr)),
 }
 SIGMOID = dict(loss_type="sigmoid", label_smoothing=0.0, steps=50)
 TINY = SIGMOID | dict(model=ROOT / "testdata/models/tiny-llama", pairs=ROOT / "testdata/pref/tiny.pairs.jsonl", rows=64, batch=8, beta=0.1,
@@ -29,6 +66,13 @@ STORIES = SIGMOID | dict(model=SHARED / "models/stories260K-hf", pairs=SHARED / 
 RUNS = {
     "tiny-llama-adamw": TINY | dict(optimizer="adamw", lr=3e-4),
     "tiny-llama-rmsprop": TINY | dict(optimizer="rmsprop", lr=5e-5),
+    # The trainer's own optimizer and schedule: its groups of parameters with weight decay and without.
+    "tiny-llama-decay": TINY | dict(optimizer="adamw", lr=3e-3, steps=10, weight_decay=5.0, schedule="cosine_with_min_lr", schedule_settings={"min_lr_rate": 0.2},
+                                    warmup=2),
+    "tiny-llama-sgd": TINY | dict(optimizer="sgd", lr=1e-2, steps=10),
+    "tiny-llama-adafactor": TINY | dict(optimizer="adafactor", lr=1e-3, steps=10),
+    "tiny-llama-muon": TINY | dict(optimizer="muon", lr=1e-3, steps=10),
+    "tiny-llama-lion": TINY | dict(optimizer="lion", lr=3e-4, steps=10),
     "tiny-llama-hinge": TINY | dict(optimizer="adamw", lr=3e-4, loss_type="hinge", steps=10),
     "tiny-llama-ipo": TINY | dict(optimizer="adamw", lr=1e-3, loss_type="ipo", steps=10),
     "tiny-llama-robust": TINY | dict(optimizer="adamw", lr=3e-4, loss_type="robust", label_smoothing=0.1, steps=10),
@@ -37,7 +81,7 @@ RUNS = {
     "tiny-qwen3-dora": TINY | dict(optimizer="adamw", lr=1e-2, model=ROOT / "testdata/models/tiny-qwen3", adapter="tiny-qwen3-sft-dora", steps=10),
     "stories260K-rmsprop": STORIES | dict(optimizer="rmsprop", lr=1e-5),
 }
-SETTINGS = ["optimizer", "loss_type", "label_smoothing", "rows", "batch", "beta", "max_grad_norm", "lr"]
+SETTINGS = ["weight_decay", "schedule", "schedule_settings", "warmup", "optimizer", "loss_type", "label_smoothing", "rows", "batch", "beta", "max_grad_norm", "lr"]
 KEPT = ["loss", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected",
         "num_tokens"]
 
@@ -60,7 +104,8 @@ def run(name):
     r = RUNS[name]
     rows = load_dataset("json", data_files=str(r["pairs"]), split="train").select(range(r["rows"]))
     config = DPOConfig(output_dir="/tmp/trl", per_device_train_batch_size=r["batch"], max_steps=r["steps"], learning_rate=r["lr"], beta=r["beta"],
-                       loss_type=[r["loss_type"]], label_smoothing=r["label_smoothing"], lr_scheduler_type="constant",
+                       loss_type=[r["loss_type"]], label_smoothing=r["label_smoothing"], lr_scheduler_type=r.get("schedule", "constant"),
+                       lr_scheduler_kwargs=r.get("schedule_settings", {}), warmup_steps=r.get("warmup", 0), weight_decay=r.get("weight_decay", 0.0), optim="adamw_torch",
                        max_grad_norm=r["max_grad_norm"], max_length=512, bf16=False, gradient_checkpointing=False, logging_steps=1, report_to=[],
                        save_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, seed=0)
     model = AutoModelForCausalLM.from_pretrained(r["model"], dtype=torch.float32)
@@ -68,7 +113,7 @@ def run(name):
         model = PeftModel.from_pretrained(model, ROOT / "testdata/adapters" / r["adapter"], is_trainable=True)
     log = Log()
     trainer = InOrder(model=model, args=config, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(r["model"]), callbacks=[log],
-                      optimizers=(OPTIMIZERS[r["optimizer"]]([p for p in model.parameters() if p.requires_grad], r["lr"]), None))
+                      optimizers=(None if "weight_decay" in r else OPTIMIZERS[r["optimizer"]]([(name, p) for name, p in model.named_parameters() if p.requires_grad], r["lr"]), None))
     trainer.train()
     clipped = sum(line["grad_norm"] > r["max_grad_norm"] for line in log.lines) / r["steps"]
     print(f"{name}: loss {log.lines[0]['loss']:.4f} to {log.lines[-1]['loss']:.4f}, {clipped:.0%} of steps clipped")
