@@ -110,6 +110,16 @@ func TestResumeKnowsTheLossFile(t *testing.T) {
 	if _, err := train(t, c, true, nil); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("with another file: %v, want %s", err, want)
 	}
+	checkpoints := filepath.Join(c.Out, runFolder, checkpointFolder)
+	if err := os.Rename(checkpoints, checkpoints+".aside"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := train(t, c, true, nil); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("with another file, before the first checkpoint: %v, want %s", err, want)
+	}
+	if err := os.Rename(checkpoints+".aside", checkpoints); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.RemoveAll(filepath.Join(c.Out, runFolder, artifactFolder)); err != nil {
 		t.Fatal(err)
 	}
