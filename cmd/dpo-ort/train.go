@@ -216,15 +216,15 @@ func planText(p dpo.Plan) string {
 
 // memoryText says what the run will hold, and what for.
 func memoryText(p dpo.Plan) string {
-	m, reference, frozen := p.Memory, "", ""
+	m, reference, parameters := p.Memory, "", fmt.Sprint(p.Trained)
 	if m.Reference > 0 {
 		reference = ", reference " + size(m.Reference)
 	}
 	if m.Frozen > 0 {
-		frozen = fmt.Sprintf("%d frozen parameters %s, ", p.Parameters-p.Trained, size(m.Frozen))
+		parameters = fmt.Sprintf("%d frozen parameters %s, %d trained", p.Parameters-p.Trained, size(m.Frozen), p.Trained)
 	}
-	return fmt.Sprintf("about %s of %s: %s%d parameters %s, gradients %s, states %s%s, activations %s, temporaries %s, process %s", size(m.Total()), size(m.Limit),
-		frozen, p.Trained, size(m.Weights), size(m.Gradients), size(m.States), reference, size(m.Activations), size(m.Scratch), size(m.Process))
+	return fmt.Sprintf("about %s of %s: %s parameters %s, gradients %s, states %s%s, activations %s, temporaries %s, process %s", size(m.Total()), size(m.Limit),
+		parameters, size(m.Weights), size(m.Gradients), size(m.States), reference, size(m.Activations), size(m.Scratch), size(m.Process))
 }
 
 // fitText says how the run fits into its memory.
