@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,6 +39,39 @@ func FuzzConfig(f *testing.F) {
 			}
 		}
 		d.Rope.Rotation(d.Rope.Frequencies(100), 99, nil, nil)
+	})
+}
+
+// FuzzAdapter opens whatever calls itself an adapter: it is one of its base, or is refused.
+func FuzzAdapter(f *testing.F) {
+	base, err := filepath.Abs("../testdata/models/tiny-llama")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range []string{"tiny-llama-sft", "tiny-llama-lora"} {
+		var texts [2][]byte
+		for i, file := range []string{adapterConfigName, adapterWeightsName} {
+			if texts[i], err = os.ReadFile(filepath.Join("../testdata/adapters", name, file)); err != nil {
+				f.Fatal(err)
+			}
+		}
+		f.Add(bytes.Replace(texts[0], []byte("../../models/tiny-llama"), []byte(base), 1), texts[1])
+	}
+	f.Fuzz(func(t *testing.T, config, weights []byte) {
+		dir := t.TempDir()
+		for name, text := range map[string][]byte{adapterConfigName: config, adapterWeightsName: weights} {
+			if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := Open(dir)
+		if err != nil {
+			return
+		}
+		defer m.Close()
+		if m.Base != base || len(m.Trained()) < 2 {
+			t.Fatalf("it is an adapter of %s with the tensors %v", m.Base, m.Trained())
+		}
 	})
 }
 

@@ -60,6 +60,9 @@ func WriteReward(dir, from string, seed int64) error {
 	if m.Scalar {
 		return fmt.Errorf("write a reward model: %s is one", from)
 	}
+	if m.adapter != nil {
+		return fmt.Errorf("write a reward model: %s is an adapter: merge it with its base first (dpo-ort merge)", from)
+	}
 	class := rewardClass(m.Architecture)
 	deviation, err := initialRange(from)
 	if err != nil {
