@@ -38,13 +38,13 @@ def ours(bench, prompt, completion, *flags):
     return bench.once(("ours", prompt, completion, flags), run)
 
 
-def trl(bench, prompt, completion, precision):
-    """TRL's steps, in float32 or bf16 autocast; None without the peers."""
+def trl(bench, prompt, completion, precision, *flags):
+    """TRL's steps, in float32 or bf16 autocast, with flags of trl_step.py; None without the peers."""
     steps, warm_up = counts(bench)
 
     def run():
         done = bench.peer("trl_step.py", "--model", bench.model(SHAPE), "--pairs", rows(bench, prompt, completion), "--batch", PAIRS, "--steps", steps,
-                          "--max-length", prompt + completion, "--precision", precision)
+                          "--max-length", prompt + completion, "--precision", precision, *flags)
         return done and Steps(middle(done[1]["step_seconds"], warm_up), done[0].peak, done[0].anonymous, done[0].mapped)
 
-    return bench.once(("trl", prompt, completion, precision), run)
+    return bench.once(("trl", prompt, completion, precision, flags), run)

@@ -1,6 +1,6 @@
 """Times steps of TRL's DPOTrainer and prints them as JSON: {"step_seconds": […]}.
 
-    python bench/peers/trl_step.py --model DIR --pairs FILE --max-length 256 --steps 7 [--precision bf16]
+    python bench/peers/trl_step.py --model DIR --pairs FILE --max-length 256 --steps 7 [--precision bf16] [--lora-rank 16]
 
 AdamW, the reference's log-probs computed before, no checkpointing, as many threads as cores, the pairs in the order of the file.
 """
@@ -8,6 +8,7 @@ import argparse, json, os, tempfile, time
 
 import torch
 from datasets import load_dataset
+from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
@@ -30,6 +31,7 @@ def main():
     parser.add_argument("--max-length", type=int, required=True)
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
+    parser.add_argument("--lora-rank", type=int, default=0, help="train a LoRA adapter of all linear layers, by PEFT")
     args = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     with tempfile.TemporaryDirectory() as out:
@@ -39,8 +41,9 @@ def main():
                            train_sampling_strategy="sequential", report_to=[], save_strategy="no", logging_strategy="no", use_cpu=True,
                            dataloader_pin_memory=False, disable_tqdm=True)
         clock = Clock()
+        adapter = LoraConfig(r=args.lora_rank, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM") if args.lora_rank else None
         DPOTrainer(model=AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32), args=config, train_dataset=rows,
-                   processing_class=AutoTokenizer.from_pretrained(args.model), callbacks=[clock]).train()
+                   processing_class=AutoTokenizer.from_pretrained(args.model), callbacks=[clock], peft_config=adapter).train()
     print(json.dumps({"step_seconds": clock.seconds}))
 
 
