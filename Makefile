@@ -29,7 +29,7 @@ build: deps ## the program, bin/dpo-ort
 	go build -trimpath -buildvcs=auto -o bin/dpo-ort ./cmd/dpo-ort
 
 test: deps ## all tests; ends with how many ran, failed and were skipped, and why
-	go run ./internal/testreport ./...
+	go run ./internal/testreport -timeout 30m ./...
 
 race: deps ## what is concurrent, under the race detector; a minute and a half (scripts/race all: everything)
 	scripts/race

@@ -260,14 +260,14 @@ func withMargins(t *testing.T, path string) string {
 
 // A setting that the loss does not have is refused, not ignored; and one that it needs is asked for.
 func TestLabelSmoothingIsRefusedWhereItMeansNothing(t *testing.T) {
-	taking := []string{"cpo", "exo_pair", "robust", "sigmoid", "simpo"}
+	taking := []string{"aot", "aot_unpaired", "cpo", "exo_pair", "robust", "sigmoid", "simpo"}
 	for _, name := range loss.Comparing() {
 		c := tinyConfig(t)
 		c.Loss, c.LabelSmoothing = name, 0.1
 		err := c.Check()
 		if slices.Contains(taking, name) != (err == nil) {
 			t.Errorf("%s with label smoothing: error %v", name, err)
-		} else if want := "label-smoothing is a setting of cpo, exo_pair, robust, sigmoid and simpo, not of " + name; err != nil && !strings.Contains(err.Error(), want) {
+		} else if want := "label-smoothing is a setting of aot, aot_unpaired, cpo, exo_pair, robust, sigmoid and simpo, not of " + name; err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", name, err, want)
 		}
 	}
