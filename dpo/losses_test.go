@@ -7,6 +7,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
@@ -87,19 +88,19 @@ func (c lossCase) under(t *testing.T) (*loss.Loss, map[string]float64) {
 			t.Fatal(err)
 		}
 	}
-	for _, s := range l.Own() {
+	for _, s := range settings.Named(l.Settings) {
 		if v, ok := c.Settings[s.Name]; ok {
 			own[s.Name] = v
 		}
 	}
-	settings, err := l.Resolve(own)
+	resolved, err := l.Resolve(given(own))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if v, ok := c.Settings["label_smoothing"]; ok {
-		settings["label_smoothing"] = v
+		resolved["label_smoothing"] = v
 	}
-	return l, settings
+	return l, resolved
 }
 
 // lossRunner is a loss's graph, ready to run.

@@ -1,10 +1,12 @@
 package dpo
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -54,6 +56,15 @@ func named(t testing.TB, name string) *loss.Loss {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// given are settings by their numbers.
+func given(numbers map[string]float64) settings.Values {
+	v := settings.Values{}
+	for name, x := range numbers {
+		v[name] = fmt.Sprint(x)
+	}
+	return v
 }
 
 func near(t *testing.T, what string, got, want []float64) {

@@ -80,7 +80,7 @@ func (c stepLossRun) compare(t *testing.T, dtype onnx.DType, atLeast float64) (w
 	}
 	carried := map[string]float64{}
 	for _, s := range c.Steps {
-		values, err := l.Resolve(s.Settings)
+		values, err := l.Resolve(given(s.Settings))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -27,9 +28,9 @@ import (
 type Kind struct {
 	Name     string
 	Source   string // the paper, and whose implementation the arithmetic is
-	Settings []Setting
+	Settings []settings.Setting
 
-	make func(v values) Optimizer
+	make func(v settings.Resolved) Optimizer
 }
 
 // Optimizer is an update rule for each parameter.
@@ -99,12 +100,12 @@ func Lookup(name string) (Kind, error) {
 }
 
 // New makes an optimizer with these settings; others have their defaults.
-func New(name string, s Settings) (*Optimizer, error) {
+func New(name string, s settings.Values) (*Optimizer, error) {
 	k, err := Lookup(name)
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.resolve(name, k.Settings)
+	v, err := settings.Owner{Name: name, Settings: k.Settings, Peers: peers()}.Resolve(s)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +115,15 @@ func New(name string, s Settings) (*Optimizer, error) {
 		r.complete()
 	}
 	return &o, nil
+}
+
+// peers are the settings of all optimizers.
+func peers() map[string][]settings.Setting {
+	all := map[string][]settings.Setting{}
+	for name, k := range kinds {
+		all[name] = k.Settings
+	}
+	return all
 }
 
 // complete names the rule's graph, after the matrices or vectors it takes, and its aliases.
