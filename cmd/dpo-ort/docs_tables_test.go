@@ -59,7 +59,7 @@ func markdownTable(heads []string, rows [][]string) string {
 // settingCells writes settings with their defaults, what they are, and what they may be.
 func settingCells(all []settings.Setting) (cells []string) {
 	for _, s := range all {
-		cells = append(cells, fmt.Sprintf("`%s=%s` %s, %s", s.Name, s.Default, s.About, s.Takes()))
+		cells = append(cells, fmt.Sprintf("`%s=%s` %s (%s)", s.Name, s.Default, s.About, s.Takes()))
 	}
 	return cells
 }

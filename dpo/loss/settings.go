@@ -20,9 +20,5 @@ func Taking(setting string) []string { return settings.Having(setting, peers()) 
 
 // peers are the settings of all losses.
 func peers() map[string][]settings.Setting {
-	all := map[string][]settings.Setting{}
-	for name, l := range registry {
-		all[name] = l.Settings
-	}
-	return all
+	return settings.Peers(registry, func(l *Loss) []settings.Setting { return l.Settings })
 }

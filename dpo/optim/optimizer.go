@@ -105,7 +105,8 @@ func New(name string, s settings.Values) (*Optimizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := settings.Owner{Name: name, Settings: k.Settings, Peers: peers()}.Resolve(s)
+	peers := settings.Peers(kinds, func(k Kind) []settings.Setting { return k.Settings })
+	v, err := settings.Owner{Name: name, Settings: k.Settings, Peers: peers}.Resolve(s)
 	if err != nil {
 		return nil, err
 	}
@@ -115,15 +116,6 @@ func New(name string, s settings.Values) (*Optimizer, error) {
 		r.complete()
 	}
 	return &o, nil
-}
-
-// peers are the settings of all optimizers.
-func peers() map[string][]settings.Setting {
-	all := map[string][]settings.Setting{}
-	for name, k := range kinds {
-		all[name] = k.Settings
-	}
-	return all
 }
 
 // complete names the rule's graph, after the matrices or vectors it takes, and its aliases.

@@ -94,10 +94,7 @@ func NewSchedule(name string, s settings.Values, rate float64, warmup, total int
 }
 
 func (k ScheduleKind) curve(s settings.Values, run course) (curve, error) {
-	peers := map[string][]settings.Setting{}
-	for name, other := range schedules {
-		peers[name] = other.Settings
-	}
+	peers := settings.Peers(schedules, func(k ScheduleKind) []settings.Setting { return k.Settings })
 	v, err := settings.Owner{Name: k.Name, Settings: k.Settings, Peers: peers}.Resolve(s)
 	if err != nil {
 		return curve{}, err

@@ -15,7 +15,16 @@ import (
 type Owner struct {
 	Name     string
 	Settings []Setting
-	Peers    map[string][]Setting // the settings of all of its kind, by their owners' names
+	Peers    map[string][]Setting // the settings of all of its kind, by their owners' names: see [Peers]
+}
+
+// Peers are the settings of all that a registry holds.
+func Peers[T any](registry map[string]T, of func(T) []Setting) map[string][]Setting {
+	all := map[string][]Setting{}
+	for name, x := range registry {
+		all[name] = of(x)
+	}
+	return all
 }
 
 // Resolved are all settings of an owner that have no flags of their own, given or by default.
