@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/internal/wording"
 	"github.com/dpo-ort/dpo-ort/models"
 )
 
@@ -71,7 +72,7 @@ func (c *Config) NewAdapter() (write func(dir string) error, err error) {
 	}
 	if _, unknown := d.Targets(c.LoRATargets); unknown != "" {
 		names := append(d.ModuleNames(), models.AllLinear)
-		return nil, Usage("lora-targets: no module of %s is %q%s: there are %s", c.Model, unknown, Suggest("", unknown, names), strings.Join(names, ", "))
+		return nil, Usage("lora-targets: no module of %s is %q%s: there are %s", c.Model, unknown, wording.Suggest("", unknown, names), strings.Join(names, ", "))
 	}
 	base := c.Model
 	spec := models.AdapterSpec{Rank: c.LoRARank, Alpha: c.LoRAAlpha, RSLoRA: c.RSLoRA, DoRA: c.Adapter == "dora", Targets: c.LoRATargets}

@@ -3,9 +3,12 @@ package dpo
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/internal/wording"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
@@ -27,29 +30,29 @@ type Config struct {
 
 	RefColumns string `yaml:"ref-columns"` // "use", "require" or "ignore" the log-probabilities that score left in the data
 
-	Loss           string       `yaml:"loss"`
-	Beta           float64      `yaml:"beta"`
-	LabelSmoothing float64      `yaml:"label-smoothing"`
-	LossSettings   LossSettings `yaml:"loss-settings,omitempty"`  // others of the loss, by name
-	FDivergence    string       `yaml:"f-divergence,omitempty"`   // "" is loss.ReverseKL
-	ReferenceFree  bool         `yaml:"reference-free,omitempty"` // the reference's log-probabilities are 0, and it is not run
-	LDAlpha        *float64     `yaml:"ld-alpha,omitempty"`       // of tokens beyond the shortest answer's length: see tailWeights; nil for 1
-	UseWeighting   bool         `yaml:"use-weighting,omitempty"`  // WPO: see trustOf
-	Ties           string       `yaml:"ties"`                     // "average" or "drop": see loss.Rank
+	Loss           string          `yaml:"loss"`
+	Beta           float64         `yaml:"beta"`
+	LabelSmoothing float64         `yaml:"label-smoothing"`
+	LossSettings   settings.Values `yaml:"loss-settings,omitempty"`  // others of the loss, by name
+	FDivergence    string          `yaml:"f-divergence,omitempty"`   // "" is loss.ReverseKL
+	ReferenceFree  bool            `yaml:"reference-free,omitempty"` // the reference's log-probabilities are 0, and it is not run
+	LDAlpha        *float64        `yaml:"ld-alpha,omitempty"`       // of tokens beyond the shortest answer's length: see tailWeights; nil for 1
+	UseWeighting   bool            `yaml:"use-weighting,omitempty"`  // WPO: see trustOf
+	Ties           string          `yaml:"ties"`                     // "average" or "drop": see loss.Rank
 
 	SyncRefModel       bool    `yaml:"sync-ref-model,omitempty"`        // TR-DPO: the reference follows the policy
 	RefModelMixupAlpha float64 `yaml:"ref-model-mixup-alpha,omitempty"` // the policy's share when it does; 0 means 0.6
 	RefModelSyncSteps  int     `yaml:"ref-model-sync-steps,omitempty"`  // after so many steps; 0 means 512
 
-	Optimizer         string         `yaml:"optimizer"`
-	OptimizerSettings optim.Settings `yaml:"optimizer-settings,omitempty"` // those that are not the default
+	Optimizer         string          `yaml:"optimizer"`
+	OptimizerSettings settings.Values `yaml:"optimizer-settings,omitempty"` // those that are not the default
 
 	LR          float64 `yaml:"lr"`
 	WeightDecay float64 `yaml:"weight-decay"`
 	MaxGradNorm float64 `yaml:"max-grad-norm"` // 0 turns clipping off
 
-	Schedule         string         `yaml:"schedule"`
-	ScheduleSettings optim.Settings `yaml:"schedule-settings,omitempty"` // those that are not the default
+	Schedule         string          `yaml:"schedule"`
+	ScheduleSettings settings.Values `yaml:"schedule-settings,omitempty"` // those that are not the default
 
 	Warmup     int    `yaml:"warmup"`      // steps; −1 means 150, or a tenth of the run where that is fewer
 	WarmupRule string `yaml:"warmup-rule"` // "paper" or "trl": see optim.WarmupRule
@@ -177,3 +180,11 @@ func (e *UsageError) Error() string { return e.text }
 
 // Usage makes a UsageError.
 func Usage(format string, args ...any) error { return &UsageError{fmt.Sprintf(format, args...)} }
+
+// OneOf refuses a flag's value that is not among those known.
+func OneOf(flag, value string, known []string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	return Usage("%s must be one of %s, it is %q%s", flag, strings.Join(known, ", "), value, wording.Suggest("", value, known))
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/autodiff"
@@ -21,7 +22,7 @@ type Export struct {
 	Loss      *loss.Loss // with its gradient; nil for none
 	Optimizer string     // "" for none
 
-	OptimizerSettings optim.Settings // those that are not the default
+	OptimizerSettings settings.Values // those that are not the default
 
 	Rungs  []artifact.Rung // whose backward graphs to make; none for scoring only
 	Decode bool            // graphs that continue sequences, in float32

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
@@ -55,7 +56,7 @@ func (b lossBar) apart(got, want []float64) (worst float64) {
 	return worst
 }
 
-// values are the inputs of a case's graph.
+// values are the inputs of a case's graph, as far as it has them.
 func (in lossInput) values(t *testing.T, settings map[string]float64) (map[string][]float64, map[string]int64) {
 	t.Helper()
 	groups, k := len(in.Policy), len(in.Policy[0])
@@ -64,7 +65,9 @@ func (in lossInput) values(t *testing.T, settings map[string]float64) (map[strin
 	choices := make([]loss.Choices, groups)
 	for i := range choices {
 		values["weight"] = append(values["weight"], 1/float64(groups))
-		values["mean_tokens"][0] += in.Lengths[i][0] / float64(groups)
+		if in.Lengths != nil {
+			values["mean_tokens"][0] += in.Lengths[i][0] / float64(groups)
+		}
 		var err error
 		if choices[i], err = loss.Rank(sequence(0, k), false); err != nil {
 			t.Fatal(err)
@@ -87,19 +90,19 @@ func (c lossCase) under(t *testing.T) (*loss.Loss, map[string]float64) {
 			t.Fatal(err)
 		}
 	}
-	for _, s := range l.Own() {
+	for _, s := range settings.Named(l.Settings) {
 		if v, ok := c.Settings[s.Name]; ok {
 			own[s.Name] = v
 		}
 	}
-	settings, err := l.Resolve(own)
+	resolved, err := l.Resolve(given(own))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if v, ok := c.Settings["label_smoothing"]; ok {
-		settings["label_smoothing"] = v
+		resolved["label_smoothing"] = v
 	}
-	return l, settings
+	return l, resolved
 }
 
 // lossRunner is a loss's graph, ready to run.

@@ -1,10 +1,12 @@
 package dpo
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -56,6 +58,15 @@ func named(t testing.TB, name string) *loss.Loss {
 	return l
 }
 
+// given are settings by their numbers.
+func given(numbers map[string]float64) settings.Values {
+	v := settings.Values{}
+	for name, x := range numbers {
+		v[name] = fmt.Sprint(x)
+	}
+	return v
+}
+
 func near(t *testing.T, what string, got, want []float64) {
 	t.Helper()
 	if d := furthest(got, want); !(d <= 1e-12*(1+largest(want))) {
@@ -67,12 +78,9 @@ func near(t *testing.T, what string, got, want []float64) {
 // hinge, and for answers of unequal lengths.
 func TestLossesEqualPyTorch(t *testing.T) {
 	var cases []struct {
+		lossInput
 		Loss           string
-		Beta           float64
 		LabelSmoothing float64 `json:"label_smoothing"`
-		Policy         [][]float64
-		Reference      [][]float64
-		Lengths        [][]float64
 		Losses         []float64
 		Dlogps         [][]float64
 	}
@@ -82,21 +90,8 @@ func TestLossesEqualPyTorch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		groups, k := len(c.Policy), len(c.Policy[0])
-		values := map[string][]float64{"beta": {c.Beta}, "label_smoothing": {c.LabelSmoothing}, "policy_logps": flat(c.Policy), "reference_logps": flat(c.Reference),
-			"lengths": flat(c.Lengths)}
-		for range groups {
-			values["weight"] = append(values["weight"], 1/float64(groups))
-			values["margin"] = append(values["margin"], 0)
-		}
-		choices := make([]loss.Choices, groups)
-		for i := range choices {
-			if choices[i], err = loss.Rank(sequence(0, k), false); err != nil {
-				t.Fatal(err)
-			}
-		}
-		q := addChoices(values, choices, k)
-		out := run(t, g, map[string]int64{"G": int64(groups), "K": int64(k), "Q": int64(q)}, values)
+		values, sizes := c.values(t, map[string]float64{"label_smoothing": c.LabelSmoothing})
+		out := run(t, g, sizes, values)
 		near(t, c.Loss, out["losses"], c.Losses)
 		near(t, "gradient of "+c.Loss, out["dlogps"], flat(c.Dlogps))
 	}

@@ -4,6 +4,8 @@ import (
 	"math"
 	"path/filepath"
 	"testing"
+
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 )
 
 // mixtureConfig is tinyConfig under a loss that has every kind of part: of a ratio, of its mean, and of the policy alone over the tokens of a step.
@@ -34,7 +36,7 @@ func TestLossesResume(t *testing.T) {
 	for name, set := range map[string]func(*Config){
 		"mixture": func(*Config) {},
 		"simpo": func(c *Config) {
-			c.Loss, c.FDivergence, c.Beta, c.LossSettings = "simpo", "", 2, LossSettings{"gamma": 1}
+			c.Loss, c.FDivergence, c.Beta, c.LossSettings = "simpo", "", 2, settings.Values{"gamma": "1"}
 		},
 		"reference-free": func(c *Config) { c.Loss, c.ReferenceFree = "sigmoid", true },
 	} {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/models"
@@ -122,7 +123,8 @@ func weightsDigest(m *models.Model) (string, error) {
 	h := sha256.New()
 	d := m.Decoder
 	d.Adapter = nil
-	fmt.Fprintf(h, "%s %+v\n", m.Architecture, d)
+	described := strings.Replace(fmt.Sprintf("%+v", d), " Adapter:<nil>", "", 1) // files that were scored before adapters were known stay valid
+	fmt.Fprintf(h, "%s %s\n", m.Architecture, described)
 	if m.Adapter != nil {
 		fmt.Fprintf(h, "%+v\n", *m.Adapter)
 	}

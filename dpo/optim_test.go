@@ -8,6 +8,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -23,7 +24,7 @@ type optimInputs struct {
 }
 
 type optimCase struct {
-	Settings    optim.Settings
+	Settings    settings.Values
 	Gradients   string
 	Scale       float64
 	WeightDecay float64 `json:"weight_decay"`
@@ -127,7 +128,7 @@ func settingsOf(t *testing.T, optimizer string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := optim.Named(k.Settings)
+	names := settings.Names(k.Settings)
 	slices.Sort(names)
 	return names
 }
@@ -163,7 +164,7 @@ func TestMuonIsPyTorchsButForItsType(t *testing.T) {
 func TestSchedulesEqualTransformers(t *testing.T) {
 	var cases []struct {
 		Schedule      string
-		Settings      optim.Settings
+		Settings      settings.Values
 		Rate          float64
 		Warmup, Total int
 		Rates         []float64
@@ -193,7 +194,7 @@ func TestSchedulesEqualTransformers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, setting := range optim.Named(k.Settings) {
+		for _, setting := range settings.Names(k.Settings) {
 			if !given[name+" "+setting] {
 				t.Errorf("schedule %s: no case gives its setting %s", name, setting)
 			}
@@ -251,31 +252,26 @@ func TestDecayIsThatOfTransformers(t *testing.T) {
 	}
 }
 
-// Settings that are wrong are all named, with those that there are.
+// Settings are refused by the names of those that have them.
 func TestOptimizerSettingsAreChecked(t *testing.T) {
-	for _, c := range []struct{ optimizer, settings, want string }{
-		{"adamw", "beta1=1,eps=-1", "adamw: beta1 must be at least 0 and below 1, it is 1\nadamw: eps must be at least 0, it is -1"},
-		{"adamw", "bta1=0.5", "adamw has no setting bta1: it has beta1, beta2, eps"},
-		{"adamw", "beta1=NaN", "adamw: beta1 must be a number, it is \"NaN\""},
-		{"sgd", "nesterov=yes", "sgd: nesterov must be false or true, it is \"yes\""},
-		{"muon", "ns_steps=2.5", "muon: ns_steps must be a whole number from 1 to 99, it is 2.5"},
-		{"adam", "", "unknown optimizer \"adam\""},
+	for _, c := range []struct {
+		optimizer string
+		given     settings.Values
+		want      string
+	}{
+		{"adamw", settings.Values{"beta1": "1", "eps": "-1"}, "beta1 of adamw must lie in [0, 1), it is 1; eps of adamw must be at least 0, it is -1"},
+		{"adamw", settings.Values{"nesterov": "true"}, "nesterov is a setting of muon and sgd, not of adamw, which has beta1, beta2 and eps"},
+		{"muon", settings.Values{"ns_steps": "2.5"}, "ns_steps of muon must be a whole number in [1, 99], it is 2.5"},
+		{"lion", settings.Values{"beta1": "0"}, "beta1 of lion must lie in (0, 1), it is 0"},
+		{"adam", nil, "unknown optimizer \"adam\""},
 	} {
-		var s optim.Settings
-		if err := s.Set(c.settings); err != nil {
-			t.Fatal(err)
-		}
-		if s.String() != c.settings {
-			t.Errorf("%q is written as %q", c.settings, s.String())
-		}
-		if _, err := optim.New(c.optimizer, s); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s %s: error %v, want %s", c.optimizer, c.settings, err, c.want)
+		if _, err := optim.New(c.optimizer, c.given); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: error %v, want %s", c.optimizer, c.given, err, c.want)
 		}
 	}
-	for _, text := range []string{"beta1", "=1", "beta1=1,beta1=2", "beta1=1,"} {
-		if err := new(optim.Settings).Set(text); err == nil {
-			t.Errorf("settings %q are not refused", text)
-		}
+	_, err := optim.NewSchedule("linear", settings.Values{"min_lr": "1"}, 1, 0, 10, "paper")
+	if want := "min_lr is a setting of cosine_with_min_lr, not of linear, which has none"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
@@ -22,9 +23,9 @@ import (
 // variants are all optimizers, some with settings that give them other states.
 func variants() map[string]Config {
 	out := map[string]Config{
-		"rmsprop with momentum": {Optimizer: "rmsprop", OptimizerSettings: optim.Settings{"momentum": "0.5"}},
-		"sgd without momentum":  {Optimizer: "sgd", OptimizerSettings: optim.Settings{"momentum": "0"}},
-		"adafactor with mean":   {Optimizer: "adafactor", OptimizerSettings: optim.Settings{"beta1": "0.9", "scale_parameter": "true"}},
+		"rmsprop with momentum": {Optimizer: "rmsprop", OptimizerSettings: settings.Values{"momentum": "0.5"}},
+		"sgd without momentum":  {Optimizer: "sgd", OptimizerSettings: settings.Values{"momentum": "0"}},
+		"adafactor with mean":   {Optimizer: "adafactor", OptimizerSettings: settings.Values{"beta1": "0.9", "scale_parameter": "true"}},
 	}
 	for _, name := range optim.Names() {
 		out[name] = Config{Optimizer: name}
@@ -64,7 +65,7 @@ func TestEachScheduleTrains(t *testing.T) {
 		c := tinyConfig(t)
 		c.Schedule, c.Warmup, c.Steps = name, 1, 4
 		if name == "cosine_with_min_lr" {
-			c.ScheduleSettings = optim.Settings{"min_lr": "1e-4"}
+			c.ScheduleSettings = settings.Values{"min_lr": "1e-4"}
 		}
 		s, err := optim.NewSchedule(name, c.ScheduleSettings, c.LR, 1, 4, "paper")
 		if err != nil {

@@ -70,13 +70,10 @@ func (r stepTRLRun) config(t *testing.T, name string) Config {
 	}
 	c.Model, c.Data, c.Out = golden.Testdata(t, "models", "tiny-llama"), []string{data}, filepath.Join(t.TempDir(), "out")
 	c.LR, c.Beta, c.MaxGradNorm, c.Schedule, c.Batch, c.Steps, c.NoShuffle = s.LR, s.Beta, s.MaxGradNorm, "constant", s.Batch, len(r.Steps), true
-	c.MaxLength, c.SaveEvery, c.Loss, c.LabelSmoothing = 512, 0, s.LossType, s.LabelSmoothing
+	c.MaxLength, c.SaveEvery, c.Loss, c.LabelSmoothing = 512, 0, ourLoss(s.LossType), s.LabelSmoothing
 	c.LDAlpha, c.UseWeighting, c.SyncRefModel, c.RefModelMixupAlpha, c.RefModelSyncSteps = s.LDAlpha, s.UseWeighting, s.SyncRefModel, s.Mixup, s.SyncSteps
-	if s.LossType == "bco_pair" {
-		c.Loss = "bco_pair_unshifted"
-	}
 	if s.DesirableWeight != nil {
-		c.LossSettings = LossSettings{"desirable_weight": *s.DesirableWeight, "undesirable_weight": *s.UndesirableWeight}
+		c.LossSettings = given(map[string]float64{"desirable_weight": *s.DesirableWeight, "undesirable_weight": *s.UndesirableWeight})
 	}
 	return c
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/models"
 )
 
@@ -212,7 +213,7 @@ func TestDivergenceNamesStepAndRows(t *testing.T) {
 // unequal are settings that a loss needs, or is given so that the step's margins show.
 var unequal = map[string]func(*Config){
 	"exo_pair":     func(c *Config) { c.LabelSmoothing = 1e-3 },
-	"discopop":     func(c *Config) { c.LossSettings = LossSettings{"tau": 1} }, // by default its slope at 0 points the other way
+	"discopop":     func(c *Config) { c.LossSettings = settings.Values{"tau": "1"} }, // by default its slope at 0 points the other way
 	"sigmoid_norm": func(c *Config) { c.Beta = 2 },
 	"simpo":        func(c *Config) { c.Beta = 2 },
 	"orpo":         func(c *Config) { c.Beta = 1 },

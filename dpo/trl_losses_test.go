@@ -17,7 +17,7 @@ type trlLosses struct {
 		Loss, Divergence string
 		Beta, LR         float64
 		LabelSmoothing   float64 `json:"label_smoothing"`
-		Settings         LossSettings
+		Settings         map[string]float64
 		Steps            [][]float64 // loss, norm, chosen, rejected, margin
 	}
 }
@@ -37,7 +37,7 @@ func TestLossesFollowTRL(t *testing.T) {
 			c.Model, c.Data, c.Out = golden.Testdata(t, "models", "tiny-llama"), []string{data}, filepath.Join(t.TempDir(), "out")
 			c.LR, c.Beta, c.MaxGradNorm, c.Schedule, c.Batch, c.Steps = r.LR, r.Beta, all.MaxGradNorm, "constant", all.Batch, len(r.Steps)
 			c.NoShuffle, c.MaxLength, c.SaveEvery = true, all.MaxLength, 0
-			c.Loss, c.FDivergence, c.LabelSmoothing, c.LossSettings = r.Loss, r.Divergence, r.LabelSmoothing, r.Settings
+			c.Loss, c.FDivergence, c.LabelSmoothing, c.LossSettings = r.Loss, r.Divergence, r.LabelSmoothing, given(r.Settings)
 			got := mustTrain(t, c)
 			free := named(t, r.Loss).Free
 			var worst, norm, rewards float64

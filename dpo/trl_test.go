@@ -1,7 +1,7 @@
 package dpo
 
 import (
-	"fmt"
+	"cmp"
 	"math"
 	"path/filepath"
 	"testing"
@@ -38,8 +38,10 @@ type trlRun struct {
 	}
 }
 
-// fromTRL gives our name of a loss that TRL has under another.
-var fromTRL = map[string]string{"ipo": "ipo_mean"}
+// ourLoss is our name of a loss of TRL's.
+func ourLoss(name string) string {
+	return cmp.Or(map[string]string{"ipo": "ipo_mean", "bco_pair": "bco_pair_unshifted"}[name], name)
+}
 
 // Fifty steps with adamw and rmsprop, and ten with each other optimizer and loss, and of adapters, which are their own reference, stay with TRL's: the loss within 1e-4 everywhere and 1e-5 on
 // average, both relative where it exceeds 1, and the gradient's norm within 1e-2 relative.
@@ -75,19 +77,10 @@ func followTRL(t *testing.T, dir, pairs, name string) {
 	}
 	s := run.Settings
 	c.Model, c.Data, c.Out = dir, []string{head(t, pairs, s.Rows)}, filepath.Join(t.TempDir(), "out")
-	c.Optimizer, c.LR, c.Beta, c.MaxGradNorm, c.Schedule = s.Optimizer, s.LR, s.Beta, s.MaxGradNorm, "constant"
-	c.WeightDecay, c.Warmup, c.WarmupRule = s.WeightDecay, s.Warmup, "trl"
-	if s.Schedule != "" {
-		c.Schedule, c.ScheduleSettings = s.Schedule, optim.Settings{}
-	}
-	for name, x := range s.ScheduleSettings {
-		c.ScheduleSettings[name] = fmt.Sprint(x)
-	}
+	c.Optimizer, c.LR, c.Beta, c.MaxGradNorm, c.Schedule = s.Optimizer, s.LR, s.Beta, s.MaxGradNorm, cmp.Or(s.Schedule, "constant")
+	c.ScheduleSettings, c.WeightDecay, c.Warmup, c.WarmupRule = given(s.ScheduleSettings), s.WeightDecay, s.Warmup, "trl"
 	c.Batch, c.Steps, c.NoShuffle, c.MaxLength, c.SaveEvery = s.Batch, len(run.Steps), true, s.MaxLength, 0
-	c.Loss, c.LabelSmoothing = s.LossType, s.LabelSmoothing
-	if ours, ok := fromTRL[s.LossType]; ok {
-		c.Loss = ours
-	}
+	c.Loss, c.LabelSmoothing = ourLoss(s.LossType), s.LabelSmoothing
 	got := mustTrain(t, c)
 	var worst, sum, norm, rewards, clipped float64
 	for i, want := range run.Steps {

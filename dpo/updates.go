@@ -1,9 +1,6 @@
 package dpo
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
@@ -51,30 +48,14 @@ func (t *Trainer) checkUpdates() error {
 // checkMethodSettings says what is wrong with the settings of optimizer and schedule. Those of an unknown one are not looked at.
 func (c Config) checkMethodSettings() (wrong []string) {
 	if _, err := optim.Lookup(c.Optimizer); err == nil {
-		_, err := optim.New(c.Optimizer, c.OptimizerSettings)
-		wrong = append(wrong, settingsErrors("optimizer-settings", err)...)
+		if _, err := optim.New(c.Optimizer, c.OptimizerSettings); err != nil {
+			wrong = append(wrong, "optimizer-settings: "+err.Error())
+		}
 	}
 	if k, err := optim.LookupSchedule(c.Schedule); err == nil {
-		wrong = append(wrong, settingsErrors("schedule-settings", k.CheckSettings(c.ScheduleSettings, c.LR))...)
-	}
-	return wrong
-}
-
-// settingsErrors lists the errors that are joined in one, with the name that may be meant where one is unknown.
-func settingsErrors(flag string, err error) (wrong []string) {
-	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		all = joined.Unwrap()
-	}
-	for _, err := range all {
-		if err == nil {
-			continue
+		if err := k.CheckSettings(c.ScheduleSettings, c.LR); err != nil {
+			wrong = append(wrong, "schedule-settings: "+err.Error())
 		}
-		text := fmt.Sprintf("%s: %v", flag, err)
-		if unknown := (*optim.UnknownSettingError)(nil); errors.As(err, &unknown) {
-			text += Suggest("", unknown.Name, unknown.Known)
-		}
-		wrong = append(wrong, text)
 	}
 	return wrong
 }

@@ -89,7 +89,7 @@ func readAdapter(dir string) (*adapterConfig, error) {
 	c.readStart()
 	name := ""
 	c.read(baseKey, &name)
-	if err := c.Config.finish(harmlessAdapter); err != nil {
+	if err := c.finish(harmlessAdapter); err != nil {
 		return nil, err
 	}
 	if c.base, err = findBase(dir, name); err != nil {

@@ -102,8 +102,8 @@ func (p *pipeline) corpus(r *pipelineResult) error {
 	return nil
 }
 
-// settings are those of a stage of training.
-func settings(c dpo.Config, s demo.Stage) dpo.Config {
+// staged are the settings of a stage of training.
+func staged(c dpo.Config, s demo.Stage) dpo.Config {
 	c.Optimizer, c.MaxGradNorm, c.Schedule = s.Optimizer, s.Clip, "linear"
 	c.LR, c.Batch, c.Steps, c.Warmup = s.LR, s.Batch, s.Steps, s.Warmup
 	return c
@@ -115,7 +115,7 @@ func (p *pipeline) learn(r *pipelineResult) error {
 	if err != nil {
 		return err
 	}
-	c = settings(c, p.Learn)
+	c = staged(c, p.Learn)
 	c.Out, c.Seed, c.Data, c.EvalData, c.SaveEvery = p.path("sft"), p.seed, []string{p.path("corpus/" + demo.ReviewsFile)}, []string{p.path("corpus/" + demo.HeldOutFile)}, 100
 	c.Model = c.Initial()
 	if !exists(filepath.Join(c.Out, "model.safetensors")) {
@@ -210,9 +210,9 @@ func (p *pipeline) align(r *pipelineResult) error {
 	plan.Reference, plan.Prompts, plan.Reward, plan.Judge = p.path("sft"), []string{p.path("corpus/" + demo.FreshFile)}, critic, p.judge
 	plan.Samples, plan.MaxTokens, plan.Seed = p.Tries, p.Longest, p.seed+1
 	plan.Betas, plan.Points, plan.ReferenceSamples = p.Betas, p.Points, p.Reference
-	plan.DPO = settings(plan.DPO, p.Align)
+	plan.DPO = staged(plan.DPO, p.Align)
 	plan.DPO.Data, plan.DPO.Seed = pairs, p.seed
-	*plan.PreferredFT = settings(*plan.PreferredFT, p.Imitate)
+	*plan.PreferredFT = staged(*plan.PreferredFT, p.Imitate)
 	plan.PreferredFT.Data, plan.PreferredFT.Seed = pairs, p.seed
 	if err := showFrontier(p.ctx, plan, p.path("frontier"), p.progress); err != nil {
 		return err

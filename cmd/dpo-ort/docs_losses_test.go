@@ -11,54 +11,12 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 )
 
 // The table of losses, on whichever pages have one, is that of the registry. -update rewrites it.
 func TestDocsListLosses(t *testing.T) {
-	if holdTables(t, "losses", lossTable(t)) == 0 {
-		t.Error("no page has the table of losses")
-	}
-}
-
-// holdTables compares each table of a name on README.md and the pages of docs, between <!-- NAME --> and <!-- end of NAME -->, with what it should be,
-// or rewrites it, and counts the pages.
-func holdTables(t *testing.T, name, table string) (pages int) {
-	t.Helper()
-	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->"
-	for page, text := range docPages(t) {
-		before, rest, ok := strings.Cut(text, begin)
-		was, after, closed := strings.Cut(rest, end)
-		if !ok || !closed {
-			continue
-		}
-		if pages++; was == table {
-			continue
-		}
-		if !*update {
-			t.Errorf("%s: the table of %s is not the registry's (-update rewrites it); it should be\n%s", page, name, table)
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(golden.Root(t), page), []byte(before+begin+table+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return pages
-}
-
-// markdownTable writes rows under headings.
-func markdownTable(heads []string, rows [][]string) string {
-	var b strings.Builder
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
-	line(heads)
-	line(slices.Repeat([]string{"---"}, len(heads)))
-	for _, cells := range rows {
-		escaped := make([]string, len(cells))
-		for i, c := range cells {
-			escaped[i] = strings.ReplaceAll(c, "|", `\|`)
-		}
-		line(escaped)
-	}
-	return b.String()
+	holdTables(t, "losses", lossTable(t))
 }
 
 func lossTable(t *testing.T) string {
@@ -69,25 +27,22 @@ func lossTable(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var settings []string
-		for _, s := range l.Own() {
-			settings = append(settings, fmt.Sprintf("`%s=%v` %s, in %s", s.Name, s.Default, s.Says, s.Range))
-		}
-		for _, s := range l.Scalars {
+		beside := settingCells(settings.Named(l.Settings))
+		for _, s := range l.Settings {
 			if s.Name == "label_smoothing" {
-				settings = append(settings, fmt.Sprintf("`--label-smoothing`, in %s", s.Range))
+				beside = append(beside, fmt.Sprintf("`--%s`, %s", s.Flag, s.Takes()))
 			}
 		}
 		for _, c := range l.Columns {
-			settings = append(settings, "needs the column `"+c+"`")
+			beside = append(beside, "needs the column `"+c+"`")
 		}
 		if l.Unpaired {
-			settings = append(settings, "single answers, with the column `label`")
+			beside = append(beside, "single answers, with the column `label`")
 		}
 		if l.Free {
-			settings = append(settings, "runs no reference")
+			beside = append(beside, "runs no reference")
 		}
-		rows = append(rows, []string{"`" + name + "`", "`" + l.Says + "`", l.Paper, strings.Join(settings, "; "), strings.Join(judges[name], ", ")})
+		rows = append(rows, []string{"`" + name + "`", "`" + l.Says + "`", l.Paper, strings.Join(beside, "; "), strings.Join(judges[name], ", ")})
 	}
 	return markdownTable([]string{"`--loss`", "of each row", "from", "beside `--beta`", "held by"}, rows)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -18,7 +19,7 @@ import (
 
 type exportFlags struct {
 	model, out, loss, divergence, optimizer, print string
-	optimizerSettings                              optim.Settings
+	optimizerSettings                              settings.Values
 	rungs                                          []string
 }
 

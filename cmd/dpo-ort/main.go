@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/dpo-ort/dpo-ort/dpo"
+	"github.com/dpo-ort/dpo-ort/internal/wording"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
@@ -114,7 +115,7 @@ func noCommand(cmd *cobra.Command, args []string) error {
 		known = append(known, below.Name())
 	}
 	name := strings.Join(append(strings.Fields(cmd.CommandPath())[1:], args[0]), " ")
-	return dpo.Usage("unknown command %q%s %s --help lists them", name, cmp.Or(dpo.Suggest("", args[0], known), ";"), cmd.CommandPath())
+	return dpo.Usage("unknown command %q%s %s --help lists them", name, cmp.Or(wording.Suggest("", args[0], known), ";"), cmd.CommandPath())
 }
 
 // wrongFlag says which flags there are.
@@ -122,7 +123,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	meant := ";"
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
-		meant = cmp.Or(dpo.Suggest("--", unknown.GetSpecifiedName(), flagNames(cmd.Flags())), meant)
+		meant = cmp.Or(wording.Suggest("--", unknown.GetSpecifiedName(), flagNames(cmd.Flags())), meant)
 	}
 	return dpo.Usage("%v%s %s --help lists the flags", err, meant, cmd.CommandPath())
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/plainyaml"
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/internal/wording"
 	"github.com/dpo-ort/dpo-ort/models"
 )
 
@@ -114,8 +116,8 @@ func lossesText() string {
 			continue // which Comparing does not list
 		}
 		fmt.Fprintf(&b, "  %-14s %s\n", name, l.Says)
-		for _, s := range l.Own() {
-			fmt.Fprintf(&b, "  %-14s   %s=%v  %s\n", "", s.Name, s.Default, s.Says)
+		for _, s := range settings.Named(l.Settings) {
+			fmt.Fprintf(&b, "  %-14s   %s=%s  %s\n", "", s.Name, s.Default, s.About)
 		}
 	}
 	b.WriteString("A weighted sum of several is written sigmoid=0.8,sft=1, and NAME.onnx is a loss of your own: a graph from policy_logps and others of the inputs\n" +
@@ -190,7 +192,7 @@ func unknownKeys(keys yaml.MapSlice) (wrong []string) {
 	known := append(flagNames(flags), "plan") // which a run writes down
 	for _, item := range keys {
 		if key := fmt.Sprint(item.Key); !slices.Contains(known, key) {
-			wrong = append(wrong, "unknown YAML key "+key+cmp.Or(dpo.Suggest("", key, known), "; dpo-ort train --help lists them."))
+			wrong = append(wrong, "unknown YAML key "+key+cmp.Or(wording.Suggest("", key, known), "; dpo-ort train --help lists them."))
 		}
 	}
 	return wrong

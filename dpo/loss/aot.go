@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Distributional preference alignment by optimal transport, Melnyk et al. 2024, arXiv 2406.05882: the rewards
 // of what is chosen are to dominate, as a distribution over the step, those of what is rejected (or the policy's leads those of the
@@ -15,23 +18,23 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 // The losses are of places in the order, not of groups.
 func init() {
 	register(Loss{
-		Name:    "aot",
-		Says:    "-log sigmoid(beta·(u_i - v_i)), u and v the policy's and the reference's log pi(y1) - log pi(y2) of the step's pairs, each sorted",
-		Paper:   "Melnyk et al. 2024, arXiv 2406.05882, paired",
-		Scalars: []Scalar{beta, labelSmoothing},
-		Scope:   Step,
-		Pairs:   true,
+		Name:     "aot",
+		Says:     "-log sigmoid(beta·(u_i - v_i)), u and v the policy's and the reference's log pi(y1) - log pi(y2) of the step's pairs, each sorted",
+		Paper:    "Melnyk et al. 2024, arXiv 2406.05882, paired",
+		Settings: []settings.Setting{beta, labelSmoothing},
+		Scope:    Step,
+		Pairs:    true,
 		losses: func(f formula, in inputs) *onnx.Value {
 			return transported(f, in, f.lead(in.policy), f.lead(in.reference))
 		},
 	})
 	register(Loss{
-		Name:    "aot_unpaired",
-		Says:    "-log sigmoid(beta·(u_i - v_i)), u and v the step's log-ratios of chosen and of rejected answers, each sorted",
-		Paper:   "Melnyk et al. 2024, arXiv 2406.05882, unpaired",
-		Scalars: []Scalar{beta, labelSmoothing},
-		Scope:   Step,
-		Pairs:   true,
+		Name:     "aot_unpaired",
+		Says:     "-log sigmoid(beta·(u_i - v_i)), u and v the step's log-ratios of chosen and of rejected answers, each sorted",
+		Paper:    "Melnyk et al. 2024, arXiv 2406.05882, unpaired",
+		Settings: []settings.Setting{beta, labelSmoothing},
+		Scope:    Step,
+		Pairs:    true,
 		losses: func(f formula, in inputs) *onnx.Value {
 			return transported(f, in, f.chosen(in.ratios), f.rejected(in.ratios))
 		},

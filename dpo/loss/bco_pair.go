@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Binary classifier optimization, Jung et al. 2024, arXiv 2404.04656, of pairs: a classifier whose logit is the reward, less a shift δ,
 // tells chosen from rejected answers.
@@ -12,13 +15,13 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 // bco_pair has no shift, δ = 0: here bco_pair_unshifted.
 func init() {
 	register(Loss{
-		Name:    "bco_pair",
-		Says:    "-log sigmoid(r1 - delta) - log sigmoid(delta - r2), delta the running mean of all rewards so far, as published",
-		Paper:   "Jung et al. 2024, arXiv 2404.04656",
-		Scalars: []Scalar{beta},
-		Scope:   Step,
-		State:   []string{"mean", "steps"},
-		Pairs:   true,
+		Name:     "bco_pair",
+		Says:     "-log sigmoid(r1 - delta) - log sigmoid(delta - r2), delta the running mean of all rewards so far, as published",
+		Paper:    "Jung et al. 2024, arXiv 2404.04656",
+		Settings: []settings.Setting{beta},
+		Scope:    Step,
+		State:    []string{"mean", "steps"},
+		Pairs:    true,
 		losses: func(f formula, in inputs) *onnx.Value {
 			now := f.still(f.mean(in.rewards))
 			steps := f.add(in.state["steps"], f.Scalar(f.t, 1))
@@ -28,12 +31,12 @@ func init() {
 		},
 	})
 	register(Loss{
-		Name:    "bco_pair_unshifted",
-		Says:    "-log sigmoid(r1) - log sigmoid(-r2): bco_pair with delta 0, what TRL calls bco_pair",
-		Paper:   "Jung et al. 2024, arXiv 2404.04656, without the reward shift",
-		Scalars: []Scalar{beta},
-		Pairs:   true,
-		losses:  func(f formula, in inputs) *onnx.Value { return classified(f, in.rewards) },
+		Name:     "bco_pair_unshifted",
+		Says:     "-log sigmoid(r1) - log sigmoid(-r2): bco_pair with delta 0, what TRL calls bco_pair",
+		Paper:    "Jung et al. 2024, arXiv 2404.04656, without the reward shift",
+		Settings: []settings.Setting{beta},
+		Pairs:    true,
+		losses:   func(f formula, in inputs) *onnx.Value { return classified(f, in.rewards) },
 	})
 }
 

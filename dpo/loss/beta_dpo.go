@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // β-DPO, Wu et al. 2024, arXiv 2407.08639, Section 4: DPO whose β follows how informative the pairs of a step are, by their mean
 // margin M over the moving average M₀ of those of all steps so far, this one among them:
@@ -14,8 +17,8 @@ func init() {
 		Name:  "beta_dpo",
 		Says:  "-log sigmoid(beta'·h), beta' = beta·(1 + alpha·(M - M0)), M the step's mean h and M0 its moving average",
 		Paper: "Wu et al. 2024, arXiv 2407.08639, without the filter",
-		Scalars: []Scalar{beta, {"alpha", 0.6, "how far beta follows the margins", notNegative},
-			{"momentum", 0.9, "share of the average so far in the next", Interval{High: 1, OpenHigh: true}}},
+		Settings: []settings.Setting{beta, {Name: "alpha", Default: "0.6", Range: settings.AtLeast(0), About: "how far beta follows the margins"},
+			{Name: "momentum", Default: "0.9", Range: settings.AtLeast(0).Below(1), About: "share of the average so far in the next"}},
 		Scope: Step,
 		State: []string{"margin"},
 		Pairs: true,

@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Contrastive preference optimization, Xu et al. 2024, arXiv 2401.08417, Equation 3 with the likelihood of the chosen answer, without a
 // reference:
@@ -11,12 +14,12 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 // paper's code. With label smoothing ε the two labels weigh 1 − ε and ε.
 func init() {
 	register(Loss{
-		Name:    "cpo",
-		Says:    "as sigmoid, h without the reference, + alpha·sft",
-		Paper:   "Xu et al. 2024, arXiv 2401.08417, Equation 3",
-		Scalars: []Scalar{beta, labelSmoothing, {"alpha", 1, "weight of the chosen answers' likelihood", notNegative}},
-		Pairs:   true,
-		Free:    true,
+		Name:     "cpo",
+		Says:     "as sigmoid, h without the reference, + alpha·sft",
+		Paper:    "Xu et al. 2024, arXiv 2401.08417, Equation 3",
+		Settings: []settings.Setting{beta, labelSmoothing, {Name: "alpha", Default: "1", Range: settings.AtLeast(0), About: "weight of the chosen answers' likelihood"}},
+		Pairs:    true,
+		Free:     true,
 		losses: func(f formula, in inputs) *onnx.Value {
 			return f.add(logistic(f, in, f.lead(in.rewards)), f.mul(in.scalars["alpha"], likelihood(f, in)))
 		},

@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Discovered preference optimization, Lu et al. 2024, arXiv 2406.08414, Equation 5: the logistic loss where x = r₁ − r₂ is negative, the
 // exponential one where it is positive, and a blend of width τ between them,
@@ -14,7 +17,7 @@ func init() {
 		Name:       "discopop",
 		Says:       "-log sigmoid(x)·sigmoid(-x/tau) + exp(-x)·sigmoid(x/tau), x = beta·h",
 		Paper:      "Lu et al. 2024, arXiv 2406.08414, Equation 5",
-		Scalars:    []Scalar{beta, {"tau", 0.05, "width of the blend of the logistic and the exponential loss", Interval{High: 1, OpenLow: true}}},
+		Settings:   []settings.Setting{beta, {Name: "tau", Default: "0.05", Range: settings.Above(0).AtMost(1), About: "width of the blend of the logistic and the exponential loss"}},
 		Pairs:      true,
 		Difference: true,
 		losses: func(f formula, in inputs) *onnx.Value {

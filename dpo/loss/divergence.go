@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/internal/wording"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -14,16 +16,16 @@ type scoring func(f formula, in inputs) *onnx.Value
 
 // divergence is a term that keeps the policy near the reference: D_f(π‖π_ref) = E_ref f(π/π_ref).
 type divergence struct {
-	says    string
-	scalars []Scalar
-	score   scoring // nil is the logarithm itself
+	says     string
+	settings []settings.Setting
+	score    scoring // nil is the logarithm itself
 }
 
 // ReverseKL is the divergence of DPO.
 const ReverseKL = "reverse_kl"
 
 // alphaCoefficient is α of the α-divergence. At 1 it would be the reverse KL.
-var alphaCoefficient = Scalar{"f_alpha_divergence_coef", 0.5, "alpha of the alpha-divergence: towards 0 it is the forward KL", Interval{High: 1, OpenHigh: true}}
+var alphaCoefficient = settings.Setting{Name: "f_alpha_divergence_coef", Default: "0.5", Range: settings.AtLeast(0).Below(1), About: "alpha of the alpha-divergence: towards 0 it is the forward KL"}
 
 // largest is the exponent from which on f′ of the forward KL and the α-divergence is held, as TRL holds the latter's: where the policy has
 // fallen so far that no number would tell, these divergences grow as exp does.
@@ -39,7 +41,7 @@ var divergences = map[string]divergence{
 	"js_divergence": {says: "log(2u/(1 + u))", score: func(f formula, in inputs) *onnx.Value {
 		return f.add(f.logSigmoid(in.ratios), f.Scalar(f.t, math.Ln2))
 	}},
-	"alpha_divergence": {says: "(u^(alpha - 1) - 1)/(alpha - 1)", scalars: []Scalar{alphaCoefficient}, score: func(f formula, in inputs) *onnx.Value {
+	"alpha_divergence": {says: "(u^(alpha - 1) - 1)/(alpha - 1)", settings: []settings.Setting{alphaCoefficient}, score: func(f formula, in inputs) *onnx.Value {
 		power := f.sub(in.scalars[alphaCoefficient.Name], f.Scalar(f.t, 1))
 		return f.div(f.sub(f.exp(f.held(f.mul(power, in.ratios))), f.Scalar(f.t, 1)), power)
 	}},
@@ -62,14 +64,14 @@ func (l *Loss) Under(name string) (*Loss, error) {
 	d, ok := divergences[name]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("unknown f-divergence %q: %s are known", name, And(Divergences()))
+		return nil, fmt.Errorf("unknown f-divergence %q: %s are known", name, wording.And(Divergences()))
 	case d.score == nil:
 		return l, nil
 	case !l.Difference || l.Free:
-		return nil, fmt.Errorf("%s has no place in loss %s: it has one in %s", name, l.Name, And(differing()))
+		return nil, fmt.Errorf("%s has no place in loss %s: it has one in %s", name, l.Name, wording.And(differing()))
 	}
 	under := *l
-	under.score, under.Scalars = d.score, append(slices.Clone(l.Scalars), d.scalars...)
+	under.score, under.Settings = d.score, append(slices.Clone(l.Settings), d.settings...)
 	under.parts = nil
 	for _, p := range l.parts {
 		of := *p.of

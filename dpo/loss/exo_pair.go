@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Efficient exact optimization, Ji et al. 2024, arXiv 2402.00856, Equation 16, for K = 2: the reverse KL divergence of what the policy
 // says of the pair from labels that are wrong with probability ε,
@@ -13,7 +16,7 @@ func init() {
 		Name:       "exo_pair",
 		Says:       "q·(log q - log(1 - eps)) + q'·(log q' - log eps), q = sigmoid(beta·h), q' = sigmoid(-beta·h)",
 		Paper:      "Ji et al. 2024, arXiv 2402.00856, Equation 16",
-		Scalars:    []Scalar{beta, {labelSmoothing.Name, 1e-3, labelSmoothing.Says, Interval{High: 0.5, OpenLow: true, OpenHigh: true}}},
+		Settings:   []settings.Setting{beta, someSmoothing},
 		Pairs:      true,
 		Difference: true,
 		losses: func(f formula, in inputs) *onnx.Value {
@@ -24,3 +27,6 @@ func init() {
 		},
 	})
 }
+
+// someSmoothing is label smoothing that is not 0.
+var someSmoothing = settings.Setting{Name: labelSmoothing.Name, Default: "0.001", Range: settings.Above(0).Below(0.5), About: labelSmoothing.About, Flag: labelSmoothing.Flag}

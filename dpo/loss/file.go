@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/internal/wording"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -34,9 +36,9 @@ func FromFile(name string, data []byte) (*Loss, error) {
 	if reads("margin") {
 		l.Columns = []string{"margin"}
 	}
-	for _, s := range []Scalar{beta, labelSmoothing} {
+	for _, s := range []settings.Setting{beta, labelSmoothing} {
 		if reads(s.Name) {
-			l.Scalars = append(l.Scalars, s)
+			l.Settings = append(l.Settings, s)
 		}
 	}
 	return l, nil
@@ -83,7 +85,7 @@ func (l *Loss) parse() (*onnx.Graph, error) {
 	losses := g.Output(lossesOutput)
 	switch {
 	case losses == nil:
-		return nil, fmt.Errorf("it has no output %s [G]; its outputs are %s", lossesOutput, And(namesOf(g.Outputs)))
+		return nil, fmt.Errorf("it has no output %s [G]; its outputs are %s", lossesOutput, wording.And(namesOf(g.Outputs)))
 	case losses.Node == nil:
 		return nil, fmt.Errorf("output %s is an input or a constant, not computed by any node", lossesOutput)
 	case losses.Type != onnx.Float32 && losses.Type != onnx.Float64 || len(losses.Shape) != 1 || !losses.Shape[0].Equal(onnx.Sym("G")):
@@ -105,7 +107,7 @@ func shapeInputs(g *onnx.Graph) error {
 	completions := onnx.Sym("K")
 	policy := g.Input("policy_logps")
 	if policy == nil {
-		return fmt.Errorf("it has no input policy_logps [G,K]; its inputs are %s", And(namesOf(g.Inputs)))
+		return fmt.Errorf("it has no input policy_logps [G,K]; its inputs are %s", wording.And(namesOf(g.Inputs)))
 	}
 	if len(policy.Shape) == 2 && policy.Shape[1].Is(2) {
 		completions = onnx.Const(2)
@@ -115,7 +117,7 @@ func shapeInputs(g *onnx.Graph) error {
 		want, ok := shapes[in.Name]
 		switch {
 		case !ok:
-			return fmt.Errorf("input %s is unknown: %s are there", in.Name, And(slices.Sorted(maps.Keys(shapes))))
+			return fmt.Errorf("input %s is unknown: %s are there", in.Name, wording.And(slices.Sorted(maps.Keys(shapes))))
 		case in.Type != onnx.Float32 && in.Type != onnx.Float64:
 			return fmt.Errorf("input %s is %s: float32 or float64 is needed", in.Name, in.Type)
 		case in.Shape == nil || !stands(in.Shape, want):

@@ -3,6 +3,7 @@ package loss
 import (
 	"slices"
 
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -46,7 +47,7 @@ func Graph(l *Loss, t onnx.DType) (*onnx.Graph, error) {
 		for _, name := range l.State {
 			in.state[name] = b.Input("state."+name, t, onnx.Const(1))
 		}
-		for _, s := range append([]Scalar{beta}, l.Scalars...) {
+		for _, s := range append([]settings.Setting{beta}, l.Settings...) {
 			if in.scalars[s.Name] == nil {
 				in.scalars[s.Name] = b.Input(s.Name, t)
 			}

@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // The hinge loss of SLiC-HF, Zhao et al. 2023, arXiv 2305.10425, on log-probs relative to the reference's, as RSO has it,
 // Liu et al. 2023, arXiv 2309.06657:
@@ -13,7 +16,7 @@ func init() {
 		Name:       "hinge",
 		Says:       "max(0, 1 - beta·h)",
 		Paper:      "Zhao et al. 2023, arXiv 2305.10425; relative to the reference: Liu et al. 2023, arXiv 2309.06657",
-		Scalars:    []Scalar{beta},
+		Settings:   []settings.Setting{beta},
 		Pairs:      true,
 		Difference: true,
 		losses: func(f formula, in inputs) *onnx.Value {

@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Identity preference optimization, Azar et al. 2023, arXiv 2310.12036, Equation 17, β being their τ:
 //
@@ -12,7 +15,7 @@ func init() {
 		Name:       "ipo",
 		Says:       "(h - 1/(2·beta))^2, the log-probs of h summed over tokens, as the DPO paper's code has it",
 		Paper:      "Azar et al. 2023, arXiv 2310.12036, Equation 17",
-		Scalars:    []Scalar{beta},
+		Settings:   []settings.Setting{beta},
 		Pairs:      true,
 		Difference: true,
 		losses:     identity,

@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Kahneman–Tversky optimization, Ethayarajh et al. 2024, arXiv 2402.01306, Equation 7, of single completions that are labelled desirable or
 // not: with ratio = log π(y|x) − log π_ref(y|x)
@@ -15,8 +18,8 @@ func init() {
 		Name:  "kto",
 		Says:  "lambda·(1 - sigmoid(±beta·(h - z))), h the log-ratio of one answer, + where its label is true, z the step's KL estimate",
 		Paper: "Ethayarajh et al. 2024, arXiv 2402.01306, Equation 7",
-		Scalars: []Scalar{beta, {"desirable_weight", 1, "weight of answers whose label is true", notNegative},
-			{"undesirable_weight", 1, "weight of answers whose label is false", notNegative}},
+		Settings: []settings.Setting{beta, {Name: "desirable_weight", Default: "1", Range: settings.AtLeast(0), About: "weight of answers whose label is true"},
+			{Name: "undesirable_weight", Default: "1", Range: settings.AtLeast(0), About: "weight of answers whose label is false"}},
 		Scope:    Step,
 		Unpaired: true,
 		losses: func(f formula, in inputs) *onnx.Value {

@@ -35,18 +35,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
 // Loss is a function of a group's log-probs.
 type Loss struct {
-	Name    string
-	Says    string   // the formula, in a line of plain text, for who chooses
-	Paper   string   // where it comes from
-	Scalars []Scalar // its settings, graph inputs of rank 0
-	Columns []string // of the data that each row must have, beside its completions: margin
-	Scope   Scope    // what it is a function of at once
-	State   []string // numbers that it carries from one step to the next, 0 before the first
+	Name     string
+	Says     string             // the formula, in a line of plain text, for who chooses
+	Paper    string             // where it comes from
+	Settings []settings.Setting // numbers, graph inputs of rank 0
+	Columns  []string           // of the data that each row must have, beside its completions: margin
+	Scope    Scope              // what it is a function of at once
+	State    []string           // numbers that it carries from one step to the next, 0 before the first
 
 	Pairs    bool // defined for two completions only
 	Unpaired bool // of single completions that are labelled
@@ -135,11 +136,4 @@ func (l *Loss) CheckChoices(c Choices) error {
 		return nil
 	}
 	return fmt.Errorf("its answers are tied, or its votes divided, which loss %s does not take: give --loss sigmoid or plackett_luce, or leave such rows out", l.Name)
-}
-
-// Taking lists the losses that have a setting, sorted.
-func Taking(scalar string) []string {
-	return slices.DeleteFunc(Names(), func(name string) bool {
-		return !slices.ContainsFunc(registry[name].Scalars, func(s Scalar) bool { return s.Name == scalar })
-	})
 }

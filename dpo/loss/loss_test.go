@@ -1,11 +1,12 @@
 package loss
 
 import (
-	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -82,31 +83,26 @@ func TestSettingsAreInputs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range l.Scalars {
-			if g.Input(s.Name) == nil || !s.Range.Has(s.Default) || s.Says == "" || strings.Contains(s.Says, "\n") {
+		for _, s := range l.Settings {
+			x, err := strconv.ParseFloat(s.Default, 64)
+			if g.Input(s.Name) == nil || err != nil || !s.Range.Has(x) || s.About == "" || strings.Contains(s.About, "\n") {
 				t.Errorf("%s: setting %+v, inputs %v", name, s, g.Inputs)
 			}
 		}
 	}
 }
 
-// A setting that is unknown, another loss's, out of range, or has a flag of its own is refused by name, with what the loss has.
+// A setting that is not a loss's own is refused by name, with whose it is.
 func TestSettingsAreRefusedByName(t *testing.T) {
-	for _, c := range []struct {
-		loss, setting string
-		value         float64
-		want          string
-	}{
-		{"simpo", "gama", 1, "gama is no setting of simpo, which has gamma"},
-		{"sigmoid", "gamma", 1, "gamma is a setting of simpo, not of sigmoid, which has none"},
-		{"discopop", "lambda", 1, "lambda is a setting of dpop, not of discopop, which has tau"},
-		{"discopop", "tau", 0, "tau must lie in (0, 1], it is 0"},
-		{"simpo", "gamma", -1, "gamma must lie in [0, infinity), it is -1"},
-		{"simpo", "gamma", math.Inf(1), "gamma must lie in [0, infinity), it is +Inf"},
-		{"simpo", "gamma", math.NaN(), "gamma must lie in [0, infinity), it is NaN"},
-		{"sigmoid", "beta", 1, "beta has a flag of its own, --beta"},
+	for _, c := range []struct{ loss, setting, value, want string }{
+		{"simpo", "gama", "1", "gama is no setting of simpo, which has gamma: did you mean gamma?"},
+		{"sigmoid", "gamma", "1", "gamma is a setting of simpo, not of sigmoid, which has none"},
+		{"discopop", "lambda", "1", "lambda is a setting of dpop, not of discopop, which has tau"},
+		{"discopop", "tau", "0", "tau of discopop must lie in (0, 1], it is 0"},
+		{"sigmoid", "beta", "1", "beta has a flag of its own, --beta"},
+		{"sft", "label_smoothing", "0.1", "label_smoothing has a flag of its own, --label-smoothing"},
 	} {
-		if _, err := registry[c.loss].Resolve(map[string]float64{c.setting: c.value}); err == nil || err.Error() != c.want {
+		if _, err := registry[c.loss].Resolve(settings.Values{c.setting: c.value}); err == nil || err.Error() != c.want {
 			t.Errorf("%s %s=%v: error %v, want %s", c.loss, c.setting, c.value, err, c.want)
 		}
 	}
@@ -165,7 +161,7 @@ func TestDivergencesHaveTheirPlace(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	l, err := registry["sigmoid"].Under("alpha_divergence")
-	if err != nil || len(l.Own()) != 1 || registry["sigmoid"].Own() != nil && len(registry["sigmoid"].Own()) > 0 {
-		t.Errorf("%+v has %v (%v)", l, l.Own(), err)
+	if err != nil || !slices.Equal(settings.Names(settings.Named(l.Settings)), []string{"f_alpha_divergence_coef"}) || len(settings.Named(registry["sigmoid"].Settings)) > 0 {
+		t.Errorf("%+v (%v)", l, err)
 	}
 }

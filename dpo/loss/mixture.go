@@ -66,18 +66,18 @@ func (l *Loss) join(p part) error {
 		if q.of == p.of {
 			return fmt.Errorf("%s is given twice", p.of.Name)
 		}
-		for _, s := range p.of.Scalars {
-			for _, other := range q.of.Scalars {
-				if s.Name == other.Name && s.Says != other.Says {
-					return fmt.Errorf("%s is one thing to %s (%s) and another to %s (%s): they cannot be mixed", s.Name, q.of.Name, other.Says, p.of.Name, s.Says)
+		for _, s := range p.of.Settings {
+			for _, other := range q.of.Settings {
+				if s.Name == other.Name && s.About != other.About {
+					return fmt.Errorf("%s is one thing to %s (%s) and another to %s (%s): they cannot be mixed", s.Name, q.of.Name, other.About, p.of.Name, s.About)
 				}
 			}
 		}
 	}
 	l.parts = append(l.parts, p)
-	for _, s := range p.of.Scalars {
-		if !slices.Contains(l.Scalars, s) {
-			l.Scalars = append(l.Scalars, s)
+	for _, s := range p.of.Settings {
+		if !slices.ContainsFunc(l.Settings, s.Same) {
+			l.Settings = append(l.Settings, s)
 		}
 	}
 	for _, c := range p.of.Columns {

@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Odds ratio preference optimization, Hong et al. 2024, arXiv 2403.07691, Equations 4 to 7, without a reference, on log-probs averaged over
 // tokens, β being its λ:
@@ -14,7 +17,7 @@ func init() {
 		Name:     "orpo",
 		Says:     "sft - beta·log sigmoid(log odds chosen - log odds rejected), odds = p/(1 - p), log p = log pi/|y|; no reference",
 		Paper:    "Hong et al. 2024, arXiv 2403.07691, Equations 4 to 7",
-		Scalars:  []Scalar{beta},
+		Settings: []settings.Setting{beta},
 		Pairs:    true,
 		Free:     true,
 		Averaged: true,

@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // absent stands for −∞ where a softmax must stay finite.
 const absent = -1e30
@@ -16,7 +19,7 @@ func init() {
 		Name:       "plackett_luce",
 		Says:       "-sum over k of log(exp r_k / (exp r_k + ... + exp r_K)), r the rewards of a ranking, the best first",
 		Paper:      "Rafailov et al. 2023, arXiv 2305.18290, Appendix A.3",
-		Scalars:    []Scalar{beta},
+		Settings:   []settings.Setting{beta},
 		Divided:    true,
 		Difference: true,
 		losses: func(f formula, in inputs) *onnx.Value {

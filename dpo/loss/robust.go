@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // The provably robust DPO loss of Ray Chowdhury et al. 2024, arXiv 2403.00409, for preferences that are wrong with
 // probability ε:
@@ -14,7 +17,7 @@ func init() {
 		Name:       "robust",
 		Says:       "(-(1 - eps)·log sigmoid(beta·h) + eps·log sigmoid(-beta·h)) / (1 - 2·eps)",
 		Paper:      "Ray Chowdhury et al. 2024, arXiv 2403.00409",
-		Scalars:    []Scalar{beta, labelSmoothing},
+		Settings:   []settings.Setting{beta, labelSmoothing},
 		Pairs:      true,
 		Difference: true,
 		losses: func(f formula, in inputs) *onnx.Value {

@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // The DPO loss, arXiv 2305.18290, Equation 7, with the label smoothing of "A note on DPO with noisy preferences"
 // (Mitchell 2023), Equation 3, for preferences that are wrong with probability ε:
@@ -13,7 +16,7 @@ func init() {
 		Name:       "sigmoid",
 		Says:       "-(1 - eps)·log sigmoid(beta·h) - eps·log sigmoid(-beta·h)",
 		Paper:      "Rafailov et al. 2023, arXiv 2305.18290, Equation 7; label smoothing: Mitchell 2023, Equation 3",
-		Scalars:    []Scalar{beta, labelSmoothing},
+		Settings:   []settings.Setting{beta, labelSmoothing},
 		Pairs:      true,
 		Divided:    true,
 		Difference: true,

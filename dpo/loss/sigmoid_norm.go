@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // The DPO loss with log-probs averaged over tokens, Meng et al. 2024, arXiv 2405.14734, Table 3 (length-normalised DPO), as TRL has it:
 //
@@ -12,7 +15,7 @@ func init() {
 		Name:       "sigmoid_norm",
 		Says:       "as sigmoid, the log-probs of h averaged over each answer's tokens",
 		Paper:      "Meng et al. 2024, arXiv 2405.14734, DPO with length normalisation",
-		Scalars:    []Scalar{beta},
+		Settings:   []settings.Setting{beta},
 		Pairs:      true,
 		Averaged:   true,
 		Difference: true,

@@ -1,6 +1,9 @@
 package loss
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Simple preference optimization, Meng et al. 2024, arXiv 2405.14734, Equation 6, without a reference, on log-probs averaged over tokens:
 //
@@ -13,7 +16,7 @@ func init() {
 		Name:     "simpo",
 		Says:     "as sigmoid of x = r_chosen - r_rejected - gamma, r = beta·log pi/|y|, no reference; gamma itself, not gamma/beta",
 		Paper:    "Meng et al. 2024, arXiv 2405.14734, Equation 6",
-		Scalars:  []Scalar{beta, labelSmoothing, {"gamma", 0.5, "by how much the chosen answer's reward should exceed the other's", notNegative}},
+		Settings: []settings.Setting{beta, labelSmoothing, {Name: "gamma", Default: "0.5", Range: settings.AtLeast(0), About: "by how much the chosen answer's reward should exceed the other's"}},
 		Pairs:    true,
 		Free:     true,
 		Averaged: true,

@@ -3,6 +3,7 @@ package optim
 import (
 	"math"
 
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -23,23 +24,23 @@ func init() {
 	register(Kind{
 		Name:   "adafactor",
 		Source: "Shazeer and Stern 2018 (arXiv 1804.04235), Algorithms 4 and 5, as transformers' Adafactor with relative_step=False",
-		Settings: []Setting{
-			{Name: "eps1", Default: "1e-30", Range: positive, About: "added to squares of gradients"},
-			{Name: "eps2", Default: "1e-3", Range: notBelow, About: "least scale of a parameter"},
-			{Name: "clip_threshold", Default: "1", Range: positive, About: "the root mean square that an update is clipped to"},
-			{Name: "decay_rate", Default: "-0.8", Range: negative, About: "exponent by which the means of squares lengthen"},
-			{Name: "beta1", Default: "0", Range: share, About: "decay of the mean of updates; 0 keeps none"},
-			{Name: "scale_parameter", Default: "false", Words: yesNo, About: "multiply the rate by a parameter's root mean square"},
+		Settings: []settings.Setting{
+			{Name: "eps1", Default: "1e-30", Range: settings.Above(0), About: "added to squares of gradients"},
+			{Name: "eps2", Default: "1e-3", Range: settings.AtLeast(0), About: "least scale of a parameter"},
+			{Name: "clip_threshold", Default: "1", Range: settings.Above(0), About: "the root mean square that an update is clipped to"},
+			{Name: "decay_rate", Default: "-0.8", Range: settings.Below(0), About: "exponent by which the means of squares lengthen"},
+			{Name: "beta1", Default: "0", Range: settings.AtLeast(0).Below(1), About: "decay of the mean of updates; 0 keeps none"},
+			{Name: "scale_parameter", Default: "false", Words: settings.YesNo, About: "multiply the rate by a parameter's root mean square"},
 		},
-		make: func(v values) Optimizer {
-			a := adafactor{v.num("eps1"), v.num("eps2"), v.num("clip_threshold"), v.num("beta1"), v.yes("scale_parameter")}
+		make: func(v settings.Resolved) Optimizer {
+			a := adafactor{v.Number("eps1"), v.Number("eps2"), v.Number("clip_threshold"), v.Number("beta1"), v.Yes("scale_parameter")}
 			return Optimizer{
 				Rules: []*Rule{
 					a.rule("matrix", []string{"m", "n"}, a.matrix, State{"row", []string{"m"}}, State{"col", []string{"n"}}),
 					a.rule("vector", []string{"n"}, a.vector, State{Name: "v"}),
 				},
 				own: func(s Step) map[string]float64 {
-					fresh := math.Pow(float64(s.Index+1), v.num("decay_rate"))
+					fresh := math.Pow(float64(s.Index+1), v.Number("decay_rate"))
 					return map[string]float64{"lr": s.Rate, "beta2": 1 - fresh, "one_less_beta2": fresh}
 				},
 			}

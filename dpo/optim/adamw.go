@@ -3,6 +3,7 @@ package optim
 import (
 	"math"
 
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -15,13 +16,13 @@ func init() {
 	register(Kind{
 		Name:   "adamw",
 		Source: "Loshchilov and Hutter 2019 (arXiv 1711.05101), Algorithm 2, as torch.optim.AdamW",
-		Settings: []Setting{
-			{Name: "beta1", Default: "0.9", Range: share, About: "decay of the mean of gradients"},
-			{Name: "beta2", Default: "0.999", Range: share, About: "decay of the mean of their squares"},
-			{Name: "eps", Default: "1e-8", Range: notBelow, About: "added to the root of that mean"},
+		Settings: []settings.Setting{
+			{Name: "beta1", Default: "0.9", Range: settings.AtLeast(0).Below(1), About: "decay of the mean of gradients"},
+			{Name: "beta2", Default: "0.999", Range: settings.AtLeast(0).Below(1), About: "decay of the mean of their squares"},
+			{Name: "eps", Default: "1e-8", Range: settings.AtLeast(0), About: "added to the root of that mean"},
 		},
-		make: func(v values) Optimizer {
-			a := adam{v.num("beta1"), v.num("beta2"), v.num("eps")}
+		make: func(v settings.Resolved) Optimizer {
+			a := adam{v.Number("beta1"), v.Number("beta2"), v.Number("eps")}
 			return Optimizer{Rules: []*Rule{a.rule()}, own: func(s Step) map[string]float64 { return a.own(s.Index, s.Rate) }}
 		},
 	})

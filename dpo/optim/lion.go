@@ -1,6 +1,9 @@
 package optim
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Lion:
 //
@@ -13,20 +16,18 @@ func init() {
 	register(Kind{
 		Name:   "lion",
 		Source: "Chen et al. 2023 (arXiv 2302.06675), Algorithm 2, as lion-pytorch's Lion",
-		Settings: []Setting{
-			{Name: "beta1", Default: "0.9", Range: inside, About: "decay of the mean of gradients in the update"},
-			{Name: "beta2", Default: "0.99", Range: share, About: "decay of the mean that is kept"},
+		Settings: []settings.Setting{
+			// With a beta1 of 0 the state could not be had from what the update reads.
+			{Name: "beta1", Default: "0.9", Range: settings.Above(0).Below(1), About: "decay of the mean of gradients in the update"},
+			{Name: "beta2", Default: "0.99", Range: settings.AtLeast(0).Below(1), About: "decay of the mean that is kept"},
 		},
-		make: func(v values) Optimizer {
-			r := lion{v.num("beta1"), v.num("beta2")}
+		make: func(v settings.Resolved) Optimizer {
+			r := lion{v.Number("beta1"), v.Number("beta2")}
 			return Optimizer{Rules: []*Rule{{States: likeP("m"), scalars: []string{"lr"}, update: r.update}},
 				own: func(s Step) map[string]float64 { return map[string]float64{"lr": s.Rate} }}
 		},
 	})
 }
-
-// inside leaves out 0, by which the state could not be had from what the update reads.
-var inside = Range{"above 0 and below 1", func(x float64) bool { return x > 0 && x < 1 }}
 
 type lion struct{ beta1, beta2 float64 }
 

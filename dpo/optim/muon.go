@@ -1,6 +1,9 @@
 package optim
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // Muon, of hidden layers' matrices [m,n]; embeddings, the head, and vectors go by AdamW, as its authors do:
 //
@@ -17,24 +20,24 @@ func init() {
 	register(Kind{
 		Name:   "muon",
 		Source: "Jordan et al. 2024 (kellerjordan.github.io/posts/muon), as torch.optim.Muon, in the parameters' type; AdamW elsewhere",
-		Settings: []Setting{
-			{Name: "momentum", Default: "0.95", Range: share, About: "decay of the mean of gradients"},
-			{Name: "nesterov", Default: "true", Words: yesNo, About: "look one step ahead"},
-			{Name: "ns_steps", Default: "5", Range: steps, About: "steps of Newton and Schulz"},
-			{Name: "eps", Default: "1e-7", Range: positive, About: "least norm that a matrix is divided by"},
+		Settings: []settings.Setting{
+			{Name: "momentum", Default: "0.95", Range: settings.AtLeast(0).Below(1), About: "decay of the mean of gradients"},
+			{Name: "nesterov", Default: "true", Words: settings.YesNo, About: "look one step ahead"},
+			{Name: "ns_steps", Default: "5", Range: settings.AtLeast(1).AtMost(99).Whole(), About: "steps of Newton and Schulz"},
+			{Name: "eps", Default: "1e-7", Range: settings.Above(0), About: "least norm that a matrix is divided by"},
 			{Name: "adjust_lr_fn", Default: "original", Words: []string{"original", "match_rms_adamw", "spectral_unclamped"}, About: "how the rate follows a matrix's shape"},
-			{Name: "adamw_lr_ratio", Default: "1", Range: notBelow, About: "AdamW's rate, as a multiple of the rate"},
-			{Name: "adamw_beta1", Default: "0.9", Range: share, About: "AdamW's beta1"},
-			{Name: "adamw_beta2", Default: "0.999", Range: share, About: "AdamW's beta2"},
-			{Name: "adamw_eps", Default: "1e-8", Range: notBelow, About: "AdamW's eps"},
+			{Name: "adamw_lr_ratio", Default: "1", Range: settings.AtLeast(0), About: "AdamW's rate, as a multiple of the rate"},
+			{Name: "adamw_beta1", Default: "0.9", Range: settings.AtLeast(0).Below(1), About: "AdamW's beta1"},
+			{Name: "adamw_beta2", Default: "0.999", Range: settings.AtLeast(0).Below(1), About: "AdamW's beta2"},
+			{Name: "adamw_eps", Default: "1e-8", Range: settings.AtLeast(0), About: "AdamW's eps"},
 		},
-		make: func(v values) Optimizer {
-			u := muon{v.num("momentum"), v.num("eps"), int(v.num("ns_steps")), v.yes("nesterov"), v.word("adjust_lr_fn")}
-			a := adam{v.num("adamw_beta1"), v.num("adamw_beta2"), v.num("adamw_eps")}
+		make: func(v settings.Resolved) Optimizer {
+			u := muon{v.Number("momentum"), v.Number("eps"), int(v.Number("ns_steps")), v.Yes("nesterov"), v.Word("adjust_lr_fn")}
+			a := adam{v.Number("adamw_beta1"), v.Number("adamw_beta2"), v.Number("adamw_eps")}
 			return Optimizer{
 				Rules: []*Rule{u.rule("wide"), u.rule("tall"), a.rule()},
 				own: func(s Step) map[string]float64 {
-					out := a.own(s.Index, s.Rate*v.num("adamw_lr_ratio"))
+					out := a.own(s.Index, s.Rate*v.Number("adamw_lr_ratio"))
 					out["rate"] = s.Rate
 					return out
 				},
@@ -42,9 +45,6 @@ func init() {
 		},
 	})
 }
-
-// steps are those of an iteration that is written out in a graph.
-var steps = Range{"a whole number from 1 to 99", func(x float64) bool { return count.Has(x) && x >= 1 && x < 100 }}
 
 // newtonSchulz are a, b and c.
 var newtonSchulz = [3]float64{3.4445, -4.7750, 2.0315}

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -27,9 +28,9 @@ import (
 type Kind struct {
 	Name     string
 	Source   string // the paper, and whose implementation the arithmetic is
-	Settings []Setting
+	Settings []settings.Setting
 
-	make func(v values) Optimizer
+	make func(v settings.Resolved) Optimizer
 }
 
 // Optimizer is an update rule for each parameter.
@@ -99,12 +100,13 @@ func Lookup(name string) (Kind, error) {
 }
 
 // New makes an optimizer with these settings; others have their defaults.
-func New(name string, s Settings) (*Optimizer, error) {
+func New(name string, s settings.Values) (*Optimizer, error) {
 	k, err := Lookup(name)
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.resolve(name, k.Settings)
+	peers := settings.Peers(kinds, func(k Kind) []settings.Setting { return k.Settings })
+	v, err := settings.Owner{Name: name, Settings: k.Settings, Peers: peers}.Resolve(s)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,9 @@
 package optim
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // RMSprop:
 //
@@ -13,13 +16,13 @@ func init() {
 	register(Kind{
 		Name:   "rmsprop",
 		Source: "Tieleman and Hinton 2012 (Coursera, Lecture 6.5), as torch.optim.RMSprop without centring",
-		Settings: []Setting{
-			{Name: "alpha", Default: "0.99", Range: share, About: "decay of the mean of squares"},
-			{Name: "eps", Default: "1e-8", Range: notBelow, About: "added to the root of that mean"},
-			{Name: "momentum", Default: "0", Range: share, About: "decay of the sum of steps; 0 keeps none"},
+		Settings: []settings.Setting{
+			{Name: "alpha", Default: "0.99", Range: settings.AtLeast(0).Below(1), About: "decay of the mean of squares"},
+			{Name: "eps", Default: "1e-8", Range: settings.AtLeast(0), About: "added to the root of that mean"},
+			{Name: "momentum", Default: "0", Range: settings.AtLeast(0).Below(1), About: "decay of the sum of steps; 0 keeps none"},
 		},
-		make: func(v values) Optimizer {
-			r := rmsprop{v.num("alpha"), v.num("eps"), v.num("momentum")}
+		make: func(v settings.Resolved) Optimizer {
+			r := rmsprop{v.Number("alpha"), v.Number("eps"), v.Number("momentum")}
 			states := likeP("v")
 			if r.momentum > 0 {
 				states = likeP("v", "b")

@@ -6,15 +6,17 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 )
 
 // ScheduleKind is a schedule of the learning rate with its settings still to be chosen. All are those of transformers' get_scheduler.
 type ScheduleKind struct {
 	Name     string
 	About    string // what the rate does after the warm-up
-	Settings []Setting
+	Settings []settings.Setting
 
-	make func(v values, run course) (curve, error)
+	make func(v settings.Resolved, run course) (curve, error)
 }
 
 // course is the run that a schedule belongs to.
@@ -74,7 +76,7 @@ func LookupSchedule(name string) (ScheduleKind, error) {
 
 // NewSchedule makes a schedule that rises to rate over warmup steps of total, by the named rule. Settings that are not given have
 // their defaults.
-func NewSchedule(name string, s Settings, rate float64, warmup, total int, rule string) (Schedule, error) {
+func NewSchedule(name string, s settings.Values, rate float64, warmup, total int, rule string) (Schedule, error) {
 	k, err := LookupSchedule(name)
 	if err != nil {
 		return Schedule{}, err
@@ -91,8 +93,9 @@ func NewSchedule(name string, s Settings, rate float64, warmup, total int, rule 
 	return Schedule{c, of, by}, err
 }
 
-func (k ScheduleKind) curve(s Settings, run course) (curve, error) {
-	v, err := s.resolve(k.Name, k.Settings)
+func (k ScheduleKind) curve(s settings.Values, run course) (curve, error) {
+	peers := settings.Peers(schedules, func(k ScheduleKind) []settings.Setting { return k.Settings })
+	v, err := settings.Owner{Name: k.Name, Settings: k.Settings, Peers: peers}.Resolve(s)
 	if err != nil {
 		return curve{}, err
 	}
@@ -104,7 +107,7 @@ func (k ScheduleKind) curve(s Settings, run course) (curve, error) {
 }
 
 // CheckSettings says what is wrong with the settings of a schedule at this learning rate, as far as it does not depend on the length of the run.
-func (k ScheduleKind) CheckSettings(s Settings, rate float64) error {
+func (k ScheduleKind) CheckSettings(s settings.Values, rate float64) error {
 	_, err := k.curve(s, course{rate: rate, total: math.MaxInt32})
 	return err
 }
@@ -123,7 +126,7 @@ func (s Schedule) Rate(i int) float64 {
 
 // simple registers a schedule that has no settings and depends on how far the run is, from 0 to 1.
 func simple(name, about string, fall func(progress float64) float64) {
-	registerSchedule(ScheduleKind{Name: name, About: about, make: func(_ values, run course) (curve, error) {
+	registerSchedule(ScheduleKind{Name: name, About: about, make: func(_ settings.Resolved, run course) (curve, error) {
 		return curve{fall: func(i int) float64 { return fall(run.progress(i)) }}, nil
 	}})
 }

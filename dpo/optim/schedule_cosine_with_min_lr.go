@@ -3,6 +3,8 @@ package optim
 import (
 	"errors"
 	"math"
+
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 )
 
 // The cosine with a floor: of progress x after the warm-up, c = (1 + cos 2π·num_cycles·x) / 2 and the factor is
@@ -11,13 +13,13 @@ func init() {
 	registerSchedule(ScheduleKind{
 		Name:  "cosine_with_min_lr",
 		About: "falls to a floor on half a cosine",
-		Settings: []Setting{
-			{Name: "min_lr_rate", Default: "0", Range: upToOne, About: "the floor as a share of the rate"},
-			{Name: "min_lr", Default: "0", Range: notBelow, About: "the floor itself, in place of min_lr_rate"},
-			{Name: "num_cycles", Default: "0.5", Range: positive, About: "waves"},
+		Settings: []settings.Setting{
+			{Name: "min_lr_rate", Default: "0", Range: settings.AtLeast(0).AtMost(1), About: "the floor as a share of the rate"},
+			{Name: "min_lr", Default: "0", Range: settings.AtLeast(0), About: "the floor itself, in place of min_lr_rate"},
+			{Name: "num_cycles", Default: "0.5", Range: settings.Above(0), About: "waves"},
 		},
-		make: func(v values, run course) (curve, error) {
-			floor, least := v.num("min_lr_rate"), v.num("min_lr")
+		make: func(v settings.Resolved, run course) (curve, error) {
+			floor, least := v.Number("min_lr_rate"), v.Number("min_lr")
 			switch {
 			case floor > 0 && least > 0:
 				return curve{}, errors.New("min_lr_rate and min_lr are two words for one floor: give one of them")
@@ -29,7 +31,7 @@ func init() {
 				return curve{}, errors.New("the floor is missing: give min_lr_rate or min_lr, or take cosine, which falls to 0")
 			}
 			return curve{fall: func(i int) float64 {
-				return floored((1+math.Cos(math.Pi*v.num("num_cycles")*2*run.progress(i)))/2, floor)
+				return floored((1+math.Cos(math.Pi*v.Number("num_cycles")*2*run.progress(i)))/2, floor)
 			}}, nil
 		},
 	})

@@ -1,17 +1,21 @@
 package optim
 
-import "math"
+import (
+	"math"
+
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+)
 
 // The inverse square root: √(T / (T + i − warmup)) of step i after the warm-up, with the time scale T.
 func init() {
 	registerSchedule(ScheduleKind{
 		Name:  "inverse_sqrt",
 		About: "falls as the inverse square root of the step",
-		Settings: []Setting{
-			{Name: "timescale", Default: "0", Range: count, About: "steps after which it has fallen to 0.71; 0: the warm-up's, or 10,000 without one"},
+		Settings: []settings.Setting{
+			{Name: "timescale", Default: "0", Range: settings.AtLeast(0).Whole(), About: "steps after which it has fallen to 0.71; 0: the warm-up's, or 10,000 without one"},
 		},
-		make: func(v values, run course) (curve, error) {
-			scale := v.num("timescale")
+		make: func(v settings.Resolved, run course) (curve, error) {
+			scale := v.Number("timescale")
 			if scale == 0 {
 				scale = float64(run.warmup)
 			}

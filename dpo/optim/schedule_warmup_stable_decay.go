@@ -3,6 +3,8 @@ package optim
 import (
 	"fmt"
 	"math"
+
+	"github.com/dpo-ort/dpo-ort/internal/settings"
 )
 
 // Warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395, section 4): the rate stays until the last num_decay_steps of the run
@@ -12,23 +14,23 @@ func init() {
 	registerSchedule(ScheduleKind{
 		Name:  "warmup_stable_decay",
 		About: "stays, and falls in the run's last steps (WSD)",
-		Settings: []Setting{
-			{Name: "num_decay_steps", Default: "0", Range: count, About: "steps of the fall; 0: a tenth of the run"},
+		Settings: []settings.Setting{
+			{Name: "num_decay_steps", Default: "0", Range: settings.AtLeast(0).Whole(), About: "steps of the fall; 0: a tenth of the run"},
 			{Name: "decay_type", Default: "cosine", Words: shapes, About: "how it falls"},
 			{Name: "warmup_type", Default: "linear", Words: shapes, About: "how it rises"},
-			{Name: "min_lr_ratio", Default: "0", Range: upToOne, About: "the floor, from which it also rises, as a share of the rate"},
-			{Name: "num_cycles", Default: "0.5", Range: positive, About: "waves of a cosine fall"},
+			{Name: "min_lr_ratio", Default: "0", Range: settings.AtLeast(0).AtMost(1), About: "the floor, from which it also rises, as a share of the rate"},
+			{Name: "num_cycles", Default: "0.5", Range: settings.Above(0), About: "waves of a cosine fall"},
 		},
-		make: func(v values, run course) (curve, error) {
-			steps := int(v.num("num_decay_steps"))
+		make: func(v settings.Resolved, run course) (curve, error) {
+			steps := int(v.Number("num_decay_steps"))
 			if steps == 0 {
 				steps = run.total / 10
 			}
-			from, floor := run.total-steps, v.num("min_lr_ratio")
+			from, floor := run.total-steps, v.Number("min_lr_ratio")
 			if from < run.warmup {
 				return curve{}, fmt.Errorf("num_decay_steps %d and %d steps of warm-up are more than the run's %d", steps, run.warmup, run.total)
 			}
-			rise, fall := rises[v.word("warmup_type")], falls(v.word("decay_type"), v.num("num_cycles"))
+			rise, fall := rises[v.Word("warmup_type")], falls(v.Word("decay_type"), v.Number("num_cycles"))
 			return curve{
 				rise: func(x float64) float64 { return floored(rise(x), floor) },
 				fall: func(i int) float64 {

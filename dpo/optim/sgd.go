@@ -1,6 +1,9 @@
 package optim
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"github.com/dpo-ort/dpo-ort/internal/settings"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // SGD with momentum:
 //
@@ -13,12 +16,12 @@ func init() {
 	register(Kind{
 		Name:   "sgd",
 		Source: "Sutskever et al. 2013, as torch.optim.SGD without dampening",
-		Settings: []Setting{
-			{Name: "momentum", Default: "0.9", Range: share, About: "decay of the sum of gradients (PyTorch's default is 0); 0 keeps none"},
-			{Name: "nesterov", Default: "false", Words: yesNo, About: "look one step ahead"},
+		Settings: []settings.Setting{
+			{Name: "momentum", Default: "0.9", Range: settings.AtLeast(0).Below(1), About: "decay of the sum of gradients (PyTorch's default is 0); 0 keeps none"},
+			{Name: "nesterov", Default: "false", Words: settings.YesNo, About: "look one step ahead"},
 		},
-		make: func(v values) Optimizer {
-			r := sgd{v.num("momentum"), v.yes("nesterov")}
+		make: func(v settings.Resolved) Optimizer {
+			r := sgd{v.Number("momentum"), v.Yes("nesterov")}
 			states := likeP("m")
 			if r.momentum == 0 {
 				states = nil

@@ -8,12 +8,10 @@ import json
 import sys
 
 import torch
-from datasets import Dataset, load_dataset
-from torch.utils.data import SequentialSampler
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
-from make_trl import KEPT, OPTIMIZERS, ROOT, TINY, Log
+from make_trl import KEPT, ROOT, TINY, first_rows, load, train
 
 STEPS = 10
 BASE = TINY | dict(optimizer="adamw", lr=3e-4, steps=STEPS)
@@ -31,13 +29,6 @@ RUNS = {
 }
 
 
-def in_order(trainer):
-    class InOrder(trainer):
-        def _get_train_sampler(self, dataset=None):
-            return SequentialSampler(dataset if dataset is not None else self.train_dataset)
-    return InOrder
-
-
 def taken_in_turn(rows):
     return Dataset.from_list([{"prompt": x["prompt"], "completion": x["rejected" if i % 2 else "chosen"], "label": i % 2 == 0} for i, x in enumerate(rows)])
 
@@ -46,21 +37,16 @@ def run(name):
     r, settings, kto = BASE, RUNS[name], name.startswith("kto")
     if name == "kto-pairs":
         r = r | dict(rows=12)
-    rows = load_dataset("json", data_files=str(r["pairs"]), split="train").select(range(r["rows"]))
+    rows = first_rows(r["pairs"], r["rows"])
     if name == "kto":
         rows = taken_in_turn(rows)
     config, trainer = (KTOConfig, KTOTrainer) if kto else (DPOConfig, DPOTrainer)
-    args = config(output_dir="/tmp/trl", per_device_train_batch_size=r["batch"], max_steps=STEPS, learning_rate=r["lr"], beta=r["beta"],
-                  lr_scheduler_type="constant", max_grad_norm=r["max_grad_norm"], max_length=512, bf16=False, gradient_checkpointing=False,
-                  logging_steps=1, report_to=[], save_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, seed=0, **settings)
-    load = lambda: AutoModelForCausalLM.from_pretrained(r["model"], dtype=torch.float32)
-    model, log = load(), Log(KEPT + ["kl"])
-    in_order(trainer)(model=model, ref_model=load(), args=args, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(r["model"]),
-                      callbacks=[log], optimizers=(OPTIMIZERS[r["optimizer"]](model.parameters(), r["lr"]), None)).train()
-    print(f"{name}: loss {log.lines[0]['loss']:.4f} to {log.lines[-1]['loss']:.4f}")
+    steps = train(trainer, config, r["model"], load(r["model"]), rows, KEPT + ["kl"], r["optimizer"], load(r["model"]), per_device_train_batch_size=r["batch"],
+                  max_steps=STEPS, learning_rate=r["lr"], beta=r["beta"], max_grad_norm=r["max_grad_norm"], **settings)
+    print(f"{name}: loss {steps[0]['loss']:.4f} to {steps[-1]['loss']:.4f}")
     kept = {key: r[key] for key in ["optimizer", "rows", "batch", "beta", "max_grad_norm", "lr"]} | {"max_length": 512} | settings
     kept["loss_type"] = settings.get("loss_type", ["kto" if kto else "sigmoid"])[0]
-    (ROOT / "testdata/golden/trl" / f"tiny-llama-{name}.json").write_text(json.dumps({"settings": kept, "steps": log.lines}, indent=1) + "\n")
+    (ROOT / "testdata/golden/trl" / f"tiny-llama-{name}.json").write_text(json.dumps({"settings": kept, "steps": steps}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -86,11 +86,6 @@ KEPT = ["loss", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/accu
         "num_tokens"]
 
 
-class InOrder(DPOTrainer):
-    def _get_train_sampler(self, dataset=None):
-        return SequentialSampler(dataset if dataset is not None else self.train_dataset)
-
-
 class Log(TrainerCallback):
     def __init__(self, kept=KEPT):
         self.kept, self.lines = kept, []
@@ -100,26 +95,43 @@ class Log(TrainerCallback):
             self.lines.append({name: float(logs[name]) for name in self.kept if name in logs})
 
 
+def load(directory):
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+
+
+def first_rows(pairs, n):
+    return load_dataset("json", data_files=str(pairs), split="train").select(range(n))
+
+
+def train(trainer, config, directory, model, rows, kept=KEPT, optimizer=None, ref_model=None, **settings):
+    """What a trainer logs of each step over the rows in their order, by one of OPTIMIZERS, or its own. Settings are those of the config."""
+    class InOrder(trainer):
+        def _get_train_sampler(self, dataset=None):
+            return SequentialSampler(dataset if dataset is not None else self.train_dataset)
+
+    args = config(output_dir="/tmp/trl", **{"lr_scheduler_type": "constant", "max_length": 512} | settings, bf16=False, gradient_checkpointing=False, logging_steps=1,
+                  report_to=[], save_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, seed=0)
+    parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    log, reference = Log(kept), {} if ref_model is None else {"ref_model": ref_model}
+    InOrder(model=model, args=args, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(directory), callbacks=[log],
+            optimizers=(OPTIMIZERS[optimizer](parameters, args.learning_rate) if optimizer else None, None), **reference).train()
+    return log.lines
+
+
 def run(name):
     r = RUNS[name]
-    rows = load_dataset("json", data_files=str(r["pairs"]), split="train").select(range(r["rows"]))
-    config = DPOConfig(output_dir="/tmp/trl", per_device_train_batch_size=r["batch"], max_steps=r["steps"], learning_rate=r["lr"], beta=r["beta"],
-                       loss_type=[r["loss_type"]], label_smoothing=r["label_smoothing"], lr_scheduler_type=r.get("schedule", "constant"),
-                       lr_scheduler_kwargs=r.get("schedule_settings", {}), warmup_steps=r.get("warmup", 0), weight_decay=r.get("weight_decay", 0.0), optim="adamw_torch",
-                       max_grad_norm=r["max_grad_norm"], max_length=512, bf16=False, gradient_checkpointing=False, logging_steps=1, report_to=[],
-                       save_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, seed=0)
-    model = AutoModelForCausalLM.from_pretrained(r["model"], dtype=torch.float32)
+    model = load(r["model"])
     if "adapter" in r:  # TRL's reference is then a copy of it
         model = PeftModel.from_pretrained(model, ROOT / "testdata/adapters" / r["adapter"], is_trainable=True)
-    log = Log()
-    trainer = InOrder(model=model, args=config, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(r["model"]), callbacks=[log],
-                      optimizers=(None if "weight_decay" in r else OPTIMIZERS[r["optimizer"]]([(name, p) for name, p in model.named_parameters() if p.requires_grad], r["lr"]), None))
-    trainer.train()
-    clipped = sum(line["grad_norm"] > r["max_grad_norm"] for line in log.lines) / r["steps"]
-    print(f"{name}: loss {log.lines[0]['loss']:.4f} to {log.lines[-1]['loss']:.4f}, {clipped:.0%} of steps clipped")
+    steps = train(DPOTrainer, DPOConfig, r["model"], model, first_rows(r["pairs"], r["rows"]), optimizer=None if "weight_decay" in r else r["optimizer"],
+                  per_device_train_batch_size=r["batch"], max_steps=r["steps"], learning_rate=r["lr"], beta=r["beta"], loss_type=[r["loss_type"]],
+                  label_smoothing=r["label_smoothing"], max_grad_norm=r["max_grad_norm"], lr_scheduler_type=r.get("schedule", "constant"),
+                  lr_scheduler_kwargs=r.get("schedule_settings", {}), warmup_steps=r.get("warmup", 0), weight_decay=r.get("weight_decay", 0.0), optim="adamw_torch")
+    clipped = sum(line["grad_norm"] > r["max_grad_norm"] for line in steps) / r["steps"]
+    print(f"{name}: loss {steps[0]['loss']:.4f} to {steps[-1]['loss']:.4f}, {clipped:.0%} of steps clipped")
     out = ROOT / "testdata/golden/trl" / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"settings": {key: r[key] for key in SETTINGS + ["adapter"] if key in r} | {"max_length": 512}, "steps": log.lines}, indent=1) + "\n")
+    out.write_text(json.dumps({"settings": {key: r[key] for key in SETTINGS + ["adapter"] if key in r} | {"max_length": 512}, "steps": steps}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

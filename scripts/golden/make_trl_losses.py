@@ -4,15 +4,12 @@ answers alone, as in its paper, where TRL's goes over the prompt, too."""
 import json
 
 import torch
-from datasets import load_dataset
 from torch.nn.functional import cross_entropy
-from torch.utils.data import SequentialSampler
-from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-from make_trl import Log, OPTIMIZERS, ROOT
+from make_trl import ROOT, TINY, first_rows, load, train
 
 STEPS, ROWS, BATCH, CLIP = 10, 64, 8, 1.0
 KEPT = ["loss", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/margins"]
@@ -60,21 +57,11 @@ RUNS = [
 
 
 def run(trainer, config, args, shown):
-    class InOrder(trainer):
-        def _get_train_sampler(self, dataset=None):
-            return SequentialSampler(dataset if dataset is not None else self.train_dataset)
-
-    rows = load_dataset("json", data_files=str(ROOT / "testdata/pref/tiny.pairs.jsonl"), split="train").select(range(ROWS))
-    directory = ROOT / "testdata/models/tiny-llama"
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
-    settings = config(output_dir="/tmp/trl", per_device_train_batch_size=BATCH, max_steps=STEPS, learning_rate=shown["lr"], lr_scheduler_type="constant",
-                      max_grad_norm=CLIP, bf16=False, gradient_checkpointing=False, logging_steps=1, report_to=[], save_strategy="no", use_cpu=True,
-                      dataloader_pin_memory=False, disable_tqdm=True, seed=0, **args)
-    log = Log(KEPT)
-    InOrder(model=model, args=settings, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(directory), callbacks=[log],
-            optimizers=(OPTIMIZERS["adamw"](model.parameters(), shown["lr"]), None)).train()
-    print(f"{shown['loss']} {shown.get('divergence', '')}: loss {log.lines[0]['loss']:.4f} to {log.lines[-1]['loss']:.4f}")
-    return shown | {"steps": [[line[name] for name in KEPT] for line in log.lines]}
+    directory = TINY["model"]
+    steps = train(trainer, config, directory, load(directory), first_rows(TINY["pairs"], ROWS), KEPT, "adamw", per_device_train_batch_size=BATCH, max_steps=STEPS,
+                  learning_rate=shown["lr"], max_grad_norm=CLIP, **args)
+    print(f"{shown['loss']} {shown.get('divergence', '')}: loss {steps[0]['loss']:.4f} to {steps[-1]['loss']:.4f}")
+    return shown | {"steps": [[line[name] for name in KEPT] for line in steps]}
 
 
 def main():

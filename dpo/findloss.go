@@ -4,52 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
+	"github.com/dpo-ort/dpo-ort/internal/wording"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
-
-// LossSettings are settings of a loss by name, beside those with flags of their own. As a flag they are written "gamma=0.5,alpha=1".
-type LossSettings map[string]float64
-
-// String writes them sorted by name.
-func (s LossSettings) String() string {
-	parts := make([]string, 0, len(s))
-	for _, name := range slices.Sorted(maps.Keys(s)) {
-		parts = append(parts, fmt.Sprintf("%s=%v", name, s[name]))
-	}
-	return strings.Join(parts, ",")
-}
-
-// Set reads what String writes.
-func (s *LossSettings) Set(text string) error {
-	read := LossSettings{}
-	for part := range strings.SplitSeq(text, ",") {
-		name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-		v, err := strconv.ParseFloat(value, 64)
-		_, twice := read[name]
-		switch {
-		case part == "" && text == "":
-			continue
-		case !ok || name == "" || err != nil:
-			return fmt.Errorf("%q is no setting: write NAME=NUMBER, several with commas between them", part)
-		case twice:
-			return fmt.Errorf("%s is given twice", name)
-		}
-		read[name] = v
-	}
-	*s = read
-	return nil
-}
-
-// Type names the kind of flag in the help.
-func (s *LossSettings) Type() string { return "name=number,..." }
 
 // FindLoss finds a loss by its name, makes a mixture of several, or reads the file of one's own (NAME.onnx), under an f-divergence ("" for the
 // reverse KL). A file is refused here if it is not as [loss.FromFile] has it, or has no gradient.
@@ -123,7 +84,7 @@ func (c Config) checkLoss() (wrong []string) {
 	case errors.As(err, &unknown) && unknown.Name == c.Loss:
 		return []string{OneOf("loss", c.Loss, loss.Comparing()).Error()}
 	case errors.As(err, &unknown):
-		return []string{err.Error() + Suggest("", unknown.Name, loss.Comparing())}
+		return []string{err.Error() + wording.Suggest("", unknown.Name, loss.Comparing())}
 	case err == nil && l.Alone:
 		return []string{fmt.Sprintf("loss %s compares no answers: dpo-ort sft trains by it", c.Loss)}
 	}
@@ -151,16 +112,16 @@ func (c Config) checkLoss() (wrong []string) {
 func (c Config) checkSmoothing(l *loss.Loss) (wrong []string) {
 	const name = "label_smoothing"
 	taken := false
-	for _, s := range l.Scalars {
+	for _, s := range l.Settings {
 		if s.Name != name {
 			continue
 		}
-		if taken = true; !s.Range.Has(c.LabelSmoothing) && c.LabelSmoothing == 0 {
-			wrong = append(wrong, fmt.Sprintf("loss %s needs label-smoothing in %s: its paper has %v", l.Name, s.Range, s.Default))
+		if taken = true; c.LabelSmoothing == 0 && !s.Range.Has(0) {
+			wrong = append(wrong, fmt.Sprintf("loss %s needs label-smoothing %s: its paper has %s", l.Name, s.Takes(), s.Default))
 		}
 	}
 	if !taken && c.LabelSmoothing != 0 {
-		wrong = append(wrong, fmt.Sprintf("label-smoothing is a setting of %s, not of %s: leave it out (it is %v)", loss.And(loss.Taking(name)), l.Name, c.LabelSmoothing))
+		wrong = append(wrong, fmt.Sprintf("label-smoothing is a setting of %s, not of %s: leave it out (it is %v)", wording.And(loss.Taking(name)), l.Name, c.LabelSmoothing))
 	}
 	return wrong
 }

@@ -1,10 +1,6 @@
-package dpo
+package wording
 
-import (
-	"errors"
-	"strings"
-	"testing"
-)
+import "testing"
 
 func TestSuggestNamesWhatWasMeant(t *testing.T) {
 	settings := []string{"lr", "beta", "loss", "batch", "max-length", "max-prompt-length", "max-grad-norm", "eval-data", "eval-every"}
@@ -50,16 +46,5 @@ func TestEditsAreSymmetric(t *testing.T) {
 		if got, back := edits(c.a, c.b), edits(c.b, c.a); got != c.want || back != c.want {
 			t.Errorf("%q and %q are %d and %d apart, want %d", c.a, c.b, got, back, c.want)
 		}
-	}
-}
-
-func TestOneOfListsAndSuggests(t *testing.T) {
-	if err := OneOf("eos", "add", []string{"add", "keep"}); err != nil {
-		t.Error(err)
-	}
-	err := OneOf("eos", "kepe", []string{"add", "keep"})
-	var usage *UsageError
-	if !errors.As(err, &usage) || !strings.HasSuffix(err.Error(), `eos must be one of add, keep, it is "kepe": did you mean keep?`) {
-		t.Errorf("error %v", err)
 	}
 }

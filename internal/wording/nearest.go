@@ -1,9 +1,6 @@
-package dpo
+package wording
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // Suggest gives ": did you mean NAME?" for the known name nearest to what was written, or "" where none is near. Near is
 // what differs in at most a quarter of its letters, - and _ being one, and what abbreviates the words written, as lr does
@@ -23,14 +20,6 @@ func Suggest(prefix, written string, known []string) string {
 		return ""
 	}
 	return ": did you mean " + prefix + best + "?"
-}
-
-// OneOf refuses a flag's value that is not among those known.
-func OneOf(flag, value string, known []string) error {
-	if slices.Contains(known, value) {
-		return nil
-	}
-	return Usage("%s must be one of %s, it is %q%s", flag, strings.Join(known, ", "), value, Suggest("", value, known))
 }
 
 func plain(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
