@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -216,7 +217,7 @@ func planText(p dpo.Plan) string {
 
 // memoryText says what the run will hold, and what for.
 func memoryText(p dpo.Plan) string {
-	m, reference, parameters := p.Memory, "", fmt.Sprint(p.Trained)
+	m, reference, parameters := p.Memory, "", strconv.FormatInt(p.Trained, 10)
 	if m.Reference > 0 {
 		reference = ", reference " + size(m.Reference)
 	}
