@@ -15,6 +15,7 @@ type diagnosis struct {
 // diagnoses are all that are known. A row here is all that another one takes, and cases for it in the tests.
 var diagnoses = []diagnosis{
 	{"zero-rate", zeroRate},
+	{"adapter-not-attached", adapterNotAttached},
 	{"zero-gradient", zeroGradient},
 	{"updates-too-small", updatesTooSmall},
 	{"shared-reference", sharedReference},
@@ -71,8 +72,17 @@ func zeroRate(w *watcher) (what, hint string) {
 	return what, "raise --lr"
 }
 
+// adapterNotAttached knows an adapter whose A and B are both zero, as of a tool that saved it before it was made: neither is ever given a gradient.
+func adapterNotAttached(w *watcher) (what, hint string) {
+	if !w.settled() || w.rate == 0 || w.norm > 0 || w.policy.model.Adapter == nil {
+		return "", ""
+	}
+	return fmt.Sprintf("the adapter %s is not attached: nothing that it holds changes what the model computes, the gradient's norm is 0 in each of %d steps, and %s",
+		w.Model, w.last.Step, w.stays()), "its A and B are zero, both: begin with a new one (--adapter lora)"
+}
+
 func zeroGradient(w *watcher) (what, hint string) {
-	if !w.settled() || w.rate == 0 || w.norm > 0 {
+	if !w.settled() || w.rate == 0 || w.norm > 0 || w.policy.model.Adapter != nil {
 		return "", ""
 	}
 	what = fmt.Sprintf("the gradient's norm is 0 in each of %d steps, so no weight moves and %s", w.last.Step, w.stays())

@@ -2,6 +2,7 @@ package dpo
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,6 +124,29 @@ func watched(t *testing.T, c Config, spoil func(*Trainer)) (events, summary []da
 // streamed takes the rows of the first steps in the order of the file.
 func streamed(c *Config) { c.NoShuffle, c.Steps, c.EvalData = true, 6, nil }
 
+// adapted trains a new adapter of the model, whose B is zero, or one with nothing but zeros.
+func adapted(empty bool) func(t *testing.T, c *Config) {
+	return func(t *testing.T, c *Config) {
+		dir := filepath.Join(t.TempDir(), "adapter")
+		if err := models.WriteAdapter(dir, c.Model, models.AdapterSpec{Rank: 2, Alpha: 4, Targets: []string{models.AllLinear}}, 1); err != nil {
+			t.Fatal(err)
+		}
+		if c.Model = dir; !empty {
+			c.LR = 1e-2
+			return
+		}
+		path := filepath.Join(dir, "adapter_model.safetensors")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(data[8+binary.LittleEndian.Uint64(data):]) // behind the header
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // diagnosisCase is a run that fails, and one that nearly does.
 type diagnosisCase struct {
 	name          string
@@ -140,6 +164,7 @@ var diagnosisCases = []diagnosisCase{
 		func(_ *testing.T, c *Config) { c.Steps, c.Warmup, c.WarmupRule = 3, 1, "trl" }, nil,
 		"the learning rate is 0 in all 1 steps (--lr 0.0003, schedule constant, warm-up 1)"},
 	{"zero-gradient", evenVotes(1), evenVotes(2), nil, "the gradient's norm is 0 in each of 3 steps, so no weight moves and the loss stays at 0.6931"},
+	{"adapter-not-attached", adapted(true), adapted(false), nil, "the gradient's norm is 0 in each of 3 steps, and the loss stays at 0.6931"},
 	{"updates-too-small", func(_ *testing.T, c *Config) { c.LR = 1e-20 }, func(_ *testing.T, c *Config) { c.LR = 1e-4 }, nil,
 		"3 updates at a rate of 1e-20 at most"},
 	{"updates-too-small",
