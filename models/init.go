@@ -137,10 +137,7 @@ func (w drawn) write(dir string) error {
 
 // draw fills a tensor, of the type of those around it, or float32.
 func (w drawn) draw(e *safetensors.Entry, rng *rand.Rand, dtype string) error {
-	n := int64(1)
-	for _, d := range e.Shape {
-		n *= d
-	}
+	n := elements(e.Shape)
 	values := make([]float32, n)
 	for i := range values {
 		switch {

@@ -149,13 +149,18 @@ func (m *Model) Parameters() int64 { return m.Elements(m.Tensors()) }
 func (m *Model) Elements(tensors []string) (total int64) {
 	shapes := m.Shapes()
 	for _, name := range tensors {
-		n := int64(1)
-		for _, d := range shapes[name] {
-			n *= d
-		}
-		total += n
+		total += elements(shapes[name])
 	}
 	return total
+}
+
+// elements counts those of a shape.
+func elements(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
 }
 
 // WeightType is the one element type of all the base's tensors, such as "BF16"; "" where they differ.
@@ -175,7 +180,7 @@ func (m *Model) checkWeights() error {
 	want := m.Shapes()
 	names := slices.Sorted(maps.Keys(want))
 	found := make([]string, len(names))
-	inParallel(len(names), func(i int) { found[i] = m.fault(names[i], want[names[i]]) })
+	inParallel(len(names), func(i int) { found[i] = fault(m.Weights, names[i], want[names[i]], "config.json asks for %v") })
 	wrong := slices.DeleteFunc(found, func(fault string) bool { return fault == "" })
 	for _, name := range m.Weights.Names() {
 		if _, used := want[name]; !used && !m.unused(name) {
@@ -188,14 +193,19 @@ func (m *Model) checkWeights() error {
 	return nil
 }
 
-// fault says what is wrong with a tensor; "" where nothing is.
-func (m *Model) fault(name string, shape []int64) string {
-	t, err := m.Weights.Tensor(name)
+// tensors are those of a file or of several.
+type tensors interface {
+	Tensor(name string) (safetensors.Tensor, error)
+}
+
+// fault says what is wrong with a tensor of a file that should have this shape; "" where nothing is. asks says who asks for the shape.
+func fault(of tensors, name string, shape []int64, asks string) string {
+	t, err := of.Tensor(name)
 	if err != nil {
 		return fmt.Sprintf("tensor %s is missing", name)
 	}
 	if !slices.Equal(t.Shape, shape) {
-		return fmt.Sprintf("tensor %s has shape %v, config.json asks for %v", name, t.Shape, shape)
+		return fmt.Sprintf("tensor %s has shape %v, "+asks, name, t.Shape, shape)
 	}
 	if err := finite(t); err != nil {
 		return fmt.Sprintf("tensor %s %v", name, err)

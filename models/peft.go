@@ -214,21 +214,15 @@ func openAdapter(dir string) (m *Model, err error) {
 	return m, nil
 }
 
-// modules are those that an adapter can change: their names and what is needed of them.
-func (d Decoder) modules() map[string]*adapted {
-	all := d
-	all.Adapter = &Adapter{Modules: map[string]LowRank{}}
-	out := map[string]*adapted{}
-	add := func(p blockParam, lookup bool) {
-		if module := strings.TrimSuffix(p.tensor, ".weight"); len(p.shape) == 2 {
-			out[module] = &adapted{input: p.input, in: p.shape[1], lookup: lookup, tensors: module}
-		}
-	}
-	add(d.embedParams()[0], true)
-	add(blockParam{input: "unembed", tensor: headTensor, shape: []int64{int64(d.Vocab), int64(d.Hidden)}}, false)
+// modules are those that an adapter can change, by name: whether it is a table that rows are taken from, not a product.
+func (d Decoder) modules() map[string]bool {
+	d.Adapter = nil
+	out := map[string]bool{strings.TrimSuffix(embedTensor, ".weight"): true, strings.TrimSuffix(headTensor, ".weight"): false}
 	for l := range d.Layers {
-		for _, p := range all.layerParams(l) {
-			add(p, false)
+		for _, p := range d.layerParams(l) {
+			if len(p.shape) == 2 {
+				out[strings.TrimSuffix(p.tensor, ".weight")] = false
+			}
 		}
 	}
 	return out
@@ -238,10 +232,10 @@ func (d Decoder) modules() map[string]*adapted {
 func (d Decoder) checkAdapter() error {
 	known := d.modules()
 	for _, name := range slices.Sorted(maps.Keys(d.Adapter.Modules)) {
-		switch m := known[name]; {
-		case m == nil:
+		switch table, ok := known[name]; {
+		case !ok:
 			return fmt.Errorf("it changes %s, which its base has not: it is another base's", name)
-		case m.lookup && d.Adapter.DoRA:
+		case table && d.Adapter.DoRA:
 			return fmt.Errorf("it changes %s with use_dora, which is supported of products alone", name)
 		case d.Scalar:
 			return errors.New("its base is a reward model, which adapters are not supported of")
@@ -258,16 +252,8 @@ func (m *Model) checkAdapterWeights() error {
 	var wrong []string
 	want := m.adapterShapes()
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		t, err := m.adapter.Tensor(peftPrefix + name)
-		switch {
-		case err != nil:
-			wrong = append(wrong, fmt.Sprintf("tensor %s%s is missing", peftPrefix, name))
-		case !slices.Equal(t.Shape, want[name]):
-			wrong = append(wrong, fmt.Sprintf("tensor %s%s has shape %v, its base asks for %v: it is another base's", peftPrefix, name, t.Shape, want[name]))
-		default:
-			if err := finite(t); err != nil {
-				wrong = append(wrong, fmt.Sprintf("tensor %s%s %v", peftPrefix, name, err))
-			}
+		if found := fault(m.adapter, peftPrefix+name, want[name], "its base asks for %v: it is another base's"); found != "" {
+			wrong = append(wrong, found)
 		}
 	}
 	for _, name := range m.adapter.Names() {
@@ -291,15 +277,11 @@ func (m *Model) checkLeftOver(name, own string) error {
 	if !ok {
 		return fmt.Errorf("tensor %s is no part of a LoRA adapter", name)
 	}
-	base := module + ".weight"
-	if base == headTensor && m.Tied {
-		base = embedTensor
-	}
 	copied, err := m.adapter.Tensor(name)
 	if err != nil {
 		return err
 	}
-	t, err := m.Weights.Tensor(base)
+	t, err := m.moduleWeight(module)
 	if err != nil {
 		return fmt.Errorf("tensor %s is of a module that the base has not", name)
 	}
@@ -349,11 +331,7 @@ func (m *Model) moduleWeight(module string) (safetensors.Tensor, error) {
 
 // decoded is a whole tensor as float32.
 func decoded(t safetensors.Tensor) ([]float32, error) {
-	n := int64(1)
-	for _, d := range t.Shape {
-		n *= d
-	}
-	values := make([]float32, n)
+	values := make([]float32, elements(t.Shape))
 	return values, safetensors.Decode(t, values)
 }
 
