@@ -24,7 +24,7 @@ type AdapterSpec struct {
 	Alpha   float64
 	RSLoRA  bool     // scale by √rank
 	DoRA    bool     // with trained magnitudes
-	Targets []string // modules: the ends of their names, or one regular expression for whole names, or AllLinear
+	Targets []string // modules: the ends of their names, regular expressions for whole names, or AllLinear
 }
 
 // Targets finds the modules that targets name; unknown is one that names none.
@@ -95,7 +95,7 @@ func WriteAdapter(dir, base string, spec AdapterSpec, seed int64) error {
 		err = copyFiles(dir, base, companions[1:])
 	}
 	if err == nil {
-		err = writeAdapterConfig(filepath.Join(dir, adapterConfigName), base, spec)
+		err = writeAdapterConfig(filepath.Join(dir, adapterConfigName), base, spec, modules)
 	}
 	if err == nil {
 		err = safetensors.Write(filepath.Join(dir, adapterWeightsName), entries, map[string]string{"format": "pt", fingerprintKey: mark})
@@ -106,17 +106,14 @@ func WriteAdapter(dir, base string, spec AdapterSpec, seed int64) error {
 	return nil
 }
 
-func writeAdapterConfig(path, base string, spec AdapterSpec) error {
+// writeAdapterConfig names the modules one by one: PEFT knows an expression, and all-linear, only where it is the one target.
+func writeAdapterConfig(path, base string, spec AdapterSpec, modules []string) error {
 	base, err := filepath.Abs(base)
 	if err != nil {
 		return err
 	}
-	var targets any = spec.Targets
-	if len(spec.Targets) == 1 && strings.ContainsAny(spec.Targets[0], `*+?()[]{}|^$\-`) {
-		targets = spec.Targets[0] // PEFT takes a list for names, and a string for an expression and for all-linear
-	}
 	text, err := json.MarshalIndent(map[string]any{"peft_type": "LORA", "task_type": "CAUSAL_LM", baseKey: base, "r": spec.Rank, "lora_alpha": spec.Alpha,
-		"lora_dropout": 0.0, "use_rslora": spec.RSLoRA, "use_dora": spec.DoRA, "target_modules": targets, "bias": "none", "inference_mode": true,
+		"lora_dropout": 0.0, "use_rslora": spec.RSLoRA, "use_dora": spec.DoRA, "target_modules": modules, "bias": "none", "inference_mode": true,
 		"fan_in_fan_out": false, "init_lora_weights": true, "modules_to_save": nil}, "", "  ")
 	if err != nil {
 		return err
@@ -130,11 +127,7 @@ func (m *Model) drawAdapter(seed int64) (entries []safetensors.Entry, err error)
 	shapes := m.adapterShapes()
 	for _, name := range slices.Sorted(maps.Keys(shapes)) {
 		shape := shapes[name]
-		n := int64(1)
-		for _, d := range shape {
-			n *= d
-		}
-		values := make([]float32, n)
+		values := make([]float32, elements(shape))
 		switch {
 		case strings.HasSuffix(name, ".lora_A.weight"):
 			bound := 1 / math.Sqrt(float64(shape[1]))

@@ -3,6 +3,7 @@ package models
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,4 +182,18 @@ func furthestApart(t *testing.T, a, b *safetensors.Model, name string) (most flo
 		most = max(most, float64(x-values[1][i]), float64(values[1][i]-x))
 	}
 	return most
+}
+
+// The configuration names each module that the weights change: of a list with all-linear or an expression in it PEFT would take none, in silence.
+func TestConfigurationNamesTheModules(t *testing.T) {
+	dir := newAdapter(t, AdapterSpec{Rank: 1, Alpha: 1, Targets: []string{`.*\.1\.mlp\..*`, "lm_head"}})
+	c, err := readAdapter(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	want := []string{"lm_head", "model.layers.1.mlp.down_proj", "model.layers.1.mlp.gate_proj", "model.layers.1.mlp.up_proj"}
+	if c.read("target_modules", &named); !slices.Equal(named, want) {
+		t.Errorf("target_modules is %v, want %v", named, want)
+	}
 }
