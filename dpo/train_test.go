@@ -64,7 +64,11 @@ func tinyConfig(t *testing.T) Config {
 
 func loadTokenizer(t *testing.T, dir string) datasets.Tokenizer {
 	t.Helper()
-	tok, err := tokenizer.Load(models.Home(dir, "tokenizer.json"))
+	home, err := models.Home(dir, "tokenizer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := tokenizer.Load(home)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,11 @@ func ReadGeneration(dir string) (g Generation, err error) {
 		EOS     tokenIDs `json:"eos_token_id"`
 	}
 	for _, name := range []string{configName, "generation_config.json"} {
-		path := filepath.Join(Home(dir, name), name)
+		home, err := Home(dir, name)
+		if err != nil {
+			return g, fmt.Errorf("read how to generate: %w", err)
+		}
+		path := filepath.Join(home, name)
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) && name != configName {
 			continue

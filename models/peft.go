@@ -36,15 +36,15 @@ func IsAdapter(dir string) bool {
 
 // Home is the folder that has what a model's folder holds beside its weights, such as its tokenizer: its own, or where it holds an adapter
 // without that file, the base's.
-func Home(dir, file string) string {
+func Home(dir, file string) (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, file)); err == nil || !IsAdapter(dir) {
-		return dir
+		return dir, nil
 	}
 	c, err := readAdapter(dir)
 	if err != nil {
-		return dir
+		return "", err
 	}
-	return c.base
+	return c.base, nil
 }
 
 // adapterConfig is an adapter_config.json.

@@ -42,6 +42,11 @@ func badAdapters() []badCase {
 		changed("with trained biases", `"bias": "none"`, `"bias": "all"`),
 		changed("with whole modules", `"modules_to_save": null`, `"modules_to_save": ["lm_head"]`),
 		changed("without its base", `/model"`, `/nowhere"`),
+		{"adapter without base and tokenizer", func(w *work) {
+			adapter(w)
+			w.remove("adapter/tokenizer.json")
+			w.write("adapter/adapter_config.json", strings.Replace(w.read("adapter/adapter_config.json"), `/model"`, `/nowhere"`, 1))
+		}, strings.Replace(train, "--model model", "--model adapter", 1), 1, 0, ""},
 		changed("with a tensor lacking", "layers.1.mlp.up_proj.lora_B", "layers.9.mlp.up_proj.lora_B"),
 		{"adapter of another base, of another shape", func(w *work) {
 			adapter(w)

@@ -260,7 +260,11 @@ func (t talk) result(w io.Writer, value any, text string) error {
 
 // tokenizerOf opens a model's tokenizer, or of an adapter without one its base's.
 func tokenizerOf(model string) (*tokenizer.Tokenizer, error) {
-	return tokenizer.Load(models.Home(model, "tokenizer.json"))
+	home, err := models.Home(model, "tokenizer.json")
+	if err != nil {
+		return nil, err
+	}
+	return tokenizer.Load(home)
 }
 
 func size(bytes int64) string {
