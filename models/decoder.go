@@ -340,14 +340,17 @@ func (n *net) logSumExp(x *onnx.Value) *onnx.Value {
 	return n.add(n.Op("Log", n.of(sum), nil), shift)
 }
 
-// linear is x·wᵀ + bias: [T,in] → [T,out]. Every product with a weight passes here.
-func (n *net) linear(x, w, bias *onnx.Value) *onnx.Value {
+// linear is x·wᵀ + plus, which is a bias [out], a matrix [T,out], or nil: [T,in] → [T,out]. Every product with a weight passes here.
+func (n *net) linear(x, w, plus *onnx.Value) *onnx.Value {
 	if n.few {
-		return n.transpose(n.turned(x, w, bias), 1, 0)
+		if plus != nil && len(plus.Shape) == 2 {
+			return n.add(n.linear(x, w, nil), plus)
+		}
+		return n.transpose(n.turned(x, w, plus), 1, 0)
 	}
 	inputs := n.of(x, w)
-	if bias != nil {
-		inputs = append(inputs, bias)
+	if plus != nil {
+		inputs = append(inputs, plus)
 	}
 	return n.Op("Gemm", inputs, onnx.Attrs{"transB": 1})
 }

@@ -88,13 +88,21 @@ func (n *net) changed(x, w, bias *onnx.Value, m *adapted) *onnx.Value {
 		return n.linear(x, w, bias)
 	}
 	a, b := n.lowRank(m, x.Type)
-	change := n.linear(n.linear(x, a, nil), b, nil)
 	if !m.dora {
-		return n.add(n.linear(x, w, bias), change)
+		return n.linear(x, w, n.thin(n.thin(x, a, nil), b, bias))
 	}
-	y := n.mul(n.add(n.linear(x, w, nil), change), n.cast(n.magnitude(w, a, b, m), x.Type))
+	y := n.mul(n.linear(x, w, n.thin(n.thin(x, a, nil), b, nil)), n.cast(n.magnitude(w, a, b, m), x.Type))
 	if bias != nil {
 		y = n.add(y, bias)
+	}
+	return y
+}
+
+// thin is linear to or from the few columns of a low rank.
+func (n *net) thin(x, w, bias *onnx.Value) *onnx.Value {
+	y := n.linear(x, w, bias)
+	if !n.few {
+		y.Node.Meta = map[string]string{"rank": "low"}
 	}
 	return y
 }
@@ -112,5 +120,5 @@ func (n *net) magnitude(w, a, b *onnx.Value, m *adapted) *onnx.Value {
 func (n *net) looked(ids *onnx.Value, m *adapted) *onnx.Value {
 	a, b := n.lowRank(m, n.exact())
 	rows := n.Op("Gather", n.of(n.transpose(a, 1, 0), ids), nil)
-	return n.cast(n.linear(rows, b, nil), n.types.Compute)
+	return n.cast(n.thin(rows, b, nil), n.types.Compute)
 }

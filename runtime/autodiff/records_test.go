@@ -103,6 +103,8 @@ var records = []record{
 	{op: "Gemm", inputs: []source{x(normal, 2, 3), x(normal, 3, 4)}},
 	{op: "Gemm", name: "bias", inputs: []source{x(normal, 2, 3), x(normal, 4, 3), x(normal, 4)}, attrs: onnx.Attrs{"transB": 1}},
 	{op: "Gemm", name: "transA, alpha, beta", inputs: []source{x(normal, 3, 2), x(normal, 3, 4), x(normal, 2, 1)}, attrs: onnx.Attrs{"transA": 1, "alpha": 0.5, "beta": 2.0}},
+	{op: "Gemm", name: "to few columns", inputs: []source{x(normal, 5, 6), x(normal, 2, 6)}, attrs: onnx.Attrs{"transB": 1}, meta: map[string]string{"rank": "low"}},
+	{op: "Gemm", name: "from few columns", inputs: []source{x(normal, 5, 2), x(normal, 6, 2), x(normal, 5, 6)}, attrs: onnx.Attrs{"transB": 1}, meta: map[string]string{"rank": "low"}},
 	{op: "Gemm", name: "both transposed", inputs: []source{x(normal, 3, 2), x(normal, 4, 3)}, attrs: onnx.Attrs{"transA": 1, "transB": 1}},
 	{op: "MatMul", name: "stacks broadcast", inputs: []source{x(normal, 5, 1, 2, 3), x(normal, 4, 3, 2)}},
 	{op: "MatMul", name: "matrix in a stack", inputs: []source{x(normal, 5, 2, 3), x(normal, 3, 2)}},

@@ -54,6 +54,17 @@ func (s *sweep) give(i int, f func() *onnx.Value) {
 	}
 }
 
+// soFar is what the gradient of input i sums up to already, nil for nothing; replace puts a sum that holds it in its place.
+func (s *sweep) soFar(i int) *onnx.Value {
+	v := s.node.Input(i)
+	if !s.needed[v] || s.sums[v] == nil {
+		return nil
+	}
+	return s.sums[v].dense
+}
+
+func (s *sweep) replace(i int, sum *onnx.Value) { s.sums[s.node.Input(i)].dense = sum }
+
 // scatter contributes to the gradient of input i by adding into what the others sum up to.
 func (s *sweep) scatter(i int, f func(into *onnx.Value) *onnx.Value) {
 	if v := s.node.Input(i); s.needed[v] {
