@@ -71,10 +71,9 @@ func readBounded(path string, most int64) ([]byte, error) {
 // resolveLoss finds the loss that the settings name.
 func (c Config) resolveLoss() (*loss.Loss, error) { return FindLoss(c.Loss, c.FDivergence) }
 
-// checkLoss reports a loss that there is none of under the objective, settings that it does not have, and such as are out of their range.
-func (c Config) checkLoss() (wrong []string) {
+// checkLoss reports by err, which kept loss l from being found, a loss that there is none of under the objective, settings that it does not have, and such as are out of their range.
+func (c Config) checkLoss(l *loss.Loss, err error) (wrong []string) {
 	o := c.aim()
-	l, err := c.resolveLoss()
 	var unknown *loss.UnknownError
 	switch {
 	case o.losses != nil:

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 )
@@ -27,9 +28,8 @@ const (
 func (c Config) mixup() float64 { return cmp.Or(c.RefModelMixupAlpha, mixupAlpha) }
 func (c Config) syncEvery() int { return cmp.Or(c.RefModelSyncSteps, syncSteps) }
 
-// checkFollow reports settings of a reference that follows, which make no sense.
-func (c Config) checkFollow() (wrong []string) {
-	l, err := c.resolveLoss()
+// checkFollow reports settings of a reference that follows, which make no sense with loss l.
+func (c Config) checkFollow(l *loss.Loss) (wrong []string) {
 	refuse := func(bad bool, what string) {
 		if bad {
 			wrong = append(wrong, what)
@@ -39,7 +39,7 @@ func (c Config) checkFollow() (wrong []string) {
 		refuse(c.RefModelMixupAlpha != 0 || c.RefModelSyncSteps != 0, "ref-model-mixup-alpha and ref-model-sync-steps are settings of a reference that follows the policy: add --sync-ref-model")
 		return wrong
 	}
-	refuse(c.aim().alone || c.ReferenceFree || err == nil && l.Free, "sync-ref-model needs a reference, and this run has none: leave it out")
+	refuse(c.aim().alone || c.ReferenceFree || l.Free, "sync-ref-model needs a reference, and this run has none: leave it out")
 	refuse(!(c.mixup() > 0 && c.mixup() <= 1), fmt.Sprintf("ref-model-mixup-alpha must lie in (0, 1], it is %v (1: the reference becomes the policy)", c.RefModelMixupAlpha))
 	refuse(c.syncEvery() < 1, fmt.Sprintf("ref-model-sync-steps must be at least 1, it is %d", c.RefModelSyncSteps))
 	refuse(c.RefColumns == "require", "ref-columns require takes a reference that stays what it is, sync-ref-model one that follows: leave one of them out")

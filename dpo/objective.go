@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 	"github.com/dpo-ort/dpo-ort/models"
 )
 
@@ -82,7 +83,11 @@ func (c Config) checkObjective() (wrong []string) {
 	if o.verb == "" {
 		return []string{OneOf("objective", c.Objective, objectiveNames).Error()}
 	}
-	wrong = slices.Concat(wrong, c.checkLoss(), c.checkTail(), c.checkWeighting(), c.checkFollow())
+	l, err := c.resolveLoss()
+	if err != nil {
+		l = &loss.Loss{} // of which the settings beside it say nothing more
+	}
+	wrong = slices.Concat(c.checkLoss(l, err), c.checkTail(l), c.checkWeighting(l), c.checkFollow(l))
 	if o.alone && c.Ref != "" {
 		wrong = append(wrong, o.verb+" has no reference: leave out ref")
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/dpo/loss"
 )
 
 // LD-DPO, Liu et al. 2024, arXiv 2409.06411: of a pair's longer answer the tokens beyond the shorter one's length weigh α in its
@@ -28,11 +29,11 @@ func tailWeights(groups []datasets.Example, alpha float64) []float64 {
 	return out
 }
 
-// checkTail reports an ld-alpha that makes no sense.
-func (c Config) checkTail() (wrong []string) {
+// checkTail reports an ld-alpha that makes no sense with loss l.
+func (c Config) checkTail(l *loss.Loss) (wrong []string) {
 	switch a := c.LDAlpha; {
 	case a == nil:
-	case c.Objective == Likelihood || c.Objective == Reward || c.unpaired():
+	case c.Objective == Likelihood || c.Objective == Reward || l.Unpaired:
 		wrong = append(wrong, "ld-alpha weighs what the longer of two answers has beyond the shorter; there is one answer, or no log-probability: leave it out")
 	case !(*a >= 0 && *a <= 1):
 		wrong = append(wrong, fmt.Sprintf("ld-alpha must lie in [0, 1], it is %v", *a))

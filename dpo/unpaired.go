@@ -38,12 +38,6 @@ func (t *Trainer) unpair(examples []datasets.Example) []datasets.Example {
 	return out
 }
 
-// unpaired reports a loss of single answers.
-func (c Config) unpaired() bool {
-	l, err := c.resolveLoss()
-	return err == nil && l.Unpaired
-}
-
 // checkLabel refuses a row that a loss of single answers is not defined for.
 func (t *Trainer) checkLabel(x datasets.Example) error {
 	switch k := len(x.Completions); {

@@ -12,15 +12,14 @@ func (c Config) updates(d models.Decoder) (engine.Updates, error) {
 	if err != nil {
 		return nil, err
 	}
-	outer := outerTensors(d)
+	parameter := parametersOf(d)
 	return func(tensor string, shape []int64) engine.Update {
-		p := optim.Parameter{Shape: shape, Hidden: !outer[tensor]}
-		return engine.Update{Graph: o.Rule(p).Graph, Decay: optim.Decays(tensor)}
+		return engine.Update{Graph: o.Rule(parameter(tensor, shape)).Graph, Decay: optim.Decays(tensor)}
 	}, nil
 }
 
-// outerTensors are those of embeddings and of the head.
-func outerTensors(d models.Decoder) map[string]bool {
+// parametersOf describes a model's tensors as optimizers see them: all but those of embeddings and of the head are hidden.
+func parametersOf(d models.Decoder) func(tensor string, shape []int64) optim.Parameter {
 	outer := map[string]bool{}
 	for _, s := range d.Stages() {
 		for _, p := range s.Params {
@@ -29,15 +28,17 @@ func outerTensors(d models.Decoder) map[string]bool {
 			}
 		}
 	}
-	return outer
+	return func(tensor string, shape []int64) optim.Parameter {
+		return optim.Parameter{Shape: shape, Hidden: !outer[tensor]}
+	}
 }
 
 // checkUpdates refuses an optimizer for matrices where none is trained.
 func (t *Trainer) checkUpdates() error {
 	var trained []optim.Parameter
-	outer := outerTensors(t.policy.model.Decoder)
+	parameter := parametersOf(t.policy.model.Decoder)
 	for tensor, shape := range t.policy.engine.Parameters() {
-		trained = append(trained, optim.Parameter{Shape: shape, Hidden: !outer[tensor]})
+		trained = append(trained, parameter(tensor, shape))
 	}
 	if err := t.method.optimizer.Check(trained); err != nil {
 		return Usage("%v", err)

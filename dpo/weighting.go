@@ -39,16 +39,15 @@ func (t *Trainer) trust(groups []datasets.Example, pass *engine.Pass) []float64 
 	return trustOf(groups, pass)
 }
 
-// checkWeighting reports a use-weighting that makes no sense.
-func (c Config) checkWeighting() (wrong []string) {
+// checkWeighting reports a use-weighting that makes no sense with loss l.
+func (c Config) checkWeighting(l *loss.Loss) (wrong []string) {
 	if !c.UseWeighting {
 		return nil
 	}
-	l, err := c.resolveLoss()
 	switch {
 	case c.Objective == Likelihood || c.Objective == Reward:
 		wrong = append(wrong, "use-weighting weighs the groups of a language model's preferences: it is a setting of train")
-	case err == nil && (l.Scope == loss.Step || l.Unpaired):
+	case l.Scope == loss.Step || l.Unpaired:
 		wrong = append(wrong, "use-weighting weighs each group's loss by itself, loss "+c.Loss+" is one of all groups of a step: leave one of them out")
 	}
 	return wrong

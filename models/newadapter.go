@@ -79,31 +79,35 @@ func WriteAdapter(dir, base string, spec AdapterSpec, seed int64) error {
 	for _, module := range modules {
 		m.Adapter.Modules[module] = LowRank{Rank: spec.Rank, Scale: scaleOf(spec.Rank, spec.Alpha, spec.RSLoRA)}
 	}
-	if err := m.checkAdapter(); err != nil {
-		return fmt.Errorf("make an adapter of %s: %w", base, err)
-	}
-	mark, err := m.fingerprint()
-	if err != nil {
-		return fmt.Errorf("make an adapter of %s: %w", base, err)
-	}
-	entries, err := m.drawAdapter(seed)
-	if err != nil {
-		return fmt.Errorf("make an adapter of %s: %w", base, err)
-	}
-	err = safefile.MkdirAll(dir, 0o755)
-	if err == nil {
-		err = copyFiles(dir, base, companions[1:])
-	}
-	if err == nil {
-		err = writeAdapterConfig(filepath.Join(dir, adapterConfigName), base, spec, modules)
-	}
-	if err == nil {
-		err = safetensors.Write(filepath.Join(dir, adapterWeightsName), entries, map[string]string{"format": "pt", fingerprintKey: mark})
-	}
-	if err != nil {
+	if err := m.writeNewAdapter(dir, spec, modules, seed); err != nil {
 		return fmt.Errorf("make an adapter of %s: %w", base, err)
 	}
 	return nil
+}
+
+// writeNewAdapter draws the adapter that the model has been given, and writes it.
+func (m *Model) writeNewAdapter(dir string, spec AdapterSpec, modules []string, seed int64) error {
+	if err := m.checkAdapter(); err != nil {
+		return err
+	}
+	mark, err := m.fingerprint()
+	if err != nil {
+		return err
+	}
+	entries, err := m.drawAdapter(seed)
+	if err != nil {
+		return err
+	}
+	if err := safefile.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := copyFiles(dir, m.Dir, companions[1:]); err != nil {
+		return err
+	}
+	if err := writeAdapterConfig(filepath.Join(dir, adapterConfigName), m.Dir, spec, modules); err != nil {
+		return err
+	}
+	return safetensors.Write(filepath.Join(dir, adapterWeightsName), entries, map[string]string{"format": "pt", fingerprintKey: mark})
 }
 
 // writeAdapterConfig names the modules one by one: PEFT knows an expression, and all-linear, only where it is the one target.
