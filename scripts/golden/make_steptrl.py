@@ -16,7 +16,7 @@ from make_trl import KEPT, ROOT, TINY, first_rows, load, train
 STEPS = 10
 BASE = TINY | dict(optimizer="adamw", lr=3e-4, steps=STEPS)
 SYNC = dict(sync_ref_model=True, ref_model_sync_steps=3)
-UNPAIRED = ["kto"]  # losses of single answers, of which make_steplosses.py has the numbers, too
+UNPAIRED = ["kto", "apo_zero_unpaired"]  # losses of single answers, of which make_steplosses.py has the numbers, too
 RUNS = {
     "aot": dict(loss_type=["aot"]),
     "aot_unpaired": dict(loss_type=["aot_unpaired"], label_smoothing=0.1),
