@@ -85,10 +85,13 @@ type Preferences struct {
 	desirable, undesirable float64
 }
 
+// Singles reports whether the preferences are those of single answers, which have no accuracies.
+func (p Preferences) Singles() bool { return p.KL != nil || p.desirable+p.undesirable > 0 }
+
 // unmeasured are the names of what there is nothing to say of.
 func (p Preferences) unmeasured() []string {
 	names := unmeasured[p.Objective]
-	if p.desirable+p.undesirable > 0 {
+	if p.Singles() {
 		names = []string{"rewards/accuracies"}
 		if p.desirable == 0 {
 			names = append(names, "rewards/chosen", "logps/chosen")
