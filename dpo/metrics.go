@@ -75,19 +75,23 @@ type Preferences struct {
 	RejectedLogps float64 `json:"logps/rejected"`
 
 	// KL estimates the divergence from the reference, in nats: of a loss of single answers that takes it into account, the mean of
-	// log π − log π_ref of answers to other prompts, 0 at least. Where it is given there are no accuracies, "chosen" are the answers whose
-	// label is true and "rejected" the others, and what is said of a kind is left out where there is none of it.
+	// log π − log π_ref of answers to other prompts, 0 at least.
 	KL *float64 `json:"kl,omitempty"`
 
 	Objective string `json:"-"` // of the run: Likelihood measures the loss alone, Reward no log-probabilities
 
-	desirable, undesirable float64 // single answers, by their labels
+	// Single answers, by their labels. Where there are any there are no accuracies, "chosen" are the answers whose label is true and
+	// "rejected" the others, and what is said of a kind is left out where there is none of it.
+	desirable, undesirable float64
 }
+
+// Singles reports whether the preferences are those of single answers, which have no accuracies.
+func (p Preferences) Singles() bool { return p.KL != nil || p.desirable+p.undesirable > 0 }
 
 // unmeasured are the names of what there is nothing to say of.
 func (p Preferences) unmeasured() []string {
 	names := unmeasured[p.Objective]
-	if p.KL != nil {
+	if p.Singles() {
 		names = []string{"rewards/accuracies"}
 		if p.desirable == 0 {
 			names = append(names, "rewards/chosen", "logps/chosen")

@@ -24,6 +24,7 @@ type stepTRLRun struct {
 		UndesirableWeight *float64 `json:"undesirable_weight"`
 		LDAlpha           *float64 `json:"ld_alpha"`
 		UseWeighting      bool     `json:"use_weighting"`
+		Singles           bool     // its rows are single answers
 		SyncRefModel      bool     `json:"sync_ref_model"`
 		Mixup             float64  `json:"ref_model_mixup_alpha"`
 		SyncSteps         int      `json:"ref_model_sync_steps"`
@@ -57,7 +58,7 @@ func takenInTurn(t *testing.T, pairs string) string {
 	return writeFile(t, "singles.jsonl", string(out))
 }
 
-func (r stepTRLRun) config(t *testing.T, name string) Config {
+func (r stepTRLRun) config(t *testing.T) Config {
 	t.Helper()
 	c, err := NewConfig("trl")
 	if err != nil {
@@ -65,7 +66,7 @@ func (r stepTRLRun) config(t *testing.T, name string) Config {
 	}
 	s := r.Settings
 	data := head(t, golden.Testdata(t, "pref", "tiny.pairs.jsonl"), s.Rows)
-	if name == "kto" {
+	if s.Singles {
 		data = takenInTurn(t, data)
 	}
 	c.Model, c.Data, c.Out = golden.Testdata(t, "models", "tiny-llama"), []string{data}, filepath.Join(t.TempDir(), "out")
@@ -81,12 +82,16 @@ func (r stepTRLRun) config(t *testing.T, name string) Config {
 // Ten steps with what looks at whole steps stay with TRL's: the loss within 1e-4 relative, the gradient's norm within 1e-2
 // relative, and rewards within 1e-3, in as many micro-batches as it pleases.
 func TestStepsFollowTRL(t *testing.T) {
-	for _, name := range []string{"aot", "aot_unpaired", "bco_pair", "kto", "kto-pairs", "ld", "wpo", "tr-soft", "tr-hard"} {
+	runs, err := filepath.Glob(filepath.Join(golden.Testdata(t, "golden", "trl", "steps"), "*.json"))
+	if err != nil || len(runs) < 9 {
+		t.Fatalf("%d runs of TRL's, at least 9 are wanted (%v)", len(runs), err)
+	}
+	for _, path := range runs {
 		for _, micro := range []int{0, 3} {
-			t.Run(fmt.Sprintf("%s/%d", name, micro), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%d", strings.TrimSuffix(filepath.Base(path), ".json"), micro), func(t *testing.T) {
 				var run stepTRLRun
-				golden.JSON(t, golden.Testdata(t, "golden", "trl", "tiny-llama-"+name+".json"), &run)
-				c := run.config(t, name)
+				golden.JSON(t, path, &run)
+				c := run.config(t)
 				c.MicroBatch = micro
 				run.follow(t, mustTrain(t, c))
 			})

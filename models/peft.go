@@ -82,7 +82,14 @@ func readAdapter(dir string) (*adapterConfig, error) {
 	c.rsLoRA, c.doRA = c.Flag("use_rslora", false), c.Flag("use_dora", false)
 	c.read("rank_pattern", &c.rankPattern)
 	c.read("alpha_pattern", &c.alphaPattern)
-	c.read("lora_dropout", &c.dropout)
+	for _, key := range slices.Sorted(maps.Keys(c.alphaPattern)) {
+		if alpha := c.alphaPattern[key]; !(alpha > 0) {
+			c.refuse("field alpha_pattern has %v for %q: it must be positive", alpha, key)
+		}
+	}
+	if c.read("lora_dropout", &c.dropout); !(c.dropout >= 0 && c.dropout < 1) {
+		c.refuse("field lora_dropout must be in [0, 1), it is %v", c.dropout)
+	}
 	if bias := c.Text("bias", "none"); bias != "none" {
 		c.refuse("field bias is %q: none is supported", bias)
 	}
@@ -127,11 +134,31 @@ func findBase(dir, name string) (string, error) {
 // pattern is the value, of a pattern for modules, that is meant for one.
 func pattern[T any](of map[string]T, module string, other T) T {
 	for _, key := range slices.Sorted(maps.Keys(of)) {
-		if match, err := regexp.MatchString(`^(.*\.)?(`+key+`)$`, module); err == nil && match {
+		if means(key, module) {
 			return of[key]
 		}
 	}
 	return other
+}
+
+// means reports whether a pattern's key, an expression for the end of a name, is of a module.
+func means(key, module string) bool {
+	match, err := regexp.MatchString(`^(.*\.)?(`+key+`)$`, module)
+	return err == nil && match
+}
+
+// checkPattern refuses a key of a pattern that is of no module: what it asks for would be left out in silence.
+func checkPattern[T any](field string, of map[string]T, modules map[string]LowRank) error {
+	for _, key := range slices.Sorted(maps.Keys(of)) {
+		meant := false
+		for module := range modules {
+			meant = meant || means(key, module)
+		}
+		if !meant {
+			return fmt.Errorf("field %s of %s names %q, which is no module that it changes", field, adapterConfigName, key)
+		}
+	}
+	return nil
 }
 
 // adapter describes what a file of weights changes.
@@ -159,7 +186,11 @@ func (c *adapterConfig) adapter(f *safetensors.File) (*Adapter, error) {
 	if len(a.Modules) == 0 {
 		return nil, errors.New("it holds no lora_A: it changes nothing")
 	}
-	return a, nil
+	err := checkPattern("rank_pattern", c.rankPattern, a.Modules)
+	if err == nil {
+		err = checkPattern("alpha_pattern", c.alphaPattern, a.Modules)
+	}
+	return a, err
 }
 
 // describeAdapter reads an adapter's folder and its base's config.json.
@@ -266,9 +297,26 @@ func (m *Model) checkAdapterWeights() error {
 		}
 	}
 	if wrong == nil {
+		wrong = m.notFinite()
+	}
+	if wrong == nil {
 		return m.checkBase()
 	}
 	return someOf(wrong)
+}
+
+// notFinite tells of the adapter's tensors that hold an infinity or a NaN, which would spread to each log-probability.
+func (m *Model) notFinite() (wrong []string) {
+	for _, name := range m.adapter.Names() {
+		t, err := m.adapter.Tensor(name)
+		if err == nil {
+			_, err = decoded(t)
+		}
+		if err != nil {
+			wrong = append(wrong, err.Error())
+		}
+	}
+	return wrong
 }
 
 // checkLeftOver refuses a tensor that is no part of the adapter, unless it is the base's own, as PEFT adds it for tables.

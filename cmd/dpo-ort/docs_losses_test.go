@@ -53,7 +53,7 @@ func lossJudges(t *testing.T) map[string][]string {
 	judges := map[string][]string{}
 	for _, g := range []struct {
 		test  string
-		files []string
+		files []string // patterns
 		name  *regexp.Regexp
 		ours  map[string]string
 	}{
@@ -62,12 +62,12 @@ func lossJudges(t *testing.T) map[string][]string {
 		{"TestTrainFollowsTRL", []string{"trl/tiny-llama-adamw.json", "trl/tiny-llama-hinge.json", "trl/tiny-llama-ipo.json", "trl/tiny-llama-robust.json"},
 			regexp.MustCompile(`"loss_type": "([a-z_]+)"`), map[string]string{"ipo": "ipo_mean"}},
 		{"TestStepLossesEqualTRL", []string{"steplosses.json"}, regexp.MustCompile(`"name":"([a-z_]+)"`), nil},
-		{"TestStepsFollowTRL", []string{"trl/tiny-llama-aot.json", "trl/tiny-llama-aot_unpaired.json", "trl/tiny-llama-bco_pair.json", "trl/tiny-llama-kto.json"},
+		{"TestStepsFollowTRL", []string{"trl/steps/*.json"},
 			regexp.MustCompile(`"loss_type": "([a-z_]+)"`), map[string]string{"bco_pair": "bco_pair_unshifted"}},
 	} {
 		mustHaveTest(t, g.test)
-		for _, file := range g.files {
-			text, err := os.ReadFile(golden.Testdata(t, "golden", filepath.FromSlash(file)))
+		for _, file := range goldenFiles(t, g.files) {
+			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,6 +88,19 @@ func lossJudges(t *testing.T) map[string][]string {
 		}
 	}
 	return judges
+}
+
+// goldenFiles are those below testdata/golden that patterns match.
+func goldenFiles(t *testing.T, patterns []string) (files []string) {
+	t.Helper()
+	for _, p := range patterns {
+		matched, err := filepath.Glob(filepath.Join(golden.Testdata(t, "golden"), filepath.FromSlash(p)))
+		if err != nil || matched == nil {
+			t.Fatalf("no golden file is %s (%v)", p, err)
+		}
+		files = append(files, matched...)
+	}
+	return files
 }
 
 // mustHaveTest reports a test that package dpo does not have.

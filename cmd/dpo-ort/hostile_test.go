@@ -43,6 +43,7 @@ var hostileReaders = map[string]func(dir string) error{
 	"tokenizer":         loadTokenizer,
 	"tokenizer-config":  loadTokenizer,
 	"config":            describeModel,
+	"adapter":           openModel,
 	"generation-config": func(dir string) error { _, err := models.ReadGeneration(dir); return err },
 	"onnx":              func(dir string) error { _, err := onnx.Load(filepath.Join(dir, "model.onnx")); return err },
 	"artifact":          func(dir string) error { _, err := artifact.Load(dir); return err },
@@ -105,6 +106,14 @@ func describeModel(dir string) error {
 	}
 	_, err := models.ReadGeneration(dir)
 	return err
+}
+
+func openModel(dir string) error {
+	m, err := models.Open(dir)
+	if err != nil {
+		return err
+	}
+	return m.Close()
 }
 
 func checkSettings(dir string) error {

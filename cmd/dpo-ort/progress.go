@@ -124,7 +124,7 @@ func (p *progress) draw(e dpo.Event) {
 	now := ""
 	if m := e.Metrics; m != nil {
 		now = fmt.Sprintf("  loss %.4f", m.Loss)
-		if m.Objective != dpo.Likelihood && m.KL == nil {
+		if m.Objective != dpo.Likelihood && !m.Singles() {
 			now += fmt.Sprintf(", accuracy %.2f", m.Accuracies)
 		}
 	}
@@ -148,8 +148,8 @@ func (p *progress) line(e dpo.Event) string {
 		if v.Objective == dpo.Likelihood {
 			return fmt.Sprintf("held out  after step %d: loss %.4f (%d rows)", v.Step, v.Loss, v.Groups)
 		}
-		if v.KL != nil {
-			return fmt.Sprintf("held out  after step %d: loss %.4f, margin %.3f, KL %.3f (%d answers)", v.Step, v.Loss, v.Margins, *v.KL, v.Groups)
+		if v.Singles() {
+			return fmt.Sprintf("held out  after step %d: loss %.4f, %s (%d answers)", v.Step, v.Loss, singles(v.Preferences), v.Groups)
 		}
 		return fmt.Sprintf("held out  after step %d: loss %.4f, accuracy %.4f, margin %.3f (%d groups)", v.Step, v.Loss, v.Accuracies, v.Margins, v.Groups)
 	case e.Saved != "":
@@ -173,12 +173,20 @@ func (p *progress) left(e dpo.Event) string {
 	return ", " + duration(elapsed/float64(e.Done-p.begun)*float64(e.Total-e.Done)) + " left"
 }
 
+// singles tells of single answers.
+func singles(p dpo.Preferences) string {
+	if p.KL == nil {
+		return fmt.Sprintf("margin %.3f", p.Margins)
+	}
+	return fmt.Sprintf("margin %.3f, KL %.3f", p.Margins, *p.KL)
+}
+
 func measured(e dpo.Event) string {
 	var parts []string
 	if m := e.Metrics; m != nil {
 		parts = append(parts, fmt.Sprintf("loss %.4f", m.Loss))
-		if m.KL != nil {
-			parts = append(parts, fmt.Sprintf("margin %.3f, KL %.3f", m.Margins, *m.KL))
+		if m.Singles() {
+			parts = append(parts, singles(m.Preferences))
 		} else if m.Objective != dpo.Likelihood {
 			parts = append(parts, fmt.Sprintf("accuracy %.2f, margin %.3f", m.Accuracies, m.Margins))
 		}

@@ -18,7 +18,7 @@ func summaryText(c dpo.Config, s dpo.Summary) string {
 		fmt.Fprintf(&b, "trained   steps %d to %d: loss %.4f to %.4f, ", s.First.Step, s.Last.Step, s.First.Loss, s.Last.Loss)
 		if c.Objective == dpo.Likelihood {
 			fmt.Fprintf(&b, "perplexity %.2f to %.2f\n", math.Exp(s.First.Loss), math.Exp(s.Last.Loss))
-		} else if s.Last.KL != nil {
+		} else if s.Last.Singles() {
 			fmt.Fprintf(&b, "margin %.3f to %.3f\n", s.First.Margins, s.Last.Margins)
 		} else {
 			fmt.Fprintf(&b, "accuracy %.2f to %.2f, margin %.3f to %.3f\n", s.First.Accuracies, s.Last.Accuracies, s.First.Margins, s.Last.Margins)
@@ -34,7 +34,7 @@ func summaryText(c dpo.Config, s dpo.Summary) string {
 		fmt.Fprintf(&b, "held out  %d groups: loss %s, ", e.Groups, from("%.4f", func(e *dpo.Evaluation) float64 { return e.Loss }))
 		if c.Objective == dpo.Likelihood {
 			fmt.Fprintf(&b, "perplexity %s\n", from("%.2f", func(e *dpo.Evaluation) float64 { return math.Exp(e.Loss) }))
-		} else if e.KL != nil {
+		} else if e.Singles() {
 			fmt.Fprintf(&b, "margin %s\n", from("%.3f", func(e *dpo.Evaluation) float64 { return e.Margins }))
 		} else {
 			fmt.Fprintf(&b, "accuracy %s, margin %s\n", from("%.4f", func(e *dpo.Evaluation) float64 { return e.Accuracies }),

@@ -1,7 +1,7 @@
 """Writes the losses of whole steps, and their gradients by the policy's log-probs, to testdata/golden/steplosses.json, in float64; and to
 steplosses.tokens.json TRL's loss with ld_alpha and use_weighting, and its gradient by the log-probs of single tokens.
 
-aot, aot_unpaired, bco_pair_unshifted (TRL's bco_pair) and kto are computed by TRL's trainers themselves, whose loss is run on given
+aot, aot_unpaired, bco_pair_unshifted (TRL's bco_pair) and those of single answers are computed by TRL's trainers themselves, whose loss is run on given
 log-probs in place of a model's; bco_pair and beta_dpo, which TRL has not, by their formulas. A case is a run of steps, since some losses carry
 numbers from one to the next.
 """
@@ -14,6 +14,8 @@ from types import SimpleNamespace
 import torch
 from torch.nn.functional import logsigmoid
 from trl import DPOTrainer, KTOTrainer
+
+from make_steptrl import UNPAIRED
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "testdata" / "golden"
 torch.set_default_dtype(torch.float64)
@@ -57,14 +59,16 @@ def trl_pairs(loss_type):
     return loss
 
 
-def kto(step, policy, reference, carried):
-    settings = step["settings"]
-    trainer = Trainer(loss_type="kto", calculate_KL=True, beta=step["beta"], desirable_weight=settings.get("desirable_weight", 1.0),
-                      undesirable_weight=settings.get("undesirable_weight", 1.0))
-    drift = torch.tensor(step["drift"])
-    trainer._compute_kl_logps = lambda model, batch: drift
-    inputs = tokens(len(policy)) | {"label": torch.tensor(step["label"]) == 1, "ref_logps": reference[:, 0], "ref_KL_logps": torch.zeros_like(drift)}
-    return KTOTrainer._compute_loss(trainer, said(policy[:, 0]), inputs, False)
+def trl_singles(loss_type):
+    def loss(step, policy, reference, carried):
+        settings = step["settings"]
+        trainer = Trainer(loss_type=loss_type, calculate_KL=loss_type == "kto", beta=step["beta"], desirable_weight=settings.get("desirable_weight", 1.0),
+                          undesirable_weight=settings.get("undesirable_weight", 1.0))
+        drift = torch.tensor(step["drift"])
+        trainer._compute_kl_logps = lambda model, batch: drift
+        inputs = tokens(len(policy)) | {"label": torch.tensor(step["label"]) == 1, "ref_logps": reference[:, 0], "ref_KL_logps": torch.zeros_like(drift)}
+        return KTOTrainer._compute_loss(trainer, said(policy[:, 0]), inputs, False)
+    return loss
 
 
 def bco_pair(step, policy, reference, carried):
@@ -85,7 +89,7 @@ def beta_dpo(step, policy, reference, carried):
 
 
 LOSSES = {"aot": trl_pairs("aot"), "aot_unpaired": trl_pairs("aot_unpaired"), "bco_pair": bco_pair, "bco_pair_unshifted": trl_pairs("bco_pair"),
-          "kto": kto, "beta_dpo": beta_dpo}
+          "beta_dpo": beta_dpo} | {name: trl_singles(name) for name in UNPAIRED}
 
 
 def run(name, steps, settings=None, **also):
@@ -121,14 +125,20 @@ def cases(rng):
     for name in "aot", "aot_unpaired":
         yield run(name, [draw(rng, 4, 2, 5)], beta=0.1, label_smoothing=0.1)
     yield run("beta_dpo", [draw(rng, 4, 2, 5) for _ in range(3)], {"alpha": 0.1, "momentum": 0.5}, beta=0.1)
+    for name in UNPAIRED:
+        yield from singles(rng, name)
+
+
+def singles(rng, name):
+    """Cases of a loss of single answers."""
     for label in [1, 0, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]:
         for spread in 5, 500:
             for weights in {}, {"desirable_weight": 1.5, "undesirable_weight": 0.5}:
                 step = draw(rng, 4, 1, spread) | {"label": label, "drift": [rng.gauss(1, 3) for _ in range(4)]}
-                yield run("kto", [step], weights, beta=0.1)
+                yield run(name, [step], weights, beta=0.1)
     for ratio in 0.0, 4e4, -4e4:
         for drift in [0.0, 0.0], [-3.0, 1.0], [4e4, 4e4]:
-            yield run("kto", [{"policy": [[-64.0 + ratio], [-128.0 + ratio]], "reference": [[-64.0], [-128.0]], "label": [1, 0], "drift": drift}], beta=0.25)
+            yield run(name, [{"policy": [[-64.0 + ratio], [-128.0 + ratio]], "reference": [[-64.0], [-128.0]], "label": [1, 0], "drift": drift}], beta=0.25)
 
 
 def by_token(rng, lengths, alpha, weighting, log_prob, square):

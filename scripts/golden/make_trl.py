@@ -1,23 +1,25 @@
 """Runs TRL's DPOTrainer in float32 and writes what it logged, to testdata/golden/trl/<model>-<what>.json: 50 steps of the
 sigmoid loss with each optimizer, and 10 of other losses, under TRL's names, with AdamW.
 
-Runs with an adapter train one of testdata/adapters. Rows are taken in the order of the file, epoch after epoch, at a constant rate; nothing is rounded. stories260K and its pairs lie in
+Runs with an adapter train one of testdata/adapters, and runs with lora a new one, with the elements that models.WriteAdapter draws from seed 0. Rows are taken in the order of the file, epoch after epoch, at a constant rate; nothing is rounded. stories260K and its pairs lie in
 ../shared/data beside the project, and only the numbers of its runs are written. Give names of runs to make only these.
 """
 import json
+import math
 import pathlib
 import sys
 
 import torch
 from datasets import load_dataset
 from lion_pytorch import Lion
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch.optim import _muon
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from transformers.optimization import Adafactor
 from trl import DPOConfig, DPOTrainer
 
+from draws import PCG
 from make_optim import newton_schulz
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -80,6 +82,8 @@ RUNS = {
     "tiny-llama-lora": TINY | dict(optimizer="adamw", lr=1e-2, adapter="tiny-llama-sft", steps=10),
     "tiny-qwen3-dora": TINY | dict(optimizer="adamw", lr=1e-2, model=ROOT / "testdata/models/tiny-qwen3", adapter="tiny-qwen3-sft-dora", steps=10),
     "stories260K-rmsprop": STORIES | dict(optimizer="rmsprop", lr=1e-5),
+    "stories260K-lora-qv": STORIES | dict(optimizer="adamw", lr=4e-4, lora=["q_proj", "v_proj"], rank=16, alpha=32, rows=32, max_grad_norm=10.0, steps=10),
+    "stories260K-lora": STORIES | dict(optimizer="adamw", lr=1e-4, lora="all-linear", rank=16, alpha=32, rows=32, steps=10),
 }
 SETTINGS = ["weight_decay", "schedule", "schedule_settings", "warmup", "optimizer", "loss_type", "label_smoothing", "rows", "batch", "beta", "max_grad_norm", "lr"]
 KEPT = ["loss", "grad_norm", "rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected",
@@ -118,9 +122,23 @@ def train(trainer, config, directory, model, rows, kept=KEPT, optimizer=None, re
     return log.lines
 
 
+def new_adapter(model, r):
+    """The model with a new adapter, whose A are uniform within ±1/√in and whose B are zero."""
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=r["rank"], lora_alpha=r["alpha"], target_modules=r["lora"]))
+    draws, parameters = PCG(0, 3), dict(model.named_parameters())
+    with torch.no_grad():
+        for name in sorted(name for name in parameters if ".lora_A." in name):
+            a = parameters[name]
+            values = [(2 * draws.uniform() - 1) * (1 / math.sqrt(a.shape[1])) for _ in range(a.numel())]
+            a.copy_(torch.tensor(values, dtype=torch.float64).reshape(a.shape))
+    return model
+
+
 def run(name):
     r = RUNS[name]
     model = load(r["model"])
+    if "lora" in r:
+        model = new_adapter(model, r)
     if "adapter" in r:  # TRL's reference is then a copy of it
         model = PeftModel.from_pretrained(model, ROOT / "testdata/adapters" / r["adapter"], is_trainable=True)
     steps = train(DPOTrainer, DPOConfig, r["model"], model, first_rows(r["pairs"], r["rows"]), optimizer=None if "weight_decay" in r else r["optimizer"],
@@ -131,7 +149,7 @@ def run(name):
     print(f"{name}: loss {steps[0]['loss']:.4f} to {steps[-1]['loss']:.4f}, {clipped:.0%} of steps clipped")
     out = ROOT / "testdata/golden/trl" / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"settings": {key: r[key] for key in SETTINGS + ["adapter"] if key in r} | {"max_length": 512}, "steps": steps}, indent=1) + "\n")
+    out.write_text(json.dumps({"settings": {key: r[key] for key in SETTINGS + ["adapter", "lora", "rank", "alpha"] if key in r} | {"max_length": 512}, "steps": steps}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
