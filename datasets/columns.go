@@ -36,15 +36,23 @@ func newColumns(o Options) (columns, error) {
 		c[name] = name
 	}
 	for _, l := range layouts {
-		for _, name := range slices.Concat(l.columns(), l.prompt, l.without) {
+		for _, name := range slices.Concat(l.columns(), l.prompt) {
 			c[name] = name
 		}
 	}
 	for ours, theirs := range o.Columns {
-		if _, ok := c[ours]; !ok {
+		_, ok := c[ours]
+		if telling := slices.ContainsFunc(layouts, func(l *Layout) bool { return slices.Contains(l.without, ours) }); !ok && !(telling && theirs == "") {
 			return nil, fmt.Errorf("mapping column %q to %q: no such column; there are %s", theirs, ours, strings.Join(slices.Sorted(maps.Keys(c)), ", "))
 		}
 		c[ours] = theirs
+	}
+	for _, l := range layouts {
+		for _, name := range l.without { // which says what a file is, and is not read
+			if _, ok := c[name]; !ok {
+				c[name] = name
+			}
+		}
 	}
 	return c, nil
 }

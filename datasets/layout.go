@@ -126,16 +126,19 @@ func (c columns) missing(names []string) error {
 	case has("rejected"):
 		what = "no column chosen"
 	}
-	return &columnsError{names, what, "needed are those of a layout: " + tried() + "; --columns prompt=NAME takes another column for one of these"}
+	return &columnsError{names, what, "needed are those of a layout: " + c.tried(names) + "; --columns prompt=NAME takes another column for one of these"}
 }
 
-// tried lists the layouts with their columns.
-func tried() string {
+// tried lists the layouts with their columns: ours, and those others that a file has a column of.
+func (c columns) tried(names []string) string {
 	var out []string
 	for _, l := range layouts {
-		out = append(out, fmt.Sprintf("%s (%s)", l.Name, l.Needs()))
+		near := slices.ContainsFunc(slices.Concat(l.either...), func(ours string) bool { return c.there(names, ours) })
+		if near || l.ours == nil {
+			out = append(out, fmt.Sprintf("%s (%s)", l.Name, l.Needs()))
+		}
 	}
-	return strings.Join(out, "; ")
+	return fmt.Sprintf("%s; or one of %d more, which docs/data.md lists", strings.Join(out, "; "), len(layouts)-len(out))
 }
 
 // seen is a row of this layout under our names for columns.
