@@ -157,7 +157,10 @@ func (o trainFlags) give(flags *pflag.FlagSet, c *dpo.Config) error {
 			return err
 		}
 	}
-	return override(flags, c)
+	if err := override(flags, c); err != nil {
+		return err
+	}
+	return fetching.config(c)
 }
 
 // readSettings reads a YAML file whose keys are flags' names. Keys that mean nothing are refused.
