@@ -80,6 +80,7 @@ type blob struct {
 	out       *safefile.Appended
 	validator string // what the server that sends it calls this very content
 	told      int64
+	most      int64 // that was ever there: what is sent anew again and again brings nothing
 	tell      func(int64) bool
 }
 
@@ -93,6 +94,7 @@ func (d *blob) open() (err error) {
 	if d.out, err = safefile.Append(d.part, d.file.size()); err != nil {
 		return err
 	}
+	d.most = d.out.Len()
 	return d.count()
 }
 
@@ -151,11 +153,19 @@ func (d *blob) whole(ctx context.Context) error {
 	}
 }
 
-// more asks for what is missing.
+// more asks for what is missing, and tells whether there is more of the file than ever.
 func (d *blob) more(ctx context.Context) (progress bool, err error) {
+	err = d.ask(ctx)
+	if d.out != nil && d.out.Len() > d.most {
+		d.most, progress = d.out.Len(), true
+	}
+	return progress, err
+}
+
+func (d *blob) ask(ctx context.Context) error {
 	from, size := d.out.Len(), d.file.size()
 	if from == size {
-		return true, nil
+		return nil
 	}
 	header := http.Header{}
 	if from > 0 {
@@ -166,23 +176,23 @@ func (d *blob) more(ctx context.Context) (progress bool, err error) {
 	}
 	a, err := d.c.get(ctx, d.address(), header)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer a.Body.Close()
 	switch {
 	case a.StatusCode == http.StatusRequestedRangeNotSatisfiable && from > 0:
-		return false, errors.Join(d.restart(), &again{err: fmt.Errorf("%s: %s cannot go on after %d bytes", d.name, a.host, from)})
+		return errors.Join(d.restart(), &again{err: fmt.Errorf("%s: %s cannot go on after %d bytes", d.name, a.host, from)})
 	case a.StatusCode == http.StatusOK && from > 0: // it is sent anew
 		if err := d.restart(); err != nil {
-			return false, err
+			return err
 		}
 	case a.StatusCode == http.StatusPartialContent && a.Header.Get("Content-Range") != fmt.Sprintf("bytes %d-%d/%d", from, size-1, size):
-		return false, fmt.Errorf("%s: %s sends %.80q of it, asked for was the rest from %d of %d bytes: is a proxy in between?", d.name, a.host, a.Header.Get("Content-Range"), from, size)
+		return fmt.Errorf("%s: %s sends %.80q of it, asked for was the rest from %d of %d bytes: is a proxy in between?", d.name, a.host, a.Header.Get("Content-Range"), from, size)
 	case a.StatusCode != http.StatusOK && a.StatusCode != http.StatusPartialContent:
-		return false, d.c.refused(d.at.ref, d.name, a)
+		return d.c.refused(d.at.ref, d.name, a)
 	}
 	if err := d.promised(a); err != nil {
-		return false, err
+		return err
 	}
 	if tag := a.Header.Get("ETag"); strings.HasPrefix(tag, `"`) { // a weak one is none of these bytes
 		d.validator = tag
@@ -213,33 +223,32 @@ func (d *blob) promised(a *answer) error {
 }
 
 // copy takes what comes, up to the size that the file has.
-func (d *blob) copy(a *answer) (progress bool, err error) {
+func (d *blob) copy(a *answer) error {
 	buf := make([]byte, 1<<18)
 	for {
 		n, err := a.Body.Read(buf)
 		if d.out.Len()+int64(n) > d.file.size() {
-			return progress, errors.Join(fmt.Errorf("%s: %s sends more than the %d bytes that it has", d.name, a.host, d.file.size()), d.restart())
+			return errors.Join(fmt.Errorf("%s: %s sends more than the %d bytes that it has", d.name, a.host, d.file.size()), d.restart())
 		}
 		if n > 0 {
-			progress = true
 			if _, err := d.out.Write(buf[:n]); err != nil {
-				return progress, fmt.Errorf("write %s: %w", d.part, err)
+				return fmt.Errorf("write %s: %w", d.part, err)
 			}
 			if err := d.count(); err != nil {
-				return progress, err
+				return err
 			}
 		}
 		switch {
 		case err == io.EOF && d.out.Len() == d.file.size():
-			return progress, nil
+			return nil
 		case err == io.EOF:
-			return progress, &again{err: fmt.Errorf("%s: %s ended after %d of %d bytes", d.name, a.host, d.out.Len(), d.file.size())}
+			return &again{err: fmt.Errorf("%s: %s ended after %d of %d bytes", d.name, a.host, d.out.Len(), d.file.size())}
 		case err != nil:
 			var more *again
 			if errors.As(err, &more) {
 				err = &again{err: fmt.Errorf("%s, after %d of %d bytes: %w", d.name, d.out.Len(), d.file.size(), more.err)}
 			}
-			return progress, err
+			return err
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (c *Client) retry(ctx context.Context, try func() (progress bool, err error
 			failed = 1
 		}
 		if failed >= c.Attempts {
-			return fmt.Errorf("%w (%d tries in a row brought nothing; what is there is kept, and the same command goes on from it)", err, failed)
+			return fmt.Errorf("%w (%d tries in a row brought nothing; what is there is kept, and the same command goes on from it)", more.err, failed)
 		}
 		wait := c.Backoff << (failed - 1)
 		wait = max(wait/2+rand.N(wait/2+1), more.after) // apart from others who were told the same
