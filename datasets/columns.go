@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -16,20 +17,17 @@ var known = []string{
 	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason",
 }
 
-const needed = "needed are prompt, chosen and rejected (prompt may be left out where chosen and rejected begin with it); " +
-	"or prompt, completions (or responses) and ranks or scores; or prompt, a, b and votes; or prompt and completion; or text"
-
-// columnsError is a row without the columns that make a group.
+// columnsError is a row without the columns that make a group, or with those of more than one.
 type columnsError struct {
-	columns []string
-	missing string
+	columns      []string
+	what, needed string
 }
 
 func (e *columnsError) Error() string {
-	return fmt.Sprintf("%s: the columns are %s; %s", e.missing, strings.Join(e.columns, ", "), needed)
+	return fmt.Sprintf("%s: the columns are %s; %s", e.what, strings.Join(e.columns, ", "), e.needed)
 }
 
-// columns maps our names for columns to the file's.
+// columns maps our names for columns, and those of layouts, to the file's; "" where there is to be none.
 type columns map[string]string
 
 func newColumns(o Options) (columns, error) {
@@ -37,20 +35,44 @@ func newColumns(o Options) (columns, error) {
 	for _, name := range known {
 		c[name] = name
 	}
+	for _, l := range layouts {
+		for _, name := range slices.Concat(l.columns(), l.prompt) {
+			c[name] = name
+		}
+	}
 	for ours, theirs := range o.Columns {
-		if !slices.Contains(known, ours) {
-			return nil, fmt.Errorf("mapping column %q to %q: no such column; there are %s", theirs, ours, strings.Join(known, ", "))
+		_, ok := c[ours]
+		if telling := slices.ContainsFunc(layouts, func(l *Layout) bool { return slices.Contains(l.without, ours) }); !ok && !(telling && theirs == "") {
+			return nil, fmt.Errorf("mapping column %q to %q: no such column; there are %s", theirs, ours, strings.Join(slices.Sorted(maps.Keys(c)), ", "))
 		}
 		c[ours] = theirs
+	}
+	for _, l := range layouts {
+		for _, name := range l.without { // which says what a file is, and is not read
+			if _, ok := c[name]; !ok {
+				c[name] = name
+			}
+		}
 	}
 	return c, nil
 }
 
-// wanted returns the file's names of the columns to be read.
-func (c columns) wanted() map[string]bool {
-	want := make(map[string]bool, len(c))
-	for _, theirs := range c {
-		want[theirs] = true
+// wanted returns those of a file's columns that are to be read: ours, and those of the layouts that it may have.
+func (c columns) wanted(names []string) map[string]bool {
+	want := map[string]bool{}
+	add := func(ours []string) {
+		for _, name := range ours {
+			if c.there(names, name) {
+				want[c[name]] = true
+			}
+		}
+	}
+	add(known)
+	for _, l := range c.fitting(names) {
+		add(l.columns())
+	}
+	if !c.there(names, "prompt") {
+		add(askedColumns)
 	}
 	return want
 }
@@ -63,7 +85,7 @@ type row struct {
 
 func (r row) has(name string) bool {
 	_, ok := r.rec.values[r.columns[name]]
-	return ok
+	return ok && r.columns[name] != ""
 }
 
 func (r row) value(name string) any { return r.rec.values[r.columns[name]] }
@@ -71,25 +93,14 @@ func (r row) value(name string) any { return r.rec.values[r.columns[name]] }
 // group makes a group of a record; File and Row are left to the caller.
 func (c columns) group(rec record) (Group, error) {
 	r := row{c, rec}
-	switch {
-	case r.has("chosen") && r.has("rejected"):
-		return r.pair()
-	case r.has("completions"):
-		return r.ranked("completions")
-	case r.has("responses"):
-		return r.ranked("responses")
-	case r.has("a") && r.has("b") && r.has("votes"):
-		return r.voted()
-	case r.has("completion"):
-		return r.single()
-	case r.has("chosen"):
-		return Group{}, &columnsError{rec.columns, "no column rejected"}
-	case r.has("rejected"):
-		return Group{}, &columnsError{rec.columns, "no column chosen"}
-	case r.has("text") && !r.has("prompt"):
-		return r.whole()
+	l, err := c.layout(r)
+	if err == nil {
+		r, err = l.seen(r)
 	}
-	return Group{}, &columnsError{rec.columns, "no answers"}
+	if err != nil {
+		return Group{}, err
+	}
+	return l.group(r)
 }
 
 func (r row) pair() (Group, error) {
@@ -115,6 +126,7 @@ func (r row) pair() (Group, error) {
 	if g.Dissent, err = r.dissent(); err != nil {
 		return Group{}, err
 	}
+	g.Level = r.level()
 	if r.value("ref_chosen_logps") != nil && r.value("ref_rejected_logps") != nil {
 		c, err1 := r.number("ref_chosen_logps", 0)
 		j, err2 := r.number("ref_rejected_logps", 0)
@@ -130,9 +142,6 @@ func (r row) pair() (Group, error) {
 }
 
 func (r row) single() (Group, error) {
-	if !r.has("prompt") {
-		return Group{}, &columnsError{r.rec.columns, "no column prompt"}
-	}
 	completion, err := r.text("completion")
 	g := Group{Completions: []Text{completion}}
 	if r.value("prompt") != nil {
@@ -168,9 +177,6 @@ func (r row) whole() (Group, error) {
 }
 
 func (r row) ranked(column string) (Group, error) {
-	if r.has("prompt") && !r.has("ranks") && !r.has("scores") {
-		return Group{}, &columnsError{r.rec.columns, "no column ranks or scores beside " + column}
-	}
 	g, err := r.list(column)
 	if err != nil {
 		return Group{}, err
@@ -180,9 +186,6 @@ func (r row) ranked(column string) (Group, error) {
 
 // list reads a prompt and a list of answers, in the order of the file.
 func (r row) list(column string) (Group, error) {
-	if !r.has("prompt") {
-		return Group{}, &columnsError{r.rec.columns, "no column prompt"}
-	}
 	prompt, err := r.text("prompt")
 	if err != nil {
 		return Group{}, err
@@ -268,4 +271,16 @@ func (r row) cut(n int, each ...string) ([]bool, error) {
 		return nil, nil
 	}
 	return cut, nil
+}
+
+// wanting gives the wanted columns of each row, whose names are mostly those of the row before.
+func (c columns) wanting() func(names []string) map[string]bool {
+	var last []string
+	var want map[string]bool
+	return func(names []string) map[string]bool {
+		if want == nil || !slices.Equal(names, last) {
+			last, want = names, c.wanted(names)
+		}
+		return want
+	}
 }

@@ -24,6 +24,9 @@ const (
 // (Cheng, Dembczyński and Hüllermeier 2010). An answer without a rank stays, below all that have one, as in a list of the best few.
 // The reason is that nothing is left to be compared.
 func (e *Encoder) compared(g Group) (Group, string) {
+	if e.Ties == TiesDrop && (g.Level || g.Dissent == 0.5) {
+		return g, DropTied
+	}
 	if e.Ties == "" || len(g.Completions) < 2 || g.Ranks == nil && g.Scores == nil {
 		return g, ""
 	}

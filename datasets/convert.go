@@ -10,6 +10,7 @@ import (
 // Conversion is progress of [Convert].
 type Conversion struct {
 	Rows, Total int64
+	Layout      string // as in Inspection
 }
 
 // OpenTables opens the files that Expand finds. They must have the same columns, so that their rows fit one file. The caller
@@ -85,6 +86,9 @@ func convert(patterns []string, out string, overwrite bool, yield func(Conversio
 	}
 	defer func() { err = errors.Join(err, w.Abort()) }()
 	c := Conversion{Total: total}
+	if l := tables[0].Layout(); l != nil {
+		c.Layout = l.Name
+	}
 	for _, t := range tables {
 		for row, err := range t.Rows(0) {
 			if err == nil {

@@ -38,6 +38,8 @@
 //
 // All other columns are ignored by [Read], and kept by a [Table].
 //
+// A file's columns may be others: a [Layout] says which ones stand for these, and is recognised by their names; [Layouts] lists them.
+//
 // # Formats
 //
 // Parquet (.parquet), JSON Lines (.jsonl, .ndjson) and JSON arrays (.json). A format
@@ -45,6 +47,6 @@
 //
 // # Caveats
 //
-// A Parquet file is read a row group at a time, and only the columns named above; a
+// A Parquet file is read a row group at a time, and only the columns of its layout; a
 // JSON row may be 256 MiB long at most. Broken files give errors, never panics.
 package datasets

@@ -77,7 +77,7 @@ func warned(t *testing.T, enc *Encoder, rows, held []pairRow) []Warning {
 		patterns = []string{writeRows(t, held)}
 	}
 	var last *Inspection
-	for in, err := range Inspect([]string{writeRows(t, rows)}, patterns, enc) {
+	for in, err := range Inspect([]string{writeRows(t, rows)}, patterns, Options{}, enc) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,9 +19,9 @@ type record struct {
 
 // A source reads files of one format.
 type source interface {
-	// records streams the rows of a file with the wanted columns. A *RowError stands for a bad row, and others follow it;
+	// records streams the rows of a file with those of its columns that want names. A *RowError stands for a bad row, and others follow it;
 	// any other error is the last.
-	records(path string, want map[string]bool) iter.Seq2[record, error]
+	records(path string, want func(columns []string) map[string]bool) iter.Seq2[record, error]
 	// table opens a file whose rows are to be kept whole.
 	table(path string) (tableFile, error)
 	// create begins a file with the columns of a table.

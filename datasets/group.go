@@ -41,6 +41,7 @@ type Group struct {
 	Label   Label   // of one answer
 
 	HasMargin bool
+	Level     bool // of a pair: the data has the same score for both, and so prefers neither
 
 	Ref []float64 // the reference's log-probabilities, in the order of Completions; nil if the row has none
 

@@ -14,6 +14,7 @@ type Inspection struct {
 	Files       []FileInfo
 	Columns     []ColumnInfo
 	Kind        Kind          // "" if the columns make no group
+	Layout      string        // the name of the Layout that the first file has; "" if it has none
 	Missing     string        // why they do not
 	Answers     map[int]int64 // rows by their number of answers
 	Tied        int64         // rows with equal ranks or scores
@@ -49,18 +50,18 @@ type Cuts struct {
 
 // Inspect reads all rows of files with the same columns and tells what they hold: with a tokenizer, in tokens too. Those of the held-out
 // files, if there are any, are looked for among them. The same Inspection comes again and again with more in it; the last is whole.
-func Inspect(patterns, held []string, enc *Encoder) iter.Seq2[*Inspection, error] {
+func Inspect(patterns, held []string, o Options, enc *Encoder) iter.Seq2[*Inspection, error] {
 	return func(yield func(*Inspection, error) bool) {
 		in := &Inspection{Answers: map[int]int64{}, Warnings: []Warning{}, survey: NewSurvey()}
 		in.survey.MaxLength = enc.MaxLength
-		if err := in.read(patterns, held, enc, yield); err != nil && !errors.Is(err, errLoopEnded) {
+		if err := in.read(patterns, held, o, enc, yield); err != nil && !errors.Is(err, errLoopEnded) {
 			yield(nil, err)
 		}
 	}
 }
 
-func (in *Inspection) read(patterns, held []string, enc *Encoder, yield func(*Inspection, error) bool) (err error) {
-	tables, total, err := OpenTables(patterns, Options{AnyColumns: true})
+func (in *Inspection) read(patterns, held []string, o Options, enc *Encoder, yield func(*Inspection, error) bool) (err error) {
+	tables, total, err := OpenTables(patterns, Options{AnyColumns: true, Columns: o.Columns})
 	if err != nil {
 		return err
 	}
@@ -77,8 +78,11 @@ func (in *Inspection) read(patterns, held []string, enc *Encoder, yield func(*In
 		return nil
 	}
 	in.Kind = tables[0].Kind()
+	if l := tables[0].Layout(); l != nil {
+		in.Layout = l.Name
+	}
 	in.begin(enc)
-	for group, err := range Read(files, Options{}) {
+	for group, err := range Read(files, o) {
 		if err = in.see(group, err, enc); err != nil {
 			return err
 		}
@@ -89,7 +93,7 @@ func (in *Inspection) read(patterns, held []string, enc *Encoder, yield func(*In
 	for _, l := range in.Lengths {
 		l.settle()
 	}
-	if err := in.hold(held, enc); err != nil {
+	if err := in.hold(held, o, enc); err != nil {
 		return err
 	}
 	in.Warnings = append(in.Warnings, in.survey.Warnings()...)
@@ -98,7 +102,7 @@ func (in *Inspection) read(patterns, held []string, enc *Encoder, yield func(*In
 }
 
 // hold looks for held-out rows in what was read. A row that cannot be used is none.
-func (in *Inspection) hold(held []string, enc *Encoder) error {
+func (in *Inspection) hold(held []string, o Options, enc *Encoder) error {
 	if len(held) == 0 {
 		return nil
 	}
@@ -106,7 +110,7 @@ func (in *Inspection) hold(held []string, enc *Encoder) error {
 	if err != nil {
 		return fmt.Errorf("eval-data: %w", err)
 	}
-	for g, err := range Read(files, Options{}) {
+	for g, err := range Read(files, o) {
 		x := Example{}
 		if err == nil {
 			x, err = enc.preview(g)
@@ -199,7 +203,7 @@ func (in *Inspection) encode(g Group, enc *Encoder) error {
 func (in *Inspection) count(g Group) {
 	values := g.values()
 	for of, is := range map[*int64]bool{
-		&in.Tied:    len(slices.Compact(slices.Clone(values))) < len(values), // they are sorted, and NaN equals none
+		&in.Tied:    g.Level || len(slices.Compact(slices.Clone(values))) < len(values), // they are sorted, and NaN equals none
 		&in.Partial: slices.ContainsFunc(values, math.IsNaN),
 		&in.Voted:   g.Dissent > 0 && g.Dissent < 1,
 		&in.Even:    g.Dissent == 0.5,

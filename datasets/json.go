@@ -20,12 +20,12 @@ func init() { register(jsonArray{}, ".json") }
 // object is taken for JSON Lines: many are named .json.
 type jsonArray struct{}
 
-func (jsonArray) records(path string, want map[string]bool) iter.Seq2[record, error] {
+func (jsonArray) records(path string, want func(columns []string) map[string]bool) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		for o, err := range arrayObjects(path) {
 			var rec record
 			if err == nil {
-				rec, err = o.record(path, want)
+				rec, err = o.record(path, want(o.names))
 			}
 			if !yield(rec, err) {
 				return

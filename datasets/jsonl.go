@@ -15,12 +15,12 @@ func init() { register(jsonLines{}, ".jsonl", ".ndjson") }
 // jsonLines reads a file with one JSON object a line. Blank lines are skipped and are no rows.
 type jsonLines struct{}
 
-func (jsonLines) records(path string, want map[string]bool) iter.Seq2[record, error] {
+func (jsonLines) records(path string, want func(columns []string) map[string]bool) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		for o, err := range lineObjects(path) {
 			var rec record
 			if err == nil {
-				rec, err = o.record(path, want)
+				rec, err = o.record(path, want(o.names))
 			}
 			if !yield(rec, err) {
 				return

@@ -13,6 +13,9 @@ const (
 
 // Kind tells by the columns what the rows hold.
 func (t *Table) Kind() Kind {
+	if l := t.Layout(); l != nil {
+		return l.Kind
+	}
 	has := map[string]bool{}
 	for _, name := range t.Columns() {
 		has[name] = true

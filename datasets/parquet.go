@@ -22,7 +22,7 @@ func (parquetFormat) create(path string, t *Table) (rowWriter, error) {
 	return w, nil
 }
 
-func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record, error] {
+func (parquetFormat) records(path string, want func(columns []string) map[string]bool) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		f, err := openParquet(path)
 		if err != nil {
@@ -32,7 +32,7 @@ func (parquetFormat) records(path string, want map[string]bool) iter.Seq2[record
 		defer f.Close()
 		row := int64(0)
 		for i, group := range f.RowGroups() {
-			r, err := f.newRowGroup(i, group, want)
+			r, err := f.newRowGroup(i, group, want(f.names))
 			if err != nil {
 				yield(record{}, fmt.Errorf("reading %s: row group %d: %w", path, i, err))
 				return

@@ -9,13 +9,17 @@ import (
 
 // promptAlone makes a group without answers of a record.
 func (c columns) promptAlone(rec record) (Group, error) {
-	prompt, err := row{c, rec}.text("prompt")
+	r, err := row{c, rec}.asking()
+	if err != nil {
+		return Group{}, err
+	}
+	prompt, err := r.text("prompt")
 	return Group{Prompt: prompt}, err
 }
 
 // checkPrompt tells whether a file has no column of prompts.
 func (c columns) checkPrompt(names []string) error {
-	if slices.Contains(names, c["prompt"]) {
+	if c.there(names, "prompt") || slices.ContainsFunc(askedColumns, func(ours string) bool { return c.there(names, ours) }) {
 		return nil
 	}
 	return fmt.Errorf("no column %s: the columns are %s; needed is prompt (--columns prompt=NAME takes another for it)", c["prompt"], strings.Join(names, ", "))
@@ -23,9 +27,20 @@ func (c columns) checkPrompt(names []string) error {
 
 // Answers lists the columns that hold answers, and what is known of them: all that mean something to us, but for the prompt.
 func (t *Table) Answers() []string {
-	return slices.DeleteFunc(t.Columns(), func(name string) bool {
-		return name == t.names["prompt"] || !t.names.wanted()[name]
-	})
+	names := t.Columns()
+	answers, prompt := slices.Clone(known), []string{"prompt"}
+	if !t.names.there(names, "prompt") {
+		prompt = askedColumns
+	}
+	for _, l := range t.names.fitting(names) {
+		if l.ours != nil {
+			answers = append(answers, l.columns()...)
+		}
+	}
+	of := func(ours []string, name string) bool {
+		return slices.ContainsFunc(ours, func(o string) bool { return t.names[o] == name })
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return of(prompt, name) || !of(answers, name) })
 }
 
 // EncodePrompt returns the ids of a prompt that an answer is to follow, without what the tokenizer adds at the end by itself.

@@ -54,7 +54,7 @@ func readFile(file string, o Options, yield func(Group, error) bool) bool {
 		return false
 	}
 	first := true
-	for rec, err := range src.records(file, names.wanted()) {
+	for rec, err := range src.records(file, names.wanting()) {
 		var group Group
 		if err == nil {
 			group, err = names.group(rec)

@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -105,16 +104,15 @@ func (t *Table) check() error {
 
 // check tells what is missing for a group among the columns of a file.
 func (c columns) check(names []string) error {
-	rec := record{columns: names, values: map[string]any{}}
-	for _, name := range names {
-		rec.values[name] = nil
+	fit := c.fitting(names)
+	told := slices.ContainsFunc(fit, func(l *Layout) bool { return l.fits != nil })
+	switch {
+	case len(fit) == 0:
+		return c.missing(names)
+	case len(fit) > 1 && !told:
+		return twoLayouts(names, fit)
 	}
-	_, err := c.group(rec)
-	var missing *columnsError
-	if errors.As(err, &missing) {
-		return missing
-	}
-	return nil // that there are nulls in place of values is no matter here
+	return nil // which of several it is, its rows tell
 }
 
 // group makes a group of a record.
@@ -149,7 +147,7 @@ func (t *Table) Metadata() map[string]string { return t.metadata() }
 // Rows streams the rows from the one with number first on. An error ends them; a row that makes no group is one with Err.
 func (t *Table) Rows(first int64) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		want := t.names.wanted()
+		want := t.names.wanted(t.Columns())
 		for _, name := range t.options.Keep {
 			want[name] = true
 		}

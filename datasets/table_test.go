@@ -112,7 +112,7 @@ func readBack(t testing.TB, path string) (rows []map[string]any, f *parquetFile)
 		want[name] = true
 	}
 	f.Close()
-	for rec, err := range (parquetFormat{}).records(path, want) {
+	for rec, err := range (parquetFormat{}).records(path, func([]string) map[string]bool { return want }) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -57,7 +57,7 @@ func TestLabelsOfParquet(t *testing.T) {
 	}
 	file := writeParquet(t, []labelled{{"p", "a", true}, {"p", "b", false}, {"p", "a", false}, {"p", "a", true}}, 2)
 	var last *Inspection
-	for in, err := range Inspect([]string{file}, nil, &Encoder{}) {
+	for in, err := range Inspect([]string{file}, nil, Options{}, &Encoder{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

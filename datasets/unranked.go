@@ -12,8 +12,8 @@ var answerLists = []string{"completions", "responses"}
 
 // checkList tells what is missing for an unranked group among the columns of a file.
 func (c columns) checkList(names []string) error {
-	there := func(ours string) bool { return slices.Contains(names, c[ours]) }
-	if there("prompt") && slices.ContainsFunc(answerLists, there) {
+	there := func(ours string) bool { return c.there(names, ours) }
+	if (there("prompt") || slices.ContainsFunc(askedColumns, there)) && slices.ContainsFunc(answerLists, there) {
 		return nil
 	}
 	return fmt.Errorf("no prompt with a list of answers: the columns are %s; needed are prompt and completions (or responses)", strings.Join(names, ", "))
@@ -21,7 +21,10 @@ func (c columns) checkList(names []string) error {
 
 // unranked makes a group of a row's list of answers as it stands, whatever its ranks and scores.
 func (c columns) unranked(rec record) (Group, error) {
-	r := row{c, rec}
+	r, err := row{c, rec}.asking()
+	if err != nil {
+		return Group{}, err
+	}
 	for _, column := range answerLists {
 		if !r.has(column) {
 			continue

@@ -54,7 +54,7 @@ func (p Place) String() string {
 // Validate reads all rows of files and says which are broken, would be dropped, or would be cut by an encoder. Without a
 // tokenizer the encoder sees only what it can by the text. A file that cannot be read on is a finding too, and the next is read.
 // The same Validation comes again and again with more in it; the last is whole.
-func Validate(patterns []string, enc *Encoder) iter.Seq2[*Validation, error] {
+func Validate(patterns []string, o Options, enc *Encoder) iter.Seq2[*Validation, error] {
 	return func(yield func(*Validation, error) bool) {
 		files, err := Expand(patterns)
 		if err != nil {
@@ -64,7 +64,7 @@ func Validate(patterns []string, enc *Encoder) iter.Seq2[*Validation, error] {
 		v := &Validation{reasons: map[string]int{}}
 		for _, file := range files {
 			before := v.Rows
-			for group, err := range Read([]string{file}, Options{}) {
+			for group, err := range Read([]string{file}, o) {
 				if err = v.see(file, group, err, enc); err != nil {
 					yield(nil, err)
 					return

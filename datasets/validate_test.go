@@ -27,7 +27,7 @@ func (byteTokens) VocabSize() int                                             { 
 func validate(t testing.TB, enc *Encoder, patterns ...string) *Validation {
 	t.Helper()
 	var last *Validation
-	for v, err := range Validate(patterns, enc) {
+	for v, err := range Validate(patterns, Options{}, enc) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestValidateGoesOnToTheNextFile(t *testing.T) {
 	if v.Rows != 1 || v.Broken != 3 {
 		t.Errorf("%d rows, %d broken", v.Rows, v.Broken)
 	}
-	for _, err := range Validate([]string{"nowhere.jsonl"}, &Encoder{}) {
+	for _, err := range Validate([]string{"nowhere.jsonl"}, Options{}, &Encoder{}) {
 		if err == nil {
 			t.Error("a file that is not there is valid")
 		}
@@ -110,7 +110,7 @@ func TestValidateGoesOnToTheNextFile(t *testing.T) {
 func inspect(t testing.TB, enc *Encoder, patterns ...string) *Inspection {
 	t.Helper()
 	var last *Inspection
-	for in, err := range Inspect(patterns, nil, enc) {
+	for in, err := range Inspect(patterns, nil, Options{}, enc) {
 		if err != nil {
 			t.Fatal(err)
 		}

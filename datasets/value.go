@@ -75,6 +75,9 @@ func asContent(v any) (string, error) {
 		for _, part := range v {
 			fields, _ := part.(map[string]any)
 			text, ok := fields["text"].(string)
+			if !ok {
+				text, ok = fields["value"].(string) // as LLaMA-Factory has it
+			}
 			if kind, _ := fields["type"].(string); !ok || kind != "text" {
 				return "", fmt.Errorf("content holds %s: only parts {type: text, text: ...} can be read", describe(part))
 			}

@@ -16,11 +16,19 @@ func (r row) dissent() (float64, error) {
 	return 1 - share, err
 }
 
+// level tells whether a pair's answers have the same score, so that the data prefers neither.
+func (r row) level() bool {
+	for _, names := range [][2]string{{"score_chosen", "score_rejected"}, {"chosen_score", "rejected_score"}} {
+		a, ok := r.value(names[0]).(float64)
+		if b, both := r.value(names[1]).(float64); ok && both {
+			return a == b
+		}
+	}
+	return false
+}
+
 // voted reads two answers, a and b, and the votes on them: a pair whose first has the more. Of as many votes each, a is first.
 func (r row) voted() (Group, error) {
-	if !r.has("prompt") {
-		return Group{}, &columnsError{r.rec.columns, "no column prompt"}
-	}
 	var g Group
 	var err error
 	if g.Prompt, err = r.text("prompt"); err != nil {

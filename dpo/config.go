@@ -22,6 +22,8 @@ type Config struct {
 	Data  []string `yaml:"data"`
 	Out   string   `yaml:"out"`
 
+	Columns map[string]string `yaml:"columns,omitempty"` // the data's names for columns, by ours, as in datasets.Options
+
 	Adapter     string   `yaml:"adapter,omitempty"`   // "lora" or "dora", trained in place of the model's weights; "" for these
 	LoRARank    int      `yaml:"lora-rank,omitempty"` // these are settings of an adapter: see models.AdapterSpec
 	LoRAAlpha   float64  `yaml:"lora-alpha,omitempty"`
@@ -127,6 +129,9 @@ func (c Config) Check() error {
 	refuse(c.Model == "", "model is missing: name a Hugging Face model directory")
 	refuse(len(c.Data) == 0, "data is missing: name a Parquet or JSONL file of pairs")
 	refuse(c.Out == "", "out is missing: name the directory to write")
+	if err := c.reading().Check(); err != nil {
+		wrong = append(wrong, "columns: "+err.Error())
+	}
 	refuse(!(c.Beta > 0 && c.Beta <= math.MaxFloat64), "beta must be positive, it is %v", c.Beta)
 	refuse(!(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5), "label-smoothing must lie in [0, 0.5), it is %v", c.LabelSmoothing)
 	wrong = append(wrong, c.checkObjective()...)

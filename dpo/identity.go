@@ -40,7 +40,7 @@ type digester interface {
 
 // encoding is the part of an identity that says how rows become token ids.
 func (c Config) encoding(tok datasets.Tokenizer) identity {
-	id := identity{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS, LDAlpha: c.LDAlpha}
+	id := identity{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS, LDAlpha: c.LDAlpha, Columns: c.Columns}
 	if c.DType != "" && c.DType != onnx.Float32.String() {
 		id.DType = c.DType
 	}

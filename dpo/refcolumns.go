@@ -56,7 +56,7 @@ func (t *Trainer) column(x datasets.Example) (ref []float64, err error) {
 
 // fresh tells whether the ref_ columns of a file are score's; an error says in what they differ from what this run needs.
 func (t *Trainer) fresh(file string) (bool, error) {
-	table, err := datasets.OpenTable(file, datasets.Options{})
+	table, err := datasets.OpenTable(file, t.reading())
 	if err != nil {
 		return false, err
 	}

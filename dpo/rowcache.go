@@ -22,7 +22,7 @@ import (
 // fails a run: what cannot be read is tokenized again, what cannot be written is not kept.
 
 // tokensFormat is part of each key: it counts the changes of rowcodec.go, and of how text becomes ids.
-const tokensFormat = 3
+const tokensFormat = 4
 
 // unusedFor is how long an entry may lie unused before one that is written removes it.
 const unusedFor = 30 * 24 * time.Hour
@@ -57,14 +57,14 @@ type entry struct {
 
 // newEntry digests the files. Without a folder, or a tokenizer that knows its digest, or where the files cannot be read twice, the
 // entry is nowhere.
-func newEntry(folder string, files []string, enc *datasets.Encoder, vocabulary int) entry {
+func newEntry(folder string, files []string, o datasets.Options, enc *datasets.Encoder, vocabulary int) entry {
 	e := entry{files: files, vocabulary: vocabulary}
 	tok, ok := enc.Tokenizer.(digester)
 	if folder == "" || !ok {
 		return e
 	}
 	e.key = tokensKey{Format: tokensFormat, Vocabulary: vocabulary, MaxLength: enc.MaxLength, MaxPromptLength: enc.MaxPromptLength,
-		KeepStart: enc.KeepStart, EOS: enc.EOS, Ties: enc.Ties, AllowEqual: enc.AllowEqual, Render: enc.Render != nil, First: enc.First}
+		KeepStart: enc.KeepStart, EOS: enc.EOS, Ties: enc.Ties, AllowEqual: enc.AllowEqual, Render: enc.Render != nil, First: enc.First, Columns: o.Columns}
 	if e.key.Tokenizer, e.key.Template = tok.Digests(); e.key.Tokenizer == "" {
 		return e
 	}

@@ -52,7 +52,7 @@ func mixed(t *testing.T) string {
 
 func readRows(t *testing.T, files []string, enc *datasets.Encoder, cache string) *Rows {
 	t.Helper()
-	rows, err := ReadRows(files, enc, tinyVocabulary, cache)
+	rows, err := ReadRows(files, datasets.Options{}, enc, tinyVocabulary, cache)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestCachedRowsAreTheSame(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			warm := newEntry(cache, expanded, enc, tinyVocabulary).load()
+			warm := newEntry(cache, expanded, datasets.Options{}, enc, tinyVocabulary).load()
 			if !reflect.DeepEqual(warm, plain) {
 				t.Fatal("rows out of the cache differ from those that were tokenized")
 			}
@@ -136,7 +136,7 @@ func TestKeyHoldsWhatDecides(t *testing.T) {
 		if change != nil {
 			change(&e)
 		}
-		return newEntry("cache", []string{file}, &e, vocabulary).path
+		return newEntry("cache", []string{file}, datasets.Options{}, &e, vocabulary).path
 	}
 	same := key(nil, 100, path)
 	if same == "" || key(nil, 100, path) != same {
@@ -159,6 +159,9 @@ func TestKeyHoldsWhatDecides(t *testing.T) {
 		keys[key] = what
 	}
 	check("vocabulary", key(nil, 101, path))
+	mapped := *enc
+	mapped.Tokenizer = renamed{enc.Tokenizer, "text", "template"}
+	check("columns", newEntry("cache", []string{path}, datasets.Options{Columns: map[string]string{"prompt": "chosen"}}, &mapped, 100).path)
 	check("extension", key(nil, 100, array))
 	for what, change := range map[string]func(*datasets.Encoder){
 		"max length":        func(e *datasets.Encoder) { e.MaxLength++ },
@@ -194,7 +197,7 @@ func TestKeyHoldsWhatDecides(t *testing.T) {
 func TestDamagedEntriesAreNotTrusted(t *testing.T) {
 	cache, enc, files := t.TempDir(), tinyEncoder(t), []string{mixed(t)}
 	plain := readRows(t, files, enc, cache)
-	e := newEntry(cache, files, enc, tinyVocabulary)
+	e := newEntry(cache, files, datasets.Options{}, enc, tinyVocabulary)
 	good, err := os.ReadFile(e.path)
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +224,7 @@ func TestDamagedEntriesAreNotTrusted(t *testing.T) {
 			}
 		}
 	}
-	other := newEntry(cache, files, enc, tinyVocabulary+1)
+	other := newEntry(cache, files, datasets.Options{}, enc, tinyVocabulary+1)
 	if _, err := other.read(bytes.NewReader(good)); err == nil {
 		t.Error("the entry of another key is taken")
 	}

@@ -42,16 +42,16 @@ type Rows struct {
 
 // ReadRows tokenizes all groups of the files, on all cores, or takes their token ids from the cache, a folder ("" for none)
 // where it leaves them for the next run. A row that is broken ends the reading; one that cannot be used is dropped.
-func ReadRows(patterns []string, enc *datasets.Encoder, vocabulary int, cache string) (*Rows, error) {
+func ReadRows(patterns []string, o datasets.Options, enc *datasets.Encoder, vocabulary int, cache string) (*Rows, error) {
 	files, err := datasets.Expand(patterns)
 	if err != nil {
 		return nil, err
 	}
-	e := newEntry(cache, files, enc, vocabulary)
+	e := newEntry(cache, files, o, enc, vocabulary)
 	if rows := e.load(); rows != nil {
 		return rows, nil
 	}
-	rows, err := tokenize(files, enc, vocabulary)
+	rows, err := tokenize(files, o, enc, vocabulary)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +59,9 @@ func ReadRows(patterns []string, enc *datasets.Encoder, vocabulary int, cache st
 	return rows, nil
 }
 
-func tokenize(files []string, enc *datasets.Encoder, vocabulary int) (*Rows, error) {
+func tokenize(files []string, o datasets.Options, enc *datasets.Encoder, vocabulary int) (*Rows, error) {
 	rows := &Rows{}
-	for r, err := range encodeRows(files, enc, vocabulary) {
+	for r, err := range encodeRows(files, o, enc, vocabulary) {
 		if err != nil {
 			return nil, err
 		}
@@ -77,10 +77,10 @@ func tokenize(files []string, enc *datasets.Encoder, vocabulary int) (*Rows, err
 const rowsAhead = 16
 
 // encodeRows yields what becomes of each group of the files, in their order; an error is the last.
-func encodeRows(files []string, enc *datasets.Encoder, vocabulary int) iter.Seq2[encoded, error] {
+func encodeRows(files []string, o datasets.Options, enc *datasets.Encoder, vocabulary int) iter.Seq2[encoded, error] {
 	return func(yield func(encoded, error) bool) {
 		encode := func(group datasets.Group) encoded { return encodeGroup(group, enc, vocabulary) }
-		for r, err := range inOrder(datasets.Read(files, datasets.Options{}), runtime.GOMAXPROCS(0), rowsAhead, encode) {
+		for r, err := range inOrder(datasets.Read(files, o), runtime.GOMAXPROCS(0), rowsAhead, encode) {
 			if err != nil {
 				err = fmt.Errorf("read preferences: %w", err)
 			} else {

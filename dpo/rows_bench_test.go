@@ -25,7 +25,7 @@ func BenchmarkReadRows(b *testing.B) {
 	defer tok.Close()
 	encoder := &datasets.Encoder{Tokenizer: tok, MaxLength: 1024, KeepStart: true}
 	for b.Loop() {
-		if _, err := ReadRows([]string{*benchRows}, encoder, tok.VocabSize(), ""); err != nil {
+		if _, err := ReadRows([]string{*benchRows}, datasets.Options{}, encoder, tok.VocabSize(), ""); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -23,9 +23,9 @@ type stream struct {
 // streams tells whether rows are read while steps are taken. Pairs that are taken apart are read first.
 func (t *Trainer) streams() bool { return t.Steps > 0 && t.NoShuffle && !t.loss.Unpaired }
 
-func newStream(files []string, enc *datasets.Encoder, vocabulary int) *stream {
+func newStream(files []string, o datasets.Options, enc *datasets.Encoder, vocabulary int) *stream {
 	s := &stream{}
-	s.next, s.stop = iter.Pull2(encodeRows(files, enc, vocabulary))
+	s.next, s.stop = iter.Pull2(encodeRows(files, o, enc, vocabulary))
 	return s
 }
 

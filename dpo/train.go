@@ -189,7 +189,7 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 	}
 	t.eval = &Rows{}
 	if len(t.EvalData) > 0 {
-		if t.eval, err = ReadRows(t.EvalData, enc, vocabulary, t.Cache); err != nil {
+		if t.eval, err = ReadRows(t.EvalData, t.reading(), enc, vocabulary, t.Cache); err != nil {
 			return fmt.Errorf("eval-data: %w", err)
 		}
 		t.eval.Examples = t.unpair(t.eval.Examples)
@@ -213,10 +213,10 @@ func (t *Trainer) readTraining(enc *datasets.Encoder, vocabulary int) error {
 		if err != nil {
 			return err
 		}
-		t.rows, t.stream, t.order.rows = &Rows{}, newStream(files, enc, vocabulary), t.Steps*t.Batch
+		t.rows, t.stream, t.order.rows = &Rows{}, newStream(files, t.reading(), enc, vocabulary), t.Steps*t.Batch
 		return t.fill(0)
 	}
-	rows, err := ReadRows(t.Data, enc, vocabulary, t.Cache)
+	rows, err := ReadRows(t.Data, t.reading(), enc, vocabulary, t.Cache)
 	if err != nil {
 		return err
 	}
@@ -232,6 +232,9 @@ func (t *Trainer) warmup() int {
 	}
 	return min(150, t.total/10)
 }
+
+// reading says how the files of data are read.
+func (c Config) reading() datasets.Options { return datasets.Options{Columns: c.Columns} }
 
 // encoder gives what turns text into token ids under these settings.
 func (c Config) encoder(tok datasets.Tokenizer) *datasets.Encoder {

@@ -49,7 +49,7 @@ func TestBadInput(t *testing.T) {
 	}
 	want := readBadInput(t)
 	got := map[string]string{}
-	for _, c := range slices.Concat(badModels(), badData(), badRows(), badSettings(), badOutputs(), badObjectives(), badAdapters()) {
+	for _, c := range slices.Concat(badModels(), badData(), badRows(), badSettings(), badOutputs(), badObjectives(), badAdapters(), badReferences()) {
 		t.Run(c.name, func(t *testing.T) {
 			if _, twice := got[c.name]; twice {
 				t.Fatal("two cases of this name")
@@ -218,6 +218,7 @@ func (w *work) program(args string, limit int) (code int, said string) {
 	}
 	var out bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, &out, &out
+	cmd.Env = append(os.Environ(), "HF_HOME="+w.path("hub"), "HF_HUB_CACHE=", "HF_HUB_OFFLINE=1", "HF_ENDPOINT=", "HF_TOKEN=", "HF_TOKEN_PATH=")
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

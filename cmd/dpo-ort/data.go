@@ -32,11 +32,13 @@ func newData() *cobra.Command {
 
 // encodeFlags say how rows become tokens, as train has them.
 type encodeFlags struct {
+	columns                    map[string]string
 	model, truncate, eos, ties string
 	maxLength, maxPromptLength int
 }
 
 func (o *encodeFlags) bind(f *pflag.FlagSet) {
+	bindColumns(f, &o.columns, "prompt=question,chosen=good")
 	f.StringVar(&o.model, "model", "", "Hugging Face directory whose tokenizer counts tokens; without it, text alone is looked at")
 	f.IntVar(&o.maxLength, "max-length", 512, "most tokens of a prompt and its longest answer together; 0: no bound")
 	f.IntVar(&o.maxPromptLength, "max-prompt-length", 256, "what a prompt is cut to where max-length is exceeded")
@@ -54,6 +56,9 @@ func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func(), err error) {
 		return nil, nil, dpo.Usage("eos must be add or keep, it is %q", o.eos)
 	case o.truncate != "prompt" && o.truncate != "end":
 		return nil, nil, dpo.Usage("truncate must be prompt or end, it is %q", o.truncate)
+	}
+	if err := checkColumns(o.columns); err != nil {
+		return nil, nil, err
 	}
 	if err := dpo.OneOf("ties", o.ties, []string{"average", "drop"}); err != nil {
 		return nil, nil, err

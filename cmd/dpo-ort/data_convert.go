@@ -22,8 +22,8 @@ func newDataConvert() *cobra.Command {
 		Use:   "convert",
 		Short: "Write data as Parquet, JSON Lines or JSON",
 		Long: `convert writes the rows of one or more files, which have the same columns, to one file of the format that the extension of
---out names: .parquet (zstd, row groups of 10,000), .jsonl or .ndjson, .json (an array). All columns are kept; the names of
-partition folders (a=1) are no columns.
+--out names: .parquet (zstd, row groups of 10,000), .jsonl or .ndjson, .json (an array). All columns are kept, in whichever
+layout they are, which it names; the names of partition folders (a=1) are no columns.
 
 From JSON, a column gets the narrowest type that holds all its values; values of several kinds become strings with the JSON of
 each. To JSON, numbers keep all their digits, dates and times become text, maps lists of {key, value}, bytes that are no text
@@ -54,5 +54,9 @@ func runDataConvert(cmd *cobra.Command, o convertFlags) error {
 	if err != nil {
 		return err
 	}
-	return o.talk.result(cmd.OutOrStdout(), last, fmt.Sprintf("converted %d rows\nwritten   %s\n", last.Rows, o.out))
+	text := fmt.Sprintf("converted %d rows\nwritten   %s\n", last.Rows, o.out)
+	if last.Layout != "" {
+		text += fmt.Sprintf("layout    %s\n", last.Layout)
+	}
+	return o.talk.result(cmd.OutOrStdout(), last, text)
 }

@@ -23,7 +23,7 @@ func newDataInspect() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect",
 		Short: "Say what data holds: rows, columns, answers, and their lengths in tokens",
-		Long: `inspect tells rows, columns with their types, row groups, how many answers a prompt has, and in how many rows answers are tied, lack
+		Long: `inspect tells rows, which layout of columns they have (docs/data.md lists these), columns with their types, row groups, how many answers a prompt has, and in how many rows answers are tied, lack
 a rank or score, or divided the votes. With --model it counts tokens
 as train does: percentiles and histograms of prompts and answers (whole is a prompt with its longest answer), and what --max-length
 and --max-prompt-length would cut.
@@ -55,7 +55,7 @@ func runDataInspect(cmd *cobra.Command, o inspectFlags) error {
 		return err
 	}
 	defer end()
-	last, err := follow(cmd, o.talk, "inspect", datasets.Inspect(o.data, o.evalData, enc), func(in *datasets.Inspection) (int64, int64) { return in.Rows, in.Total })
+	last, err := follow(cmd, o.talk, "inspect", datasets.Inspect(o.data, o.evalData, datasets.Options{Columns: o.columns}, enc), func(in *datasets.Inspection) (int64, int64) { return in.Rows, in.Total })
 	if err != nil {
 		return err
 	}
@@ -72,6 +72,9 @@ func inspectionText(in *datasets.Inspection) string {
 		kind = in.Missing
 	}
 	fmt.Fprintf(&b, "rows      %d\nkind      %s\n", in.Rows, kind)
+	if in.Layout != "" {
+		fmt.Fprintf(&b, "layout    %s\n", in.Layout)
+	}
 	name := 0
 	for _, c := range in.Columns {
 		name = max(name, len([]rune(c.Name)))

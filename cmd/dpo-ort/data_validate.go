@@ -49,7 +49,7 @@ func runDataValidate(cmd *cobra.Command, o validateFlags) error {
 		return err
 	}
 	defer end()
-	last, err := follow(cmd, o.talk, "validate", datasets.Validate(o.data, enc), func(v *datasets.Validation) (int64, int64) { return v.Rows, 0 })
+	last, err := follow(cmd, o.talk, "validate", datasets.Validate(o.data, datasets.Options{Columns: o.columns}, enc), func(v *datasets.Validation) (int64, int64) { return v.Rows, 0 })
 	if err != nil {
 		return err
 	}

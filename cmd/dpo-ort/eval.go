@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
@@ -55,7 +54,7 @@ Contests: compare:PROGRAM is asked about two answers, twice, with their places c
 	f.StringSliceVar(&o.Data, "data", nil, "preferences: Parquet, JSONL or JSON files with the same columns")
 	f.StringSliceVar(&o.Prompts, "prompts", nil, "prompts: the same")
 	f.StringVar(&o.out, "out", "", "folder to write")
-	f.StringToStringVar(&o.Names, "columns", nil, "the data's names for columns, by ours: prompt=question")
+	bindColumns(f, &o.Names, "prompt=question")
 	f.IntVar(&o.Samples, "samples", 4, "answers to each prompt")
 	f.IntVar(&o.MaxTokens, "max-tokens", 256, "most tokens of an answer")
 	f.Int64Var(&o.Seed, "seed", 0, "seed of the answers")
@@ -70,8 +69,8 @@ Contests: compare:PROGRAM is asked about two answers, twice, with their places c
 }
 
 func runEval(cmd *cobra.Command, o evalFlags) error {
-	if err := (datasets.Options{Columns: o.Names}).Check(); err != nil {
-		return dpo.Usage("columns: %v", err)
+	if err := checkColumns(o.Names); err != nil {
+		return err
 	}
 	if o.out == "" {
 		return dpo.Usage("out is missing: name the folder to write")

@@ -74,6 +74,9 @@ func runFrontier(cmd *cobra.Command, o frontierFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := fetching.plan(&plan); err != nil {
+		return err
+	}
 	plan.Judge = o.judge
 	stopping.keeps(keptIn(o.out))
 	progress := o.talk.progress(cmd.ErrOrStderr())

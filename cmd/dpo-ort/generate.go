@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
@@ -42,7 +41,7 @@ goes on from there, to the same bytes.`,
 	f.StringVar(&o.Model, "model", o.Model, "Hugging Face directory of the model")
 	f.StringSliceVar(&o.files.Data, "data", nil, "Parquet, JSONL or JSON files with the same columns")
 	f.StringVar(&o.files.Out, "out", "", "Parquet file to write")
-	f.StringToStringVar(&o.files.Columns, "columns", nil, "the data's name for the prompt: prompt=question")
+	bindColumns(f, &o.files.Columns, "prompt=question")
 	f.IntVar(&o.Samples, "samples", o.Samples, "completions of each prompt")
 	f.IntVar(&o.MaxTokens, "max-tokens", o.MaxTokens, "most tokens of a completion")
 	f.Float64Var(&o.Temperature, "temperature", o.Temperature, "what logits are divided by; 0: always the likeliest token")
@@ -104,8 +103,8 @@ func runGenerate(cmd *cobra.Command, o generateFlags) error {
 
 // checkGenerate refuses what makes no sense.
 func checkGenerate(o generateFlags) error {
-	if err := (datasets.Options{Columns: o.files.Columns}).Check(); err != nil {
-		return dpo.Usage("columns: %v", err)
+	if err := checkColumns(o.files.Columns); err != nil {
+		return err
 	}
 	switch {
 	case len(o.files.Data) == 0:

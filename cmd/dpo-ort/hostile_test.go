@@ -66,7 +66,7 @@ func openWeights(dir string) error {
 
 // readRows reads a file as data validate and train do, and then whole, as score and data convert do.
 func readRows(path string) error {
-	for v, err := range datasets.Validate([]string{path}, &datasets.Encoder{Ties: datasets.TiesAverage}) {
+	for v, err := range datasets.Validate([]string{path}, datasets.Options{}, &datasets.Encoder{Ties: datasets.TiesAverage}) {
 		if err != nil {
 			return err
 		}

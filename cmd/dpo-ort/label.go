@@ -60,7 +60,7 @@ command goes on from there.`,
 	f.Float64Var(&o.Temperature, "sampled-temperature", 0, "what scores are divided by where pairs are sampled (default 1)")
 	f.Int64Var(&o.Seed, "seed", 0, "seed of sampled pairs")
 	f.BoolVar(&o.Margin, "margin", false, "add the difference of a pair's scores as margin, which train asks the chosen answer to win by")
-	f.StringToStringVar(&o.files.Columns, "columns", nil, "the data's names for columns, by ours: prompt=question,completions=answers")
+	bindColumns(f, &o.files.Columns, "prompt=question,completions=answers")
 	f.BoolVar(&o.files.Strict, "strict", false, "stop at the first answer that cannot be judged")
 	f.BoolVar(&o.files.Overwrite, "overwrite", false, "replace --out, scores and ranks that the input has already, and parts of another job")
 	bindJudge(f, &o.Judge)
@@ -79,8 +79,8 @@ func openTokenizer(dir string) (datasets.Tokenizer, error) {
 }
 
 func runLabel(cmd *cobra.Command, o labelFlags) error {
-	if err := (datasets.Options{Columns: o.files.Columns}).Check(); err != nil {
-		return dpo.Usage("columns: %v", err)
+	if err := checkColumns(o.files.Columns); err != nil {
+		return err
 	}
 	switch {
 	case len(o.files.Data) == 0:

@@ -71,7 +71,8 @@ func newRoot() *cobra.Command {
 Parquet files with the implicit reward beta·(log pi(y|x) - log pi_ref(y|x)).
 
 Models are Hugging Face directories; data is Parquet, JSONL or JSON with the columns prompt, chosen, rejected, or
-prompt, completions, ranks. Results go to stdout, progress to stderr. Exit codes: 0, 1 data or run, 2 usage,
+prompt, completions, ranks. Where a verb takes one of these it takes hf://OWNER/NAME or hf://datasets/OWNER/NAME/FILE, too, from the
+Hugging Face hub or its cache; else nothing uses the network. Results go to stdout, progress to stderr. Exit codes: 0, 1 data or run, 2 usage,
 130 interrupted and saved.
 
 Ctrl-C finishes the step, or the window of rows, and saves; a second one ends the program now. SIGTERM is as the first Ctrl-C, and ends
@@ -89,7 +90,13 @@ the program where that takes longer than --grace. Its files are whole however it
 	root.PersistentFlags().Func("onnxruntime", "ONNX Runtime library to load (default: $"+ort.LibraryVariable+", else beside the program, then the system's)",
 		func(path string) error { ort.SetLibrary(path); return nil })
 	root.PersistentFlags().Var((*grace)(&stopping), "grace", "how long what was begun may take after SIGTERM, before the program ends nevertheless")
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return said.hear(cmd) }
+	root.PersistentFlags().BoolVar(&fetching.offline, "offline", false, "fetch nothing for hf://, as with HF_HUB_OFFLINE=1: take what is in the cache")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := said.hear(cmd); err != nil {
+			return err
+		}
+		return fetching.begin(cmd)
+	}
 	for _, verb := range verbs {
 		cmd := verb()
 		if cmd.Args == nil {

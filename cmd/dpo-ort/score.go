@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo"
 )
 
@@ -46,7 +45,7 @@ one after the other they hold what a single job would. train takes the ref_ colu
 	f.StringVar(&o.Ref, "ref", "", "directory of the reference; without it there are no rewards")
 	f.StringSliceVar(&o.files.Data, "data", nil, "Parquet, JSONL or JSON files with the same columns")
 	f.StringVar(&o.files.Out, "out", "", "Parquet file to write")
-	f.StringToStringVar(&o.files.Columns, "columns", nil, "the data's names for columns, by ours: prompt=question,chosen=good")
+	bindColumns(f, &o.files.Columns, "prompt=question,chosen=good")
 	f.StringVar(&o.shard, "shard", "", "score one of n contiguous ranges of the rows: i/n, i from 1 to n")
 	f.Float64Var(&o.Beta, "beta", 0.1, "factor of the reward")
 	f.IntVar(&o.MaxLength, "max-length", 0, "most tokens of a prompt and its longest answer together; 0: no bound")
@@ -106,8 +105,8 @@ func checkScore(o *scoreFlags) (err error) {
 			return err
 		}
 	}
-	if err := (datasets.Options{Columns: o.files.Columns}).Check(); err != nil {
-		return dpo.Usage("columns: %v", err)
+	if err := checkColumns(o.files.Columns); err != nil {
+		return err
 	}
 	switch {
 	case o.Model == "":

@@ -32,6 +32,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.BoolVar(&c.RSLoRA, "rslora", c.RSLoRA, "scale by lora-alpha / sqrt(rank)")
 	f.StringSliceVar(&c.LoRATargets, "lora-targets", c.LoRATargets, "modules that it changes: names such as q_proj, a regular expression for whole names, or all-linear, the default")
 	f.StringSliceVar(&c.Data, "data", c.Data, "preference data: Parquet, JSONL or JSON files, globs or folders")
+	bindColumns(f, &c.Columns, "prompt=question,chosen=good")
 	f.StringVar(&c.Out, "out", c.Out, "directory to write: the trained model, and the run under run/")
 	f.StringVar(&c.RefColumns, "ref-columns", c.RefColumns, "ref_ columns that score left in the data: use (refusing stale ones), require or ignore them")
 
@@ -156,7 +157,10 @@ func (o trainFlags) give(flags *pflag.FlagSet, c *dpo.Config) error {
 			return err
 		}
 	}
-	return override(flags, c)
+	if err := override(flags, c); err != nil {
+		return err
+	}
+	return fetching.config(c)
 }
 
 // readSettings reads a YAML file whose keys are flags' names. Keys that mean nothing are refused.

@@ -67,6 +67,9 @@ func (d *Disk) replay(root *node, c safefile.Call) {
 		delete(parent.names, base)
 		to, name := d.find(root, c.To)
 		to.names[name] = of
+	case safefile.OpLink:
+		to, name := d.find(root, c.To)
+		parent.names[base] = to.names[name]
 	case safefile.OpRemove:
 		delete(parent.names, base)
 	case safefile.OpSyncDir:

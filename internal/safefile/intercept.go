@@ -15,13 +15,14 @@ const (
 	OpRemove   Op = "remove"
 	OpMkdir    Op = "mkdir"
 	OpSyncDir  Op = "syncdir"
+	OpLink     Op = "link"
 )
 
 // Call is one change.
 type Call struct {
 	Op   Op
 	Path string // of the file or folder; before a create, the name that the file will get in the end
-	To   string // of a rename
+	To   string // of a rename; of a link, the file that it stands for
 	Data []byte // of a write
 	At   int64  // of a write, where it begins; of a truncate, the length
 }

@@ -248,3 +248,26 @@ func SyncDir(dir string) error {
 		return errors.Join(d.Sync(), d.Close())
 	})
 }
+
+// Link gives the file at target a second name, by a symbolic link that says where the one lies from the other, or where a system refuses
+// that, by a hard link. A name that is there already is replaced.
+func Link(target, path string) error {
+	relative, err := filepath.Rel(filepath.Dir(path), target)
+	if err != nil {
+		return fmt.Errorf("link %s: %w", path, err)
+	}
+	fresh := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
+	err = errors.Join(clear(fresh), made(Call{Op: OpLink, Path: fresh, To: target}, func() error {
+		if os.Symlink(relative, fresh) == nil {
+			return nil
+		}
+		return os.Link(target, fresh)
+	}))
+	if err == nil {
+		err = rename(fresh, path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("link %s to %s: %w", path, target, cause(err)), clear(fresh))
+	}
+	return SyncDir(filepath.Dir(path))
+}

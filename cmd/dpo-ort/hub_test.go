@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/hub/fakehub"
+)
+
+// fromHub runs the program with a hub for the public one, and gives what it wrote and how it ended.
+func fromHub(t *testing.T, h *fakehub.Hub, dir string, env []string, args ...string) (said string, err error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "dpo-ort", args...)
+	var out bytes.Buffer
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
+	cmd.Env = append(os.Environ(), "HF_ENDPOINT="+h.URL, "HF_HOME="+filepath.Join(dir, "hub"), "HF_HUB_CACHE=", "HF_TOKEN=", "HF_TOKEN_PATH=", "HF_HUB_OFFLINE=")
+	cmd.Env = append(cmd.Env, env...)
+	err = cmd.Run()
+	return out.String(), err
+}
+
+// TestHub trains on a model and data of a hub, whose connection drops once, and again offline to the same bits.
+func TestHub(t *testing.T) {
+	h := fakehub.New(t)
+	h.Token = "hf_not_to_be_seen"
+	files := map[string]string{"pytorch_model.bin": "a pickle"}
+	entries, err := os.ReadDir(golden.Testdata(t, "models", "tiny-llama"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		text, err := os.ReadFile(golden.Testdata(t, "models", "tiny-llama", e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = string(text)
+	}
+	pairs, err := os.ReadFile(golden.Testdata(t, "pref", "tiny.pairs.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Add("models/own/tiny", "main", files)
+	commit := h.Add("datasets/own/pairs", "main", map[string]string{"data/train.jsonl": string(pairs), "data/test.jsonl": string(pairs)})
+	dropped := false
+	h.Serve = func(w http.ResponseWriter, r *http.Request) bool {
+		if dropped || "http://"+r.Host != h.CDN {
+			return false
+		}
+		dropped = true
+		_, _ = w.Write([]byte(files["model.safetensors"][:1000]))
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	dir := t.TempDir()
+	token := []string{"HF_TOKEN=" + h.Token}
+	train := func(out string, env []string, more ...string) string {
+		t.Helper()
+		said, err := fromHub(t, h, dir, env, append([]string{"train", "--model", "hf://own/tiny", "--data", "hf://datasets/own/pairs/data/train*", "--out", out, "--steps", "2", "--batch", "8"}, more...)...)
+		if err != nil || strings.Contains(said, h.Token) {
+			t.Fatalf("%v: %s", err, said)
+		}
+		return said
+	}
+	if said := train("online", token); !strings.Contains(said, "fetched   hf://datasets/own/pairs/data/train* at commit "+commit) || !dropped {
+		t.Errorf("dropped %v; said %s", dropped, said)
+	}
+	h.Seen()
+	train("offline", nil, "--offline")
+	train("offline", []string{"HF_HUB_OFFLINE=1"}, "--resume", "--quiet")
+	if seen := h.Seen(); seen != nil {
+		t.Errorf("asked offline: %+v", seen)
+	}
+	a, err1 := os.ReadFile(filepath.Join(dir, "online", "model.safetensors"))
+	b, err2 := os.ReadFile(filepath.Join(dir, "offline", "model.safetensors"))
+	if err1 != nil || err2 != nil || !bytes.Equal(a, b) {
+		t.Errorf("the models differ: %v, %v", err1, err2)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "hub", "hub", "*", "snapshots", "*", "*.bin")); err != nil || left != nil {
+		t.Errorf("a pickle was fetched: %v %v", left, err)
+	}
+	said, err := fromHub(t, h, dir, nil, "data", "inspect", "--data", "hf://datasets/own/pairs")
+	if err == nil || !strings.Contains(said, "error: hf://datasets/own/pairs: the hub answers 401 for its list of files: it is not there, or is private or gated") {
+		t.Errorf("without a token: %v: %s", err, said)
+	}
+	said, err = fromHub(t, h, dir, token, "data", "inspect", "--data", "hf://datasets/own/pairs")
+	if err == nil || !strings.Contains(said, "holds several splits (test, train): name one") {
+		t.Errorf("all splits: %v: %s", err, said)
+	}
+}
+
+// Without a name on the hub nothing asks it, whatever the environment says.
+func TestHubIsNotAsked(t *testing.T) {
+	h := fakehub.New(t)
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"data", "inspect", "--data", golden.Testdata(t, "pref", "tiny.pairs.jsonl"), "--model", golden.Testdata(t, "models", "tiny-llama")},
+		{"doctor", "--model", golden.Testdata(t, "models", "tiny-llama")}, {"--version"},
+	} {
+		if said, err := fromHub(t, h, dir, []string{"HF_TOKEN=hf_secret"}, args...); err != nil {
+			t.Errorf("%v: %v: %s", args, err, said)
+		}
+	}
+	if seen := h.Seen(); seen != nil {
+		t.Errorf("asked: %+v", seen)
+	}
+}

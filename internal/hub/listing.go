@@ -1,0 +1,155 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/dpo-ort/dpo-ort/internal/plainjson"
+)
+
+// page is where a person finds the repository.
+func (c *Client) page(r Ref) string {
+	if r.Dataset {
+		return c.Endpoint + "/datasets/" + r.Repo
+	}
+	return c.Endpoint + "/" + r.Repo
+}
+
+// commit is a repository as it is at one commit.
+type commit struct {
+	store
+	ref    Ref
+	hash   string
+	files  map[string]file // nil where the list is not known: then only those of the snapshot are
+	cached []string        // files of the snapshot, where the list is not known
+}
+
+// find gives the commit that a reference means. One that is named by its hash is not asked for again; nor is any where the client is offline.
+func (c *Client) find(ctx context.Context, r Ref) (*commit, error) {
+	at := &commit{store: c.store(r), ref: r, hash: r.Revision}
+	pinned := commitRule.MatchString(r.Revision)
+	if !pinned && c.Offline {
+		at.hash = at.store.ref(r.Revision)
+	}
+	if at.hash != "" && (pinned || c.Offline) {
+		at.files = at.tree(at.hash)
+	}
+	switch {
+	case at.files != nil:
+		return at, nil
+	case c.Offline:
+		if at.hash != "" {
+			at.cached = at.linked(at.hash)
+		}
+		if at.cached == nil {
+			return nil, fmt.Errorf("%s is %w %s, and nothing may be fetched offline: run once without --offline and HF_HUB_OFFLINE", r, errNotCached, c.Cache)
+		}
+		return at, nil
+	}
+	return at, c.list(ctx, at)
+}
+
+// listed is what the hub's interface says of a repository at a revision.
+type listed struct {
+	SHA      string `json:"sha"`
+	Siblings []struct {
+		Name   string `json:"rfilename"`
+		Size   *int64 `json:"size"`
+		BlobID string `json:"blobId"`
+		LFS    *struct {
+			SHA256 string `json:"sha256"`
+			Size   int64  `json:"size"`
+		} `json:"lfs"`
+	} `json:"siblings"`
+}
+
+// list asks the hub for a commit's hash and files, and keeps both.
+func (c *Client) list(ctx context.Context, at *commit) error {
+	r := at.ref
+	address := fmt.Sprintf("%s/api/%s/%s/revision/%s?blobs=true", c.Endpoint, r.kind(), r.Repo, url.PathEscape(r.Revision))
+	var text []byte
+	err := c.retry(ctx, func() (bool, error) {
+		a, err := c.get(ctx, address, nil)
+		if err != nil {
+			return false, prefixed(r, err)
+		}
+		defer a.Body.Close()
+		if a.StatusCode != http.StatusOK {
+			return false, c.refused(r, "its list of files", a)
+		}
+		text, err = io.ReadAll(io.LimitReader(a.Body, listBytes+1))
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = &again{err: fmt.Errorf("the list of files ends in the middle")}
+		}
+		return false, prefixed(r, err)
+	})
+	if err != nil {
+		return err
+	}
+	var l listed
+	if len(text) > listBytes {
+		err = fmt.Errorf("its list of files is longer than %d MiB", listBytes>>20)
+	} else if err = plainjson.Unmarshal(text, &l); err == nil {
+		err = at.take(l)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: what the hub says of it cannot be used: %w; is HF_ENDPOINT (%s) a hub?", r, err, c.Endpoint)
+	}
+	kept, err := json.Marshal(tree{treeVersion, at.files})
+	if err == nil {
+		err = write(at.path("trees", at.hash+".json"), kept)
+	}
+	if err == nil {
+		err = at.keepRef(r.Revision, at.hash)
+	}
+	return err
+}
+
+// take checks what the hub says.
+func (at *commit) take(l listed) error {
+	if !commitRule.MatchString(l.SHA) {
+		return fmt.Errorf("its commit %.60q is none", l.SHA)
+	}
+	if commitRule.MatchString(at.hash) && l.SHA != at.hash {
+		return fmt.Errorf("its commit is %s, asked for was %s", l.SHA, at.hash)
+	}
+	at.hash, at.files = l.SHA, make(map[string]file, len(l.Siblings))
+	for _, s := range l.Siblings {
+		f := file{BlobID: s.BlobID}
+		if s.LFS != nil {
+			f.LFSSHA256, f.LFSSize = s.LFS.SHA256, s.LFS.Size
+		}
+		if s.Size == nil {
+			return fmt.Errorf("it lists %.200q without a size", s.Name)
+		}
+		f.Size = *s.Size
+		if err := f.check(s.Name); err != nil {
+			return err
+		}
+		if _, twice := at.files[s.Name]; twice {
+			return fmt.Errorf("it lists %s twice", s.Name)
+		}
+		at.files[s.Name] = f
+	}
+	return nil
+}
+
+// prefixed names a reference before an error of its own, which stays what it is.
+func prefixed(r Ref, err error) error {
+	var more *again
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &more):
+		return &again{fmt.Errorf("%s: %w", r, more.err), more.after}
+	case strings.HasPrefix(err.Error(), r.String()):
+		return err
+	}
+	return fmt.Errorf("%s: %w", r, err)
+}
