@@ -22,6 +22,7 @@ type Config struct {
 	fields map[string]json.RawMessage
 	used   map[string]bool
 	errs   []string
+	own    map[string]string // the architecture's own names of fields, by the usual ones
 }
 
 // harmless fields say how a model was trained, saved or is sampled from. Dropout is off in preference training.
@@ -65,8 +66,17 @@ func (c *Config) architecture() (string, error) {
 	return names[0], nil
 }
 
+// known is what a file calls a field, which an architecture may name otherwise (transformers' attribute_map).
+func (c *Config) known(name string) string {
+	if own, ok := c.own[name]; ok && c.fields[name] == nil {
+		return own
+	}
+	return name
+}
+
 // read decodes a field into dst and reports whether it was there and not null.
 func (c *Config) read(name string, dst any) bool {
+	name = c.known(name)
 	c.used[name] = true
 	raw, ok := c.fields[name]
 	if !ok || string(raw) == "null" {
@@ -111,6 +121,7 @@ func (c *Config) Count(name string, def int) int {
 	v := def
 	found := c.read(name, &v)
 	most := cmp.Or(mostOf[name], math.MaxInt32)
+	name = c.known(name)
 	switch {
 	case v > 0 && v <= most:
 		return v
@@ -126,7 +137,7 @@ func (c *Config) Count(name string, def int) int {
 
 // CountOr reads a positive integer where the field's absence and null mean different numbers.
 func (c *Config) CountOr(name string, absent, null int) int {
-	if string(c.fields[name]) == "null" {
+	if name := c.known(name); string(c.fields[name]) == "null" {
 		c.used[name] = true
 		return null
 	}
@@ -138,7 +149,7 @@ func (c *Config) Number(name string, def float64) float64 {
 	v := def
 	c.read(name, &v)
 	if !(v > 0) {
-		c.refuse("field %s must be a positive number, it is %v", name, v)
+		c.refuse("field %s must be a positive number, it is %v", c.known(name), v)
 		return def
 	}
 	return v
@@ -161,26 +172,43 @@ func (c *Config) Text(name, def string) string {
 // maxLayers bounds num_hidden_layers, so that a broken file cannot ask for all memory.
 const maxLayers = 1 << 12
 
-// decoder reads the fields that all architectures here share.
-func (c *Config) decoder() Decoder {
-	d := Decoder{
-		Vocab:        c.Count("vocab_size", 0),
-		Hidden:       c.Count("hidden_size", 0),
-		Intermediate: c.Count("intermediate_size", 0),
-		Layers:       c.Count("num_hidden_layers", 0),
-		Heads:        c.Count("num_attention_heads", 0),
-		NormEps:      c.Number("rms_norm_eps", 1e-6),
-		Activation:   c.Text("hidden_act", "silu"),
-		Tied:         c.Flag("tie_word_embeddings", false),
+// usual are the defaults of fields that differ between architectures.
+type usual struct {
+	eps        float64 // of norms
+	activation string
+	wide       int  // intermediate_size, in hidden sizes; 0 where it must be there
+	tied       bool // the head is the embedding
+}
+
+// decoder reads the fields that Llama and its kin share.
+func (c *Config) decoder() Decoder { return c.shape(usual{eps: 1e-6, activation: "silu"}) }
+
+// shape reads the fields that all architectures here have, under the names in own or under Llama's.
+func (c *Config) shape(u usual) Decoder {
+	d := Decoder{Vocab: c.Count("vocab_size", 0), Hidden: c.Count("hidden_size", 0)}
+	if wide := u.wide * d.Hidden; wide > 0 {
+		d.Intermediate = c.CountOr("intermediate_size", wide, wide)
+	} else {
+		d.Intermediate = c.Count("intermediate_size", 0)
 	}
+	d.Layers, d.Heads = c.Count("num_hidden_layers", 0), c.Count("num_attention_heads", 0)
+	d.NormEps, d.Activation = c.Number("rms_norm_eps", u.eps), c.Text("hidden_act", u.activation)
+	d.Tied = c.Flag("tie_word_embeddings", u.tied)
 	if d.NormEps >= 1 {
-		c.refuse("field rms_norm_eps is %v: it must be below 1", d.NormEps)
+		c.refuse("field %s is %v: it must be below 1", c.known("rms_norm_eps"), d.NormEps)
 	}
 	if d.Layers > maxLayers {
 		c.refuse("field num_hidden_layers is %d, more than %d", d.Layers, maxLayers)
 	}
 	d.Layers = min(max(d.Layers, 0), maxLayers)
 	return d
+}
+
+// ignore passes over fields of an architecture that change nothing here.
+func (c *Config) ignore(names ...string) {
+	for _, name := range names {
+		c.used[name] = true
+	}
 }
 
 // refuse records why the configuration cannot be served.

@@ -78,11 +78,13 @@ func (d Decoder) check(c *Config) {
 	if d.Heads%d.KVHeads != 0 {
 		c.refuse("num_attention_heads %d is no multiple of num_key_value_heads %d", d.Heads, d.KVHeads)
 	}
-	if d.HeadDim%2 != 0 {
-		c.refuse("head_dim %d is odd, but rotary embeddings turn pairs", d.HeadDim)
+	for _, r := range d.Rotations() {
+		if r.Rope.Dim%2 != 0 || r.Rope.Dim > d.HeadDim {
+			c.refuse("rotary embeddings turn pairs of a head's %d entries, but they are to turn %d", d.HeadDim, r.Rope.Dim)
+		}
 	}
-	if d.Activation != "silu" {
-		c.refuse("hidden_act %q is not supported (silu is)", d.Activation)
+	if activations[d.Activation] == nil {
+		c.refuse("%s %q is not supported (%s are)", c.known("hidden_act"), d.Activation, strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
 	}
 }
 
@@ -128,10 +130,21 @@ func (m *Model) Tensor(name string) (safetensors.Tensor, error) {
 			return t, nil
 		}
 	}
-	if m.untied && name == headTensor {
-		name = embedTensor
+	if m.untied && name == m.headModule()+".weight" {
+		name = m.embedModule() + ".weight"
 	}
-	return m.Weights.Tensor(name)
+	return m.base(name)
+}
+
+// base is a tensor of the base's file, in which names may lack the backbone's, as in GPT-2's own.
+func (m *Model) base(name string) (safetensors.Tensor, error) {
+	t, err := m.Weights.Tensor(name)
+	if _, bare, ok := strings.Cut(name, "."); ok && err != nil {
+		if t, e := m.Weights.Tensor(bare); e == nil {
+			return t, nil
+		}
+	}
+	return t, err
 }
 
 // Trained lists the tensors that training changes: all, or those of the adapter.
@@ -167,7 +180,7 @@ func elements(shape []int64) int64 {
 func (m *Model) WeightType() string {
 	common := ""
 	for i, name := range slices.Sorted(maps.Keys(m.baseShapes())) {
-		t, err := m.Weights.Tensor(name)
+		t, err := m.base(name)
 		if err != nil || i > 0 && t.DType != common {
 			return ""
 		}
@@ -180,10 +193,10 @@ func (m *Model) checkWeights() error {
 	want := m.Shapes()
 	names := slices.Sorted(maps.Keys(want))
 	found := make([]string, len(names))
-	inParallel(len(names), func(i int) { found[i] = fault(m.Weights, names[i], want[names[i]], "config.json asks for %v") })
+	inParallel(len(names), func(i int) { found[i] = fault(tensorsOf(m.base), names[i], want[names[i]], "config.json asks for %v") })
 	wrong := slices.DeleteFunc(found, func(fault string) bool { return fault == "" })
 	for _, name := range m.Weights.Names() {
-		if _, used := want[name]; !used && !m.unused(name) {
+		if !m.uses(want, name) && !m.unused(name) {
 			wrong = append(wrong, fmt.Sprintf("tensor %s is not part of a %s with this config.json", name, m.Architecture))
 		}
 	}
@@ -193,10 +206,24 @@ func (m *Model) checkWeights() error {
 	return nil
 }
 
+// uses reports whether a tensor of the file is one of those that are wanted.
+func (m *Model) uses(want map[string][]int64, name string) bool {
+	backbone, _, _ := strings.Cut(m.embedModule(), ".")
+	_, whole := want[name]
+	_, bare := want[backbone+"."+name]
+	return whole || bare
+}
+
 // tensors are those of a file or of several.
 type tensors interface {
 	Tensor(name string) (safetensors.Tensor, error)
 }
+
+// tensorsOf gives them by a function.
+type tensorsOf func(name string) (safetensors.Tensor, error)
+
+// Tensor is the one that is named.
+func (f tensorsOf) Tensor(name string) (safetensors.Tensor, error) { return f(name) }
 
 // fault says what is wrong with a tensor of a file that should have this shape; "" where nothing is. asks says who asks for the shape.
 func fault(of tensors, name string, shape []int64, asks string) string {
@@ -222,9 +249,11 @@ func someOf(wrong []string) error {
 	return errors.New(strings.Join(wrong, "; "))
 }
 
-// unused tensors stand in some checkpoints and change nothing: the tied head, and rotary tables of old versions.
+// unused tensors stand in some checkpoints and change nothing: the tied head, and rotary tables and causal masks of old versions.
 func (m *Model) unused(name string) bool {
-	return name == headTensor && m.Tied || strings.HasSuffix(name, ".rotary_emb.inv_freq")
+	table := func(end string) bool { return strings.HasSuffix(name, end) }
+	mask := m.Names != nil && (table(".attn.bias") || table(".attn.masked_bias") || table(".attention.bias") || table(".attention.masked_bias"))
+	return name == m.headModule()+".weight" && m.Tied || table(".rotary_emb.inv_freq") || mask
 }
 
 // finite refuses NaN and infinite weights, and types that are no floating-point numbers.

@@ -33,7 +33,7 @@ func (d Decoder) Targets(targets []string) (modules []string, unknown string) {
 	for _, target := range targets {
 		matches := func(module string) bool { return module == target || strings.HasSuffix(module, "."+target) }
 		if target == AllLinear {
-			matches = func(module string) bool { return strings.HasPrefix(module, "model.layers.") }
+			matches = func(module string) bool { return strings.HasPrefix(module, d.named("model.layers")+".") }
 		} else if strings.ContainsAny(target, `*+?()[]{}|^$\`) {
 			whole, err := regexp.Compile("^(?:" + target + ")$")
 			if err != nil {
@@ -95,7 +95,7 @@ func WriteAdapter(dir, base string, spec AdapterSpec, seed int64) error {
 		err = copyFiles(dir, base, companions[1:])
 	}
 	if err == nil {
-		err = writeAdapterConfig(filepath.Join(dir, adapterConfigName), base, spec, modules)
+		err = writeAdapterConfig(filepath.Join(dir, adapterConfigName), base, spec, modules, m.Transposed)
 	}
 	if err == nil {
 		err = safetensors.Write(filepath.Join(dir, adapterWeightsName), entries, map[string]string{"format": "pt", fingerprintKey: mark})
@@ -107,14 +107,14 @@ func WriteAdapter(dir, base string, spec AdapterSpec, seed int64) error {
 }
 
 // writeAdapterConfig names the modules one by one: PEFT knows an expression, and all-linear, only where it is the one target.
-func writeAdapterConfig(path, base string, spec AdapterSpec, modules []string) error {
+func writeAdapterConfig(path, base string, spec AdapterSpec, modules []string, transposed bool) error {
 	base, err := filepath.Abs(base)
 	if err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(map[string]any{"peft_type": "LORA", "task_type": "CAUSAL_LM", baseKey: base, "r": spec.Rank, "lora_alpha": spec.Alpha,
 		"lora_dropout": 0.0, "use_rslora": spec.RSLoRA, "use_dora": spec.DoRA, "target_modules": modules, "bias": "none", "inference_mode": true,
-		"fan_in_fan_out": false, "init_lora_weights": true, "modules_to_save": nil}, "", "  ")
+		"fan_in_fan_out": transposed, "init_lora_weights": true, "modules_to_save": nil}, "", "  ")
 	if err != nil {
 		return err
 	}

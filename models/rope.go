@@ -166,9 +166,17 @@ func inverseFrequencies(theta float64, dim int) []float64 {
 	return w
 }
 
+// Stretched is the length of a sequence whose frequencies depend on it; 0 where they do not.
+func (r Rope) Stretched(length int) int {
+	if r.Type != "dynamic" || length <= r.Trained {
+		return 0
+	}
+	return length
+}
+
 // Frequencies are the radians a position for a sequence of that many tokens: [Dim/2].
 func (r Rope) Frequencies(length int) []float64 {
-	if r.Type != "dynamic" || length <= r.Trained {
+	if r.Stretched(length) == 0 {
 		return r.InvFreq
 	}
 	grow := r.Factor*float64(length)/float64(r.Trained) - (r.Factor - 1)
