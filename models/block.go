@@ -1,6 +1,10 @@
 package models
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"slices"
+
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // block is a layer's graph as it is built: its decoder, and its parameters by the names of inputs.
 type block struct {
@@ -86,5 +90,5 @@ func (b *block) mlp(x *onnx.Value) *onnx.Value {
 
 // cut splits x along its last dimension.
 func (n *net) cut(x *onnx.Value, sizes ...int64) []*onnx.Value {
-	return n.Node(&onnx.Node{Op: "Split", Inputs: n.of(x, n.Ints(sizes...)), Attrs: onnx.Attrs{"axis": -1}}, len(sizes))
+	return slices.Clone(n.Node(&onnx.Node{Op: "Split", Inputs: n.of(x, n.Ints(sizes...)), Attrs: onnx.Attrs{"axis": -1}}, len(sizes)))
 }
