@@ -43,7 +43,7 @@ func (n *net) capped(x *onnx.Value, c float64) *onnx.Value {
 	if c == 0 {
 		return x
 	}
-	return n.times(n.Op("Tanh", n.of(n.times(x, 1/c)), nil), c)
+	return n.times(n.Op("Tanh", n.of(n.Op("Div", n.of(x, n.Scalar(x.Type, c)), nil)), nil), c)
 }
 
 func (n *net) times(x *onnx.Value, by float64) *onnx.Value { return n.mul(x, n.Scalar(x.Type, by)) }

@@ -31,7 +31,7 @@ var harmless = []string{
 	"embd_pdrop", "eos_token_id", "hidden_dropout", "id2label", "initializer_range", "is_decoder",
 	"is_encoder_decoder", "label2id", "max_position_embeddings", "model_type", "output_attentions",
 	"output_hidden_states", "pad_token_id", "pretraining_tp", "problem_type", "resid_pdrop", "return_dict",
-	"tokenizer_class", "torch_dtype", "transformers_version", "use_cache", "_attn_implementation_autoset",
+	"tokenizer_class", "torch_dtype", "transformers_version", "use_cache", "_attn_implementation_autoset", "auto_map",
 }
 
 // ReadConfig reads DIR/config.json.

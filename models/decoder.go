@@ -280,7 +280,7 @@ func (d Decoder) embed(n *net) {
 		y = n.add(y, n.looked(ids, m))
 	}
 	if d.EmbedScale != 0 {
-		y = n.times(y, d.EmbedScale)
+		y = n.cast(n.times(n.cast(y, n.exact()), d.EmbedScale), n.types.Compute)
 	}
 	if d.Positions > 0 {
 		table := n.Input("positions.table", n.types.Weights, onnx.Dims(int64(d.Positions), int64(d.Hidden))...)

@@ -1,6 +1,6 @@
 package models
 
-func init() { register("GPT2LMHeadModel", gpt2) }
+func init() { register("GPT2LMHeadModel", "GPT-2", gpt2) }
 
 // gpt2 reads the configuration of GPT-2: learned positions, LayerNorm, a fused product for queries, keys and values, weights that lie
 // as [in,out], and an MLP without gate.

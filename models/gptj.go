@@ -1,6 +1,6 @@
 package models
 
-func init() { register("GPTJForCausalLM", gptJ) }
+func init() { register("GPTJForCausalLM", "GPT-J", gptJ) }
 
 // gptJ reads the configuration of GPT-J: LayerNorm, attention and MLP in parallel behind one norm, rotary pairs that are neighbours, in
 // a part of each head, and a head with a bias.

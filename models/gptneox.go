@@ -1,6 +1,6 @@
 package models
 
-func init() { register("GPTNeoXForCausalLM", gptNeoX) }
+func init() { register("GPTNeoXForCausalLM", "GPT-NeoX, Pythia", gptNeoX) }
 
 // gptNeoX reads the configuration of GPT-NeoX and Pythia: LayerNorm, attention and MLP in parallel, a fused product of queries, keys
 // and values head by head, and rotary embeddings of a part of each head.

@@ -15,17 +15,33 @@ import (
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
 
-// architectures maps a Hugging Face class name to what reads its configuration.
-var architectures = map[string]func(*Config) Decoder{}
+// architectures maps a Hugging Face class name to what reads its configuration; families and rewardClasses are by the classes of
+// language models.
+var (
+	architectures = map[string]func(*Config) Decoder{}
+	families      = map[string]string{}
+	rewardClasses = map[string]string{}
+)
 
-// register adds a language model's class, and with it the reward model of the same backbone.
-func register(class string, read func(*Config) Decoder) {
-	architectures[class] = read
-	architectures[rewardClass(class)] = scalar(read)
+// register adds a language model's class, with the names of the models that are of it, and the reward model of the same backbone.
+func register(class, family string, read func(*Config) Decoder) {
+	registerWith(class, rewardClass(class), family, read)
+}
+
+// registerWith is register of a class whose reward model's class is called otherwise.
+func registerWith(class, reward, family string, read func(*Config) Decoder) {
+	architectures[class], families[class], rewardClasses[class] = read, family, reward
+	architectures[reward] = scalar(read)
 }
 
 // Architectures lists the class names that are supported.
 func Architectures() []string { return slices.Sorted(maps.Keys(architectures)) }
+
+// LanguageModels lists those of language models.
+func LanguageModels() []string { return slices.Sorted(maps.Keys(families)) }
+
+// Family names the models of a language model's class, for people.
+func Family(class string) string { return families[class] }
 
 // Model is a checkpoint and its description. Its weights stay mapped from the files until Close.
 type Model struct {

@@ -21,7 +21,7 @@ const (
 	defaultLabels = 2         // transformers' number of labels where config.json names none
 )
 
-// rewardClass is the class of reward models with the backbone of a language model's class.
+// rewardClass is what transformers calls most reward models with the backbone of a language model's class.
 func rewardClass(causal string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(causal, causalSuffix), gpt2Suffix) + rewardSuffix
 }
@@ -64,7 +64,7 @@ func WriteReward(dir, from string, seed int64) error {
 	if m.adapter != nil {
 		return fmt.Errorf("write a reward model: %s is an adapter: merge it with its base first (dpo-ort merge)", from)
 	}
-	class := rewardClass(m.Architecture)
+	class := rewardClasses[m.Architecture]
 	deviation, err := initialRange(from)
 	if err != nil {
 		return err

@@ -108,6 +108,11 @@ func (d *Decoder) readLayerTypes(c *Config) {
 	if !use {
 		window = 0
 	}
+	d.readLocal(c, window, func(layer int) bool { return window > 0 && layer >= from })
+}
+
+// readLocal reads which layers see a window: those that layer_types calls so, or, without it, those that otherwise says.
+func (d *Decoder) readLocal(c *Config, window int, otherwise func(layer int) bool) {
 	var types []string
 	given := c.read("layer_types", &types)
 	if given && len(types) != d.Layers {
@@ -119,7 +124,7 @@ func (d *Decoder) readLayerTypes(c *Config) {
 		if given {
 			local[l] = c.isLocal(types[l], l, window)
 		} else {
-			local[l] = window > 0 && l >= from
+			local[l] = otherwise(l)
 		}
 	}
 	if slices.Contains(local, true) {
