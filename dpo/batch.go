@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -268,6 +269,9 @@ func (l *layout) batch() *engine.Batch {
 	}
 	if l.decoder.Positions > 0 {
 		b.Inputs["positions"] = engine.Int64s(l.positions, T)
+		if tokens := slices.Max(l.positions) + 1; tokens > int64(l.decoder.Positions) {
+			b.Fault = fmt.Errorf("a sequence is computed up to token %d, but the model knows %d positions: set max-length to that, or less", tokens, l.decoder.Positions)
+		}
 	}
 	if blocks := int64(l.blocks); blocks > 1 {
 		b.Variant, b.Sizes["p"], b.Sizes["c"] = models.Long, P/blocks, C/blocks

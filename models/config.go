@@ -23,6 +23,7 @@ type Config struct {
 	used   map[string]bool
 	errs   []string
 	own    map[string]string // the architecture's own names of fields, by the usual ones
+	passed []string          // fields that change nothing here
 }
 
 // harmless fields say how a model was trained, saved or is sampled from. Dropout is off in preference training.
@@ -114,7 +115,8 @@ func wanted(dst any) string {
 }
 
 // mostOf bounds sizes far above any model's, so that no product of them overflows, and nothing is allocated for a size that a file merely claims.
-var mostOf = map[string]int{"hidden_size": 1 << 20, "intermediate_size": 1 << 24, "num_attention_heads": 1 << 14, "num_key_value_heads": 1 << 14, "head_dim": 1 << 14}
+var mostOf = map[string]int{"hidden_size": 1 << 20, "intermediate_size": 1 << 24, "num_attention_heads": 1 << 14, "num_key_value_heads": 1 << 14, "head_dim": 1 << 14,
+	"rotary_dim": 1 << 14}
 
 // Count reads a positive integer; def 0 means the field must be there. What is refused reads as 1, which nothing fails at.
 func (c *Config) Count(name string, def int) int {
@@ -206,9 +208,7 @@ func (c *Config) shape(u usual) Decoder {
 
 // ignore passes over fields of an architecture that change nothing here.
 func (c *Config) ignore(names ...string) {
-	for _, name := range names {
-		c.used[name] = true
-	}
+	c.passed = append(c.passed, names...)
 }
 
 // refuse records why the configuration cannot be served.
@@ -216,14 +216,19 @@ func (c *Config) refuse(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Sprintf(format, args...))
 }
 
-// finish reports everything that was wrong, and every field that was not read and is not known to be harmless.
-func (c *Config) finish(harmless []string) error {
-	var unknown []string
+// unknown are the fields that were not read and are not known to change nothing.
+func (c *Config) unknown() (names []string) {
 	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
-		if !c.used[name] && !slices.Contains(harmless, name) && !empty(c.fields[name]) {
-			unknown = append(unknown, name)
+		if !c.used[name] && !slices.Contains(c.passed, name) && !empty(c.fields[name]) {
+			names = append(names, name)
 		}
 	}
+	return names
+}
+
+// finish reports everything that was wrong, and every field that is unknown.
+func (c *Config) finish() error {
+	unknown := c.unknown()
 	if unknown != nil {
 		c.refuse("unsupported field %s: it may change what the model computes, so it is not ignored", strings.Join(unknown, ", "))
 	}

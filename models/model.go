@@ -69,22 +69,45 @@ func Describe(dir string) (string, Decoder, error) {
 }
 
 func (c *Config) describe() (string, Decoder, error) {
+	class, d, err := c.decode()
+	if err != nil {
+		return class, d, err
+	}
+	return class, d, c.finish()
+}
+
+// decode reads the configuration of whichever architecture it is; what was refused is in errs.
+func (c *Config) decode() (string, Decoder, error) {
 	class, err := c.architecture()
 	if err != nil {
 		return "", Decoder{}, err
 	}
 	read, ok := architectures[class]
 	if !ok {
-		return "", Decoder{}, fmt.Errorf("read %s: architecture %s is not supported (supported: %s)",
-			c.Path, class, strings.Join(Architectures(), ", "))
+		return "", Decoder{}, fmt.Errorf("read %s: architecture %s is %s (supported: %s, and their reward models)",
+			c.Path, class, c.foreign(), strings.Join(LanguageModels(), ", "))
 	}
+	c.passed = slices.Clone(harmless)
 	d := read(c)
 	d.check(c)
-	return class, d, c.finish(harmless)
+	return class, d, nil
+}
+
+// foreign says what is known of an architecture that is not supported: mixtures of experts by what they call their number.
+func (c *Config) foreign() string {
+	for _, name := range []string{"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"} {
+		if raw, ok := c.fields[name]; ok && !empty(raw) {
+			return fmt.Sprintf("a mixture of experts (%s is %s), which is not supported", name, shown(raw))
+		}
+	}
+	return "not supported"
 }
 
 // check refuses shapes that no decoder here can have.
 func (d Decoder) check(c *Config) {
+	if activations[d.Activation] == nil {
+		c.refuse("%s %q is not supported (%s are)", c.known("hidden_act"), d.Activation, strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
+	}
 	if len(c.errs) > 0 {
 		return
 	}
@@ -95,12 +118,12 @@ func (d Decoder) check(c *Config) {
 		c.refuse("num_attention_heads %d is no multiple of num_key_value_heads %d", d.Heads, d.KVHeads)
 	}
 	for _, r := range d.Rotations() {
-		if r.Rope.Dim%2 != 0 || r.Rope.Dim > d.HeadDim {
-			c.refuse("rotary embeddings turn pairs of a head's %d entries, but they are to turn %d", d.HeadDim, r.Rope.Dim)
+		switch {
+		case r.Rope.Dim == d.HeadDim && d.HeadDim%2 != 0:
+			c.refuse("head_dim %d is odd, but rotary embeddings turn pairs", d.HeadDim)
+		case r.Rope.Dim%2 != 0 || r.Rope.Dim > d.HeadDim:
+			c.refuse("rotary embeddings are to turn %d of a head's %d entries: they turn pairs", r.Rope.Dim, d.HeadDim)
 		}
-	}
-	if activations[d.Activation] == nil {
-		c.refuse("%s %q is not supported (%s are)", c.known("hidden_act"), d.Activation, strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
 	}
 }
 

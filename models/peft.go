@@ -90,7 +90,8 @@ func readAdapter(dir string) (*adapterConfig, error) {
 	c.readStart()
 	name := ""
 	c.read(baseKey, &name)
-	if err := c.finish(harmlessAdapter); err != nil {
+	c.passed = harmlessAdapter
+	if err := c.finish(); err != nil {
 		return nil, err
 	}
 	if c.base, err = findBase(dir, name); err != nil {
