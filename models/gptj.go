@@ -9,7 +9,7 @@ func gptJ(c *Config) Decoder {
 		"max_position_embeddings": "n_positions", "rms_norm_eps": "layer_norm_epsilon", "hidden_act": "activation_function"}
 	d := c.shape(usual{eps: 1e-5, activation: "gelu_new", wide: 4})
 	d.KVHeads, d.HeadDim = d.Heads, d.Hidden/d.Heads
-	turning := c.CountOr("rotary_dim", 64, d.HeadDim)
+	turning := c.Count("rotary_dim", 64)
 	d.Rope = Rope{Type: "default", Dim: turning, Theta: 10000, InvFreq: inverseFrequencies(10000, turning)}
 	d.Norm, d.Parallel, d.OneNorm, d.Ungated = LayerNorm, true, true, true
 	d.Interleaved, d.MLPBias, d.HeadBias = true, true, true
