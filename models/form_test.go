@@ -1,6 +1,7 @@
 package models
 
 import (
+	"maps"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -78,9 +79,7 @@ func TestDefaultsByLayer(t *testing.T) {
 		{"tiny-smollm3", map[string]any{"no_rope_layers": []int{1, 1, 1, 1, 1, 1, 1}}, nil, nil, 0},
 	} {
 		change := map[string]any{"num_hidden_layers": 7}
-		for name, value := range c.change {
-			change[name] = value
-		}
+		maps.Copy(change, c.change)
 		d, err := shapedLike(t, c.model, change)
 		if err != nil {
 			t.Fatal(err)
