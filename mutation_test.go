@@ -19,7 +19,7 @@ var mutations = []struct {
 	{
 		name: "positions of rejected answers off by one",
 		file: "dpo/batch.go",
-		old:  "before = l.add(id, promptLength+i, f)", mutated: "before = l.add(id, promptLength+i+min(k, 1), f)",
+		old:  "before = l.add(id, promptLength+i, length)", mutated: "before = l.add(id, promptLength+i+min(k, 1), length)",
 		pkg: "./dpo", test: "TestLogProbsEqualTransformers",
 	},
 	{

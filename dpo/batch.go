@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -23,20 +24,22 @@ type layout struct {
 
 	groups               []datasets.Example
 	K, P, C, blocks      int
-	ids                  []int64
-	cos, sin             []float64
-	turned               map[angle]int64 // a row that has the cosines and sines of a position
-	promptRows           []int64         // [G,P]
-	completionRows       []int64         // [G,K,C]
-	promptSlots          []int64         // [T]: a row's place in promptRows, or G·P
-	completionSlots      []int64         // [T]: a row's place in completionRows, or G·K·C
-	attentionRows        []int64         // [T]: a row's place among the slots of prompts, then completions
-	rows, targets, owner []int64         // [R]: the row that predicts, the token, the sequence
+	ids, positions       []int64
+	turns                []*turning
+	promptRows           []int64 // [G,P]
+	completionRows       []int64 // [G,K,C]
+	promptSlots          []int64 // [T]: a row's place in promptRows, or G·P
+	completionSlots      []int64 // [T]: a row's place in completionRows, or G·K·C
+	attentionRows        []int64 // [T]: a row's place among the slots of prompts, then completions
+	rows, targets, owner []int64 // [R]: the row that predicts, the token, the sequence
 }
 
 // newBatch lays out groups, which have the same number of completions, with queries in so many blocks.
 func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example, blocks int) *engine.Batch {
-	l := &layout{decoder: d, compute: compute, groups: groups, K: len(groups[0].Completions), blocks: blocks, turned: map[angle]int64{}}
+	l := &layout{decoder: d, compute: compute, groups: groups, K: len(groups[0].Completions), blocks: blocks}
+	for _, r := range d.Rotations() {
+		l.turns = append(l.turns, &turning{Rotation: r, row: map[angle]int64{}})
+	}
 	for _, x := range groups {
 		_, p, c := extent(x)
 		l.P, l.C = max(l.P, p), max(l.C, c)
@@ -50,7 +53,7 @@ func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example, b
 	}
 	for g, x := range groups {
 		for k, c := range x.Completions {
-			l.addCompletion(g, k, starts[g], len(x.Prompt), c, l.frequencies(x))
+			l.addCompletion(g, k, starts[g], len(x.Prompt), c, longest(x))
 		}
 	}
 	return l.batch()
@@ -76,41 +79,51 @@ func blocksOf(prompt, completion, long int) int {
 	return 1
 }
 
-// frequencies are the rotary embedding's for a group: those of its longest sequence.
-func (l *layout) frequencies(x datasets.Example) []float64 {
-	longest := 0
+// longest is the length of a group's longest sequence, whose rotary frequencies the group has.
+func longest(x datasets.Example) (n int) {
 	for _, c := range x.Completions {
-		longest = max(longest, len(x.Prompt)+len(c.IDs))
+		n = max(n, len(x.Prompt)+len(c.IDs))
 	}
-	return l.decoder.Rope.Frequencies(longest)
+	return n
 }
 
-// add appends one packed row.
-func (l *layout) add(id int32, position int, frequencies []float64) int64 {
-	row, half := int64(len(l.ids)), int64(len(frequencies))
-	l.ids = append(l.ids, int64(id))
-	at := angle{&frequencies[0], position}
-	if like, ok := l.turned[at]; ok {
-		l.cos, l.sin = append(l.cos, l.cos[like*half:(like+1)*half]...), append(l.sin, l.sin[like*half:(like+1)*half]...)
-		return row
+// add appends one packed row, of a sequence of so many tokens.
+func (l *layout) add(id int32, position, length int) int64 {
+	row := int64(len(l.ids))
+	l.ids, l.positions = append(l.ids, int64(id)), append(l.positions, int64(position))
+	for _, t := range l.turns {
+		t.add(row, position, length)
 	}
-	l.cos, l.sin = l.decoder.Rope.Rotation(frequencies, position, l.cos, l.sin)
-	l.turned[at] = row
 	return row
 }
 
-// angle is a position under some frequencies.
-type angle struct {
-	frequencies *float64
-	position    int
+// turning is what a rotary embedding turns each row by.
+type turning struct {
+	models.Rotation
+	cos, sin []float64
+	row      map[angle]int64 // one that has the cosines and sines of a position
+}
+
+// angle is a position in sequences of a length, 0 where that does not matter.
+type angle struct{ length, position int }
+
+func (t *turning) add(row int64, position, length int) {
+	half := int64(t.Rope.Dim / 2)
+	at := angle{t.Rope.Stretched(length), position}
+	if like, ok := t.row[at]; ok {
+		t.cos, t.sin = append(t.cos, t.cos[like*half:(like+1)*half]...), append(t.sin, t.sin[like*half:(like+1)*half]...)
+		return
+	}
+	t.cos, t.sin = t.Rope.Rotation(t.Rope.Frequencies(length), position, t.cos, t.sin)
+	t.row[at] = row
 }
 
 func (l *layout) addPrompt(g int, x datasets.Example) (start int64) {
 	start = int64(len(l.ids))
-	f := l.frequencies(x)
+	length := longest(x)
 	for p, id := range x.Prompt {
 		slot := g*l.P + p
-		l.promptRows[slot] = l.add(id, p, f)
+		l.promptRows[slot] = l.add(id, p, length)
 		l.promptSlots = append(l.promptSlots, int64(slot))
 		l.completionSlots = append(l.completionSlots, int64(len(l.completionRows)))
 		l.attentionRows = append(l.attentionRows, int64(slot))
@@ -118,7 +131,7 @@ func (l *layout) addPrompt(g int, x datasets.Example) (start int64) {
 	return start
 }
 
-func (l *layout) addCompletion(g, k int, promptStart int64, promptLength int, c datasets.Completion, f []float64) {
+func (l *layout) addCompletion(g, k int, promptStart int64, promptLength int, c datasets.Completion, length int) {
 	before := promptStart + int64(promptLength) - 1 // the row that predicts the first token
 	for i, id := range c.IDs {
 		if i >= c.Start && (i > 0 || promptLength > 0) {
@@ -130,7 +143,7 @@ func (l *layout) addCompletion(g, k int, promptStart int64, promptLength int, c 
 			break
 		}
 		slot := (g*l.K+k)*l.C + i
-		before = l.add(id, promptLength+i, f)
+		before = l.add(id, promptLength+i, length)
 		l.completionRows[slot] = before
 		l.promptSlots = append(l.promptSlots, int64(len(l.promptRows)))
 		l.completionSlots = append(l.completionSlots, int64(slot))
@@ -234,13 +247,11 @@ func firstSeen(query, window int) int {
 
 func (l *layout) batch() *engine.Batch {
 	T, G, K, P, C := int64(len(l.ids)), int64(len(l.groups)), int64(l.K), int64(l.P), int64(l.C)
-	R, half := int64(len(l.rows)), int64(l.decoder.Rope.Dim/2)
+	R := int64(len(l.rows))
 	b := &engine.Batch{
 		Sizes: map[string]int64{"T": T, "G": G, "K": K, "P": P, "C": C, "N": G * K, "R": R},
 		Inputs: map[string]engine.Array{
 			"ids":              engine.Int64s(l.ids, T),
-			"cos":              engine.Floats(l.compute, l.cos, T, half),
-			"sin":              engine.Floats(l.compute, l.sin, T, half),
 			"prompt_rows":      engine.Int64s(l.promptRows, G, P),
 			"prompt_slots":     engine.Int64s(l.promptSlots, T),
 			"completion_rows":  engine.Int64s(l.completionRows, G, K, C),
@@ -251,6 +262,16 @@ func (l *layout) batch() *engine.Batch {
 			"rows":             engine.Int64s(l.rows, R),
 		},
 		Targets: l.targets, Sequence: l.owner,
+	}
+	for _, t := range l.turns {
+		half := int64(t.Rope.Dim / 2)
+		b.Inputs[t.Cos], b.Inputs[t.Sin] = engine.Floats(l.compute, t.cos, T, half), engine.Floats(l.compute, t.sin, T, half)
+	}
+	if l.decoder.Positions > 0 {
+		b.Inputs["positions"] = engine.Int64s(l.positions, T)
+		if tokens := slices.Max(l.positions) + 1; tokens > int64(l.decoder.Positions) {
+			b.Fault = fmt.Errorf("a sequence is computed up to token %d, but the model knows %d positions: set max-length to that, or less", tokens, l.decoder.Positions)
+		}
 	}
 	if blocks := int64(l.blocks); blocks > 1 {
 		b.Variant, b.Sizes["p"], b.Sizes["c"] = models.Long, P/blocks, C/blocks

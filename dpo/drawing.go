@@ -100,12 +100,12 @@ func firstOf(text string, stops []string) int {
 
 // decodeInputs are the inputs of graphs that continue sequences, of which S tokens each are run.
 type decodeInputs struct {
-	S        int64
-	ids      []int64   // [B·S]
-	cos, sin []float64 // [B·S,d/2]
-	last     []int32   // [B]: the position of each sequence's last token
-	rows     []int64   // [B]: where it stands in ids
-	total    int32
+	S         int64
+	ids       []int64 // [B·S]
+	positions []int64 // [B·S]
+	last      []int32 // [B]: the position of each sequence's last token
+	rows      []int64 // [B]: where it stands in ids
+	total     int32
 }
 
 // promptBatch is whole prompts, padded on the right.
@@ -124,9 +124,12 @@ func (g *generator) promptBatch(prompts []*prompt) *engine.Batch {
 		in.rows = append(in.rows, int64(i*P+len(p.ids)-1))
 	}
 	for at := range P {
-		in.turn(g.network.model.Rope, at)
+		if known := g.network.model.Positions; known > 0 {
+			at = min(at, known-1) // only padding lies behind the model's context
+		}
+		in.positions = append(in.positions, int64(at))
 	}
-	in.cos, in.sin = slices.Repeat(in.cos, len(prompts)), slices.Repeat(in.sin, len(prompts))
+	in.positions = slices.Repeat(in.positions, len(prompts))
 	b := g.batch(in, g.prompts, models.Prompt)
 	b.Inputs["sequences"] = engine.Int64s([]int64{b.Sizes["B"], in.S, -1}, 3)
 	return b
@@ -139,28 +142,21 @@ func (g *generator) stepBatch(active []*drawing) *engine.Batch {
 		at := d.cached()
 		in.ids, in.last, in.rows = append(in.ids, int64(d.IDs[len(d.IDs)-1])), append(in.last, int32(at)), append(in.rows, int64(i))
 		in.total = max(in.total, int32(at+1))
-		in.turn(g.network.model.Rope, at)
+		in.positions = append(in.positions, int64(at))
 	}
 	return g.batch(in, g.cache, models.Step)
 }
 
-// turn adds the rotation of a position. Within the model's context, beyond which nothing is continued, it does not depend on the length.
-func (in *decodeInputs) turn(r models.Rope, position int) {
-	in.cos, in.sin = r.Rotation(r.Frequencies(0), position, in.cos, in.sin)
-}
-
 func (g *generator) batch(in decodeInputs, c *engine.Cache, variant func(string) string) *engine.Batch {
-	B, T, half := int64(len(in.last)), int64(len(in.ids)), int64(g.network.model.Rope.Dim/2)
+	B, T, d := int64(len(in.last)), int64(len(in.ids)), g.network.model.Decoder
 	sharpness := 1.0
 	if g.Temperature > 0 {
 		sharpness = 1 / g.Temperature
 	}
-	return &engine.Batch{
+	b := &engine.Batch{
 		Sizes: map[string]int64{"B": B, "S": in.S, "T": T, "R": B, "M": c.Length},
 		Inputs: map[string]engine.Array{
 			"ids":       engine.Int64s(in.ids, T),
-			"cos":       engine.Floats(onnx.Float32, in.cos, T, half),
-			"sin":       engine.Floats(onnx.Float32, in.sin, T, half),
 			"last":      engine.Int32s(in.last, B),
 			"total":     engine.Int32s([]int32{in.total}, 1),
 			"rows":      engine.Int64s(in.rows, B),
@@ -168,4 +164,22 @@ func (g *generator) batch(in decodeInputs, c *engine.Cache, variant func(string)
 		},
 		Variant: variant,
 	}
+	for _, r := range d.Rotations() {
+		b.Inputs[r.Cos], b.Inputs[r.Sin] = turned(r.Rope, in.positions)
+	}
+	if d.Positions > 0 {
+		b.Inputs["positions"] = engine.Int64s(in.positions, T)
+	}
+	return b
+}
+
+// turned are the rotations of positions. Within the model's context, beyond which nothing is continued, they do not depend on the length.
+func turned(r models.Rope, positions []int64) (cosines, sines engine.Array) {
+	var cos, sin []float64
+	frequencies := r.Frequencies(0)
+	for _, at := range positions {
+		cos, sin = r.Rotation(frequencies, int(at), cos, sin)
+	}
+	T, half := int64(len(positions)), int64(r.Dim/2)
+	return engine.Floats(onnx.Float32, cos, T, half), engine.Floats(onnx.Float32, sin, T, half)
 }

@@ -33,7 +33,7 @@ const lossGraph = "loss"
 
 // NewArtifact makes the graphs of a model of this architecture and shape.
 func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Artifact, error) {
-	rotary, err := json.Marshal(d.Rope)
+	rotary, err := json.Marshal(rotaries(d))
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
@@ -72,6 +72,19 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	return a, a.Verify()
+}
+
+// rotaries are what the manifest says of rotary embeddings: the one there is, or, where there are several, each by the input of its
+// cosines.
+func rotaries(d models.Decoder) any {
+	all := map[string]models.Rope{}
+	for _, r := range d.Rotations() {
+		all[r.Cos] = r.Rope
+	}
+	if len(all) > 1 {
+		return all
+	}
+	return d.Rope
 }
 
 // stage splits a graph's inputs into parameters and the rest.

@@ -54,7 +54,7 @@ func mixedGroups(vocab int) ([]datasets.Example, []float64) {
 }
 
 func TestSharedEqualsSeparate(t *testing.T) {
-	for _, model := range []string{"tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"} {
+	for _, model := range append([]string{"tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"}, architectureModels...) {
 		t.Run(model, func(t *testing.T) { sharedEqualsSeparate(t, model) })
 	}
 }

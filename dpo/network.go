@@ -123,7 +123,10 @@ func weightsDigest(m *models.Model) (string, error) {
 	h := sha256.New()
 	d := m.Decoder
 	d.Adapter = nil
-	described := strings.Replace(fmt.Sprintf("%+v", d), " Adapter:<nil>", "", 1) // files that were scored before adapters were known stay valid
+	described := fmt.Sprintf("%+v", d)
+	for _, other := range []string{" Adapter:<nil>", fmt.Sprintf(" Form:%+v", models.Form{})} { // files that were scored before these were known stay valid
+		described = strings.Replace(described, other, "", 1)
+	}
 	fmt.Fprintf(h, "%s %s\n", m.Architecture, described)
 	if m.Adapter != nil {
 		fmt.Fprintf(h, "%+v\n", *m.Adapter)

@@ -147,6 +147,9 @@ func (r rewarded) examples(d models.Decoder) (out []datasets.Example, exact, pla
 func TestRewardsEqualTransformers(t *testing.T) {
 	var all []rewarded
 	golden.JSON(t, golden.Testdata(t, "golden", "reward.json"), &all)
+	for _, model := range architectureModels {
+		all = append(all, readJudged(t, model).Reward)
+	}
 	covered := map[string]bool{}
 	for _, r := range all {
 		t.Run(r.Model, func(t *testing.T) {

@@ -106,12 +106,15 @@ func TestSampleLogProbsEqualScores(t *testing.T) {
 	}
 }
 
+// continued is what greedy search puts after a prompt.
+type continued struct {
+	Prompt, IDs []int32
+	Gap         float64 // the least between the two best logits
+}
+
 // generated is what transformers does: see scripts/golden/make_generate.py.
 type generated struct {
-	Greedy map[string][]struct {
-		Prompt, IDs []int32
-		Gap         float64
-	}
+	Greedy map[string][]continued
 	Warped []struct {
 		Settings struct {
 			Temperature float64
@@ -132,19 +135,27 @@ func readGenerated(t *testing.T) (g generated) {
 
 // Greedy search takes the tokens that transformers' does.
 func TestGreedyEqualsTransformers(t *testing.T) {
-	for model, cases := range readGenerated(t).Greedy {
-		s := openSampler(t, golden.Testdata(t, "models", model), func(c *GenerateConfig) { c.Temperature, c.MaxTokens, c.Batch = 0, 20, 2 })
-		var prompts []*prompt
-		for _, c := range cases {
-			prompts = append(prompts, &prompt{ids: c.Prompt, most: 20, samples: make([]Sample, 1)})
-		}
-		if err := s.generators[0].run(context.Background(), slices.Clone(prompts)); err != nil {
-			t.Fatal(err)
-		}
-		for i, c := range cases {
-			if got := prompts[i].samples[0].IDs; !slices.Equal(got, c.IDs) {
-				t.Errorf("%s after %v: %v, transformers has %v (least gap of logits %.1e)", model, c.Prompt, got, c.IDs, c.Gap)
-			}
+	all := readGenerated(t).Greedy
+	for _, model := range architectureModels {
+		all[model] = readJudged(t, model).Greedy
+	}
+	for model, cases := range all {
+		t.Run(model, func(t *testing.T) { greedyEqualsTransformers(t, model, cases) })
+	}
+}
+
+func greedyEqualsTransformers(t *testing.T, model string, cases []continued) {
+	s := openSampler(t, golden.Testdata(t, "models", model), func(c *GenerateConfig) { c.Temperature, c.MaxTokens, c.Batch = 0, 50, 2 })
+	var prompts []*prompt
+	for _, c := range cases {
+		prompts = append(prompts, &prompt{ids: c.Prompt, most: len(c.IDs), samples: make([]Sample, 1)})
+	}
+	if err := s.generators[0].run(context.Background(), slices.Clone(prompts)); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range cases {
+		if got := prompts[i].samples[0].IDs; !slices.Equal(got, c.IDs) {
+			t.Errorf("after %v: %v, transformers has %v (least gap of logits %.1e)", c.Prompt, got, c.IDs, c.Gap)
 		}
 	}
 }

@@ -1,18 +1,38 @@
 package models
 
-import "github.com/dpo-ort/dpo-ort/runtime/onnx"
+import (
+	"cmp"
+	"math"
+
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
 
 // layout holds a block's inputs that say where tokens lie. Tokens are packed in rows of [T,·]; attention works on
 // padded prompts [G,P] and completions [G,K,C], gathered by index. The *_slots inputs invert those gathers (the padded
 // slot of each token, or one past the last), which makes their gradient a gather too: padding never writes anywhere.
 type layout struct {
-	cos, sin                   *onnx.Value // [T,d/2]
+	cos, sin                   *onnx.Value // [T,turning/2]; nil where positions turn nothing
 	promptRows, completionRows *onnx.Value // [G,P], [G,K,C]: the packed row of each slot
 	attentionRows              *onnx.Value // [T]: each token's slot among all prompt, then all completion slots
 	// Of each block of queries, [Q·P,P] and [G,Q·C,P+C] where there is one: 0, or −1e9 where a query must not see a key.
 	promptMasks, completionMasks []*onnx.Value
 	completions                  *onnx.Value // [K,1,1,1,1]: how often a prompt's keys are repeated
 	heads, kvHeads, headDim      int64
+	turning                      int64 // entries of a head that turn
+	interleaved                  bool
+	scale, cap                   float64 // of scores
+}
+
+// newLayout is what the layouts of micro-batches and caches have in common; rows is how many rows have cosines and sines.
+func (n *net) newLayout(d Decoder, kind LayerKind, rows onnx.Dim) *layout {
+	l := &layout{heads: int64(d.Heads), kvHeads: int64(d.KVHeads), headDim: int64(d.HeadDim), interleaved: d.Interleaved,
+		scale: cmp.Or(d.QueryScale, 1/math.Sqrt(float64(d.HeadDim))), cap: d.ScoreCap}
+	if r := d.rotation(kind); r.Rope.Dim > 0 {
+		l.turning = int64(r.Rope.Dim)
+		half := onnx.Const(l.turning / 2)
+		l.cos, l.sin = n.Input(r.Cos, n.types.Compute, rows, half), n.Input(r.Sin, n.types.Compute, rows, half)
+	}
+	return l
 }
 
 func (n *net) layout(d Decoder, kind LayerKind, blocks int) *layout {
@@ -23,18 +43,13 @@ func (n *net) layout(d Decoder, kind LayerKind, blocks int) *layout {
 		P, C = p.Mul(onnx.Const(int64(blocks))), c.Mul(onnx.Const(int64(blocks)))
 	}
 	queries := onnx.Const(int64(d.Heads / d.KVHeads))
-	half := onnx.Const(int64(d.Rope.Dim / 2))
 	slots := G.Mul(P).Add(G.Mul(K).Mul(C))
 	t := n.types.Compute
-	l := &layout{
-		cos:            n.Input("cos", t, T, half),
-		sin:            n.Input("sin", t, T, half),
-		promptRows:     n.Input("prompt_rows", onnx.Int64, G, P),
-		completionRows: n.Input("completion_rows", onnx.Int64, G, K, C),
-		attentionRows:  n.Input("attention_rows", onnx.Int64, T),
-		completions:    n.Input("completions", onnx.Int64, onnx.Const(5)),
-		heads:          int64(d.Heads), kvHeads: int64(d.KVHeads), headDim: int64(d.HeadDim),
-	}
+	l := n.newLayout(d, kind, T)
+	l.promptRows = n.Input("prompt_rows", onnx.Int64, G, P)
+	l.completionRows = n.Input("completion_rows", onnx.Int64, G, K, C)
+	l.attentionRows = n.Input("attention_rows", onnx.Int64, T)
+	l.completions = n.Input("completions", onnx.Int64, onnx.Const(5))
 	one := onnx.Const(1)
 	for i, name := range Masks(kind.PromptMask, blocks) {
 		l.promptMasks = append(l.promptMasks, n.Input(name, t, queries.Mul(p), p.Mul(onnx.Const(int64(i+1)))))
@@ -62,27 +77,68 @@ func (n *net) transpose(x *onnx.Value, perm ...int64) *onnx.Value {
 	return n.Op("Transpose", n.of(x), onnx.Attrs{"perm": perm})
 }
 
-// rotary turns each head of x [T,heads·d] by its token's position.
+// rotary turns each head of x [T,heads·d] by its token's position, or the first entries of each alone.
 func (n *net) rotary(x *onnx.Value, l *layout, heads int) *onnx.Value {
+	if l.turning == 0 {
+		return x
+	}
 	if n.types.Compute == onnx.Float64 {
 		return n.rotaryWritten(x, l, heads)
 	}
+	attrs := onnx.Attrs{"num_heads": heads, "rotary_embedding_dim": 0}
+	if l.turning < l.headDim {
+		attrs["rotary_embedding_dim"] = l.turning
+	}
+	if l.interleaved {
+		attrs["interleaved"] = 1
+	}
 	// The batch of one starts at position 0 of the tables, whose rows are tokens.
 	y := n.Node(&onnx.Node{Op: "RotaryEmbedding", Domain: onnx.Microsoft,
-		Inputs: n.of(n.Op("Unsqueeze", n.of(x, n.Ints(0)), nil), n.Ints(0), l.cos, l.sin),
-		Attrs:  onnx.Attrs{"num_heads": heads, "rotary_embedding_dim": 0}}, 1)[0]
+		Inputs: n.of(n.Op("Unsqueeze", n.of(x, n.Ints(0)), nil), n.Ints(0), l.cos, l.sin), Attrs: attrs}, 1)[0]
 	return n.Op("Squeeze", n.of(y, n.Ints(0)), nil)
 }
 
-// rotaryWritten is rotary in plain operators: (a, b) → (a·cos − b·sin, b·cos + a·sin) over the halves of a head.
+// rotaryWritten is rotary in plain operators: pairs (a, b) → (a·cos − b·sin, b·cos + a·sin), of the halves of what turns, or of
+// neighbours.
 func (n *net) rotaryWritten(x *onnx.Value, l *layout, heads int) *onnx.Value {
 	x = n.reshape(x, 0, int64(heads), l.headDim)
-	halves := n.Node(&onnx.Node{Op: "Split", Inputs: n.of(x, n.Ints(l.headDim/2, l.headDim/2)), Attrs: onnx.Attrs{"axis": -1}}, 2)
+	var rest []*onnx.Value
+	if l.turning < l.headDim {
+		parts := n.cut(x, l.turning, l.headDim-l.turning)
+		x, rest = parts[0], parts[1:]
+	}
+	pairs := n.pairs(x, l, heads)
 	cos := n.Op("Unsqueeze", n.of(l.cos, n.Ints(1)), nil)
 	sin := n.Op("Unsqueeze", n.of(l.sin, n.Ints(1)), nil)
-	a := n.Op("Sub", n.of(n.mul(halves[0], cos), n.mul(halves[1], sin)), nil)
-	b := n.add(n.mul(halves[1], cos), n.mul(halves[0], sin))
-	return n.reshape(n.Op("Concat", n.of(a, b), onnx.Attrs{"axis": -1}), 0, int64(heads)*l.headDim)
+	a := n.Op("Sub", n.of(n.mul(pairs[0], cos), n.mul(pairs[1], sin)), nil)
+	b := n.add(n.mul(pairs[1], cos), n.mul(pairs[0], sin))
+	parts := append(n.unpaired(a, b, l, heads), rest...)
+	if len(parts) > 1 {
+		parts = n.of(n.Op("Concat", parts, onnx.Attrs{"axis": -1}))
+	}
+	return n.reshape(parts[0], 0, int64(heads)*l.headDim)
+}
+
+// pairs are the two entries of each pair: [T,heads,turning] → twice [T,heads,turning/2].
+func (n *net) pairs(x *onnx.Value, l *layout, heads int) []*onnx.Value {
+	half := l.turning / 2
+	if !l.interleaved {
+		return n.cut(x, half, half)
+	}
+	pairs := n.cut(n.reshape(x, 0, int64(heads), half, 2), 1, 1)
+	for i, p := range pairs {
+		pairs[i] = n.Op("Squeeze", n.of(p, n.Ints(3)), nil)
+	}
+	return pairs
+}
+
+// unpaired puts pairs back where they were, in parts that are to be joined.
+func (n *net) unpaired(a, b *onnx.Value, l *layout, heads int) []*onnx.Value {
+	if !l.interleaved {
+		return n.of(a, b)
+	}
+	last := func(x *onnx.Value) *onnx.Value { return n.Op("Unsqueeze", n.of(x, n.Ints(3)), nil) }
+	return n.of(n.reshape(n.Op("Concat", n.of(last(a), last(b)), onnx.Attrs{"axis": -1}), 0, int64(heads), l.turning))
 }
 
 // attention is causal self-attention over packed q [T,H·d], k and v [T,KV·d], split by structure: prompts attend to
@@ -149,7 +205,7 @@ func (n *net) masked(scores, mask *onnx.Value) *onnx.Value {
 	return n.Op("Reshape", n.of(sum, n.Op("Shape", n.of(scores), nil)), nil)
 }
 
-// attend is softmax(q·kᵀ/√d + mask)·v with the queries of a key head folded into rows, so that keys are never
+// attend is softmax(scale·q·kᵀ + mask)·v with the queries of a key head folded into rows, so that keys are never
 // repeated: [G,(K,)L,H·d] → [G,(K,)L,H·d].
 func (n *net) attend(q, k, v, mask *onnx.Value, l *layout) *onnx.Value {
 	group := l.heads / l.kvHeads
@@ -160,7 +216,7 @@ func (n *net) attend(q, k, v, mask *onnx.Value, l *layout) *onnx.Value {
 		q = n.transpose(n.reshape(q, 0, 0, 0, l.kvHeads, group, l.headDim), 1, 3, 0, 4, 2, 5)
 		q = n.reshape(q, 0, 0, 0, -1, l.headDim)
 	}
-	probs := n.Op("Softmax", n.of(n.masked(n.product(q, k, true, scale(int(l.headDim))), mask)), onnx.Attrs{"axis": -1})
+	probs := n.Op("Softmax", n.of(n.masked(n.capped(n.product(q, k, true, l.scale), l.cap), mask)), onnx.Attrs{"axis": -1})
 	o := n.product(probs, v, false, 1)
 	if len(o.Shape) == 4 {
 		return n.reshape(n.transpose(n.reshape(o, 0, 0, group, -1, l.headDim), 1, 3, 0, 2, 4), 0, 0, l.heads*l.headDim)

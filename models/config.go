@@ -22,6 +22,8 @@ type Config struct {
 	fields map[string]json.RawMessage
 	used   map[string]bool
 	errs   []string
+	own    map[string]string // the architecture's own names of fields, by the usual ones
+	passed []string          // fields that change nothing here
 }
 
 // harmless fields say how a model was trained, saved or is sampled from. Dropout is off in preference training.
@@ -30,7 +32,7 @@ var harmless = []string{
 	"embd_pdrop", "eos_token_id", "hidden_dropout", "id2label", "initializer_range", "is_decoder",
 	"is_encoder_decoder", "label2id", "max_position_embeddings", "model_type", "output_attentions",
 	"output_hidden_states", "pad_token_id", "pretraining_tp", "problem_type", "resid_pdrop", "return_dict",
-	"tokenizer_class", "torch_dtype", "transformers_version", "use_cache", "_attn_implementation_autoset",
+	"tokenizer_class", "torch_dtype", "transformers_version", "use_cache", "_attn_implementation_autoset", "auto_map",
 }
 
 // ReadConfig reads DIR/config.json.
@@ -65,8 +67,17 @@ func (c *Config) architecture() (string, error) {
 	return names[0], nil
 }
 
+// known is what a file calls a field, which an architecture may name otherwise (transformers' attribute_map).
+func (c *Config) known(name string) string {
+	if own, ok := c.own[name]; ok && c.fields[name] == nil {
+		return own
+	}
+	return name
+}
+
 // read decodes a field into dst and reports whether it was there and not null.
 func (c *Config) read(name string, dst any) bool {
+	name = c.known(name)
 	c.used[name] = true
 	raw, ok := c.fields[name]
 	if !ok || string(raw) == "null" {
@@ -104,13 +115,15 @@ func wanted(dst any) string {
 }
 
 // mostOf bounds sizes far above any model's, so that no product of them overflows, and nothing is allocated for a size that a file merely claims.
-var mostOf = map[string]int{"hidden_size": 1 << 20, "intermediate_size": 1 << 24, "num_attention_heads": 1 << 14, "num_key_value_heads": 1 << 14, "head_dim": 1 << 14}
+var mostOf = map[string]int{"hidden_size": 1 << 20, "intermediate_size": 1 << 24, "num_attention_heads": 1 << 14, "num_key_value_heads": 1 << 14, "head_dim": 1 << 14,
+	"rotary_dim": 1 << 14}
 
 // Count reads a positive integer; def 0 means the field must be there. What is refused reads as 1, which nothing fails at.
 func (c *Config) Count(name string, def int) int {
 	v := def
 	found := c.read(name, &v)
 	most := cmp.Or(mostOf[name], math.MaxInt32)
+	name = c.known(name)
 	switch {
 	case v > 0 && v <= most:
 		return v
@@ -126,7 +139,7 @@ func (c *Config) Count(name string, def int) int {
 
 // CountOr reads a positive integer where the field's absence and null mean different numbers.
 func (c *Config) CountOr(name string, absent, null int) int {
-	if string(c.fields[name]) == "null" {
+	if name := c.known(name); string(c.fields[name]) == "null" {
 		c.used[name] = true
 		return null
 	}
@@ -138,7 +151,7 @@ func (c *Config) Number(name string, def float64) float64 {
 	v := def
 	c.read(name, &v)
 	if !(v > 0) {
-		c.refuse("field %s must be a positive number, it is %v", name, v)
+		c.refuse("field %s must be a positive number, it is %v", c.known(name), v)
 		return def
 	}
 	return v
@@ -161,20 +174,30 @@ func (c *Config) Text(name, def string) string {
 // maxLayers bounds num_hidden_layers, so that a broken file cannot ask for all memory.
 const maxLayers = 1 << 12
 
-// decoder reads the fields that all architectures here share.
-func (c *Config) decoder() Decoder {
-	d := Decoder{
-		Vocab:        c.Count("vocab_size", 0),
-		Hidden:       c.Count("hidden_size", 0),
-		Intermediate: c.Count("intermediate_size", 0),
-		Layers:       c.Count("num_hidden_layers", 0),
-		Heads:        c.Count("num_attention_heads", 0),
-		NormEps:      c.Number("rms_norm_eps", 1e-6),
-		Activation:   c.Text("hidden_act", "silu"),
-		Tied:         c.Flag("tie_word_embeddings", false),
+// usual are the defaults of fields that differ between architectures.
+type usual struct {
+	eps        float64 // of norms
+	activation string
+	wide       int  // intermediate_size, in hidden sizes; 0 where it must be there
+	tied       bool // the head is the embedding
+}
+
+// decoder reads the fields that Llama and its kin share.
+func (c *Config) decoder() Decoder { return c.shape(usual{eps: 1e-6, activation: "silu"}) }
+
+// shape reads the fields that all architectures here have, under the names in own or under Llama's.
+func (c *Config) shape(u usual) Decoder {
+	d := Decoder{Vocab: c.Count("vocab_size", 0), Hidden: c.Count("hidden_size", 0)}
+	if wide := u.wide * d.Hidden; wide > 0 {
+		d.Intermediate = c.CountOr("intermediate_size", wide, wide)
+	} else {
+		d.Intermediate = c.Count("intermediate_size", 0)
 	}
+	d.Layers, d.Heads = c.Count("num_hidden_layers", 0), c.Count("num_attention_heads", 0)
+	d.NormEps, d.Activation = c.Number("rms_norm_eps", u.eps), c.Text("hidden_act", u.activation)
+	d.Tied = c.Flag("tie_word_embeddings", u.tied)
 	if d.NormEps >= 1 {
-		c.refuse("field rms_norm_eps is %v: it must be below 1", d.NormEps)
+		c.refuse("field %s is %v: it must be below 1", c.known("rms_norm_eps"), d.NormEps)
 	}
 	if d.Layers > maxLayers {
 		c.refuse("field num_hidden_layers is %d, more than %d", d.Layers, maxLayers)
@@ -183,19 +206,29 @@ func (c *Config) decoder() Decoder {
 	return d
 }
 
+// ignore passes over fields of an architecture that change nothing here.
+func (c *Config) ignore(names ...string) {
+	c.passed = append(c.passed, names...)
+}
+
 // refuse records why the configuration cannot be served.
 func (c *Config) refuse(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Sprintf(format, args...))
 }
 
-// finish reports everything that was wrong, and every field that was not read and is not known to be harmless.
-func (c *Config) finish(harmless []string) error {
-	var unknown []string
+// unknown are the fields that were not read and are not known to change nothing.
+func (c *Config) unknown() (names []string) {
 	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
-		if !c.used[name] && !slices.Contains(harmless, name) && !empty(c.fields[name]) {
-			unknown = append(unknown, name)
+		if !c.used[name] && !slices.Contains(c.passed, name) && !empty(c.fields[name]) {
+			names = append(names, name)
 		}
 	}
+	return names
+}
+
+// finish reports everything that was wrong, and every field that is unknown.
+func (c *Config) finish() error {
+	unknown := c.unknown()
 	if unknown != nil {
 		c.refuse("unsupported field %s: it may change what the model computes, so it is not ignored", strings.Join(unknown, ", "))
 	}

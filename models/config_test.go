@@ -72,7 +72,7 @@ func TestDescribeRefusesWhatItCannotServe(t *testing.T) {
 		"architecture":      {map[string]any{"architectures": []string{"MambaForCausalLM"}}, "architecture MambaForCausalLM is not supported"},
 		"no architecture":   {map[string]any{"architectures": nil}, "architectures must name one class"},
 		"unknown field":     {map[string]any{"sliding_window": 128}, "unsupported field sliding_window"},
-		"activation":        {map[string]any{"hidden_act": "gelu"}, `hidden_act "gelu" is not supported`},
+		"activation":        {map[string]any{"hidden_act": "relu"}, `hidden_act "relu" is not supported`},
 		"no hidden size":    {map[string]any{"hidden_size": nil}, "hidden_size must be a positive integer"},
 		"heads":             {map[string]any{"num_key_value_heads": 3}, "no multiple of num_key_value_heads"},
 		"rope type":         {map[string]any{"rope_scaling": map[string]any{"type": "longrope", "factor": 2}}, `rope type "longrope" is not supported`},

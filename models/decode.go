@@ -64,7 +64,7 @@ func (d Decoder) next(n *net) {
 	n.few = true
 	x := n.Input("x", n.types.Compute, onnx.Sym("R"), onnx.Const(int64(d.Hidden)))
 	sharpness := n.Input("sharpness", n.types.Compute, onnx.Const(1))
-	logits := n.changed(x, n.param("unembed", int64(d.Vocab), int64(d.Hidden)), nil, d.headChange(onnx.Const(int64(d.Vocab))))
+	logits := d.logits(n, x, n.param("unembed", int64(d.Vocab), int64(d.Hidden)), onnx.Const(int64(d.Vocab)))
 	n.Output("logits", logits)
 	n.Output("lse", n.flat(n.logSumExp(logits)))
 	n.Output("probs", n.Op("Softmax", n.of(n.mul(logits, sharpness)), onnx.Attrs{"axis": -1}))
@@ -80,9 +80,8 @@ type cache struct {
 }
 
 func (n *net) cache(d Decoder, kind LayerKind, rows onnx.Dim) *cache {
-	t, half := n.types.Compute, onnx.Const(int64(d.Rope.Dim/2))
-	c := &cache{layout: &layout{heads: int64(d.Heads), kvHeads: int64(d.KVHeads), headDim: int64(d.HeadDim)}, window: kind.Window}
-	c.cos, c.sin = n.Input("cos", t, rows, half), n.Input("sin", t, rows, half)
+	t := n.types.Compute
+	c := &cache{layout: n.newLayout(d, kind, rows), window: kind.Window}
 	past := []onnx.Dim{onnx.Sym("B"), onnx.Const(c.kvHeads), onnx.Sym("M"), onnx.Const(c.padded())}
 	c.keys, c.values = n.Input("past_key", t, past...), n.Input("past_value", t, past...)
 	c.last, c.total = n.Input("last", onnx.Int32, onnx.Sym("B")), n.Input("total", onnx.Int32, onnx.Const(1))
@@ -96,8 +95,11 @@ func (n *net) cached(q, k, v *onnx.Value, c *cache) *onnx.Value {
 		window = c.window
 	}
 	q, k, v = n.widen(q, c.heads, c), n.widen(k, c.kvHeads, c), n.widen(v, c.kvHeads, c)
-	out := n.Node(&onnx.Node{Op: "GroupQueryAttention", Domain: onnx.Microsoft, Inputs: n.of(q, k, v, c.keys, c.values, c.last, c.total),
-		Attrs: onnx.Attrs{"num_heads": int(c.heads), "kv_num_heads": int(c.kvHeads), "scale": scale(int(c.headDim)), "local_window_size": window}}, 3)
+	attrs := onnx.Attrs{"num_heads": int(c.heads), "kv_num_heads": int(c.kvHeads), "scale": c.scale, "local_window_size": window}
+	if c.cap != 0 {
+		attrs["softcap"] = c.cap
+	}
+	out := n.Node(&onnx.Node{Op: "GroupQueryAttention", Domain: onnx.Microsoft, Inputs: n.of(q, k, v, c.keys, c.values, c.last, c.total), Attrs: attrs}, 3)
 	n.Output("present_key", out[1])
 	n.Output("present_value", out[2])
 	return n.narrow(out[0], c)

@@ -2,7 +2,6 @@ package models
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -17,7 +16,7 @@ type Decoder struct {
 	Vocab, Hidden, Intermediate, Layers int
 	Heads, KVHeads, HeadDim             int
 	NormEps                             float64
-	Activation                          string // silu
+	Activation                          string // of activations
 	QKVBias, OutBias, MLPBias           bool
 	QKNorm                              bool // each head's query and key are normed before they are turned
 	Tied                                bool // the head's weight is the embedding
@@ -26,6 +25,7 @@ type Decoder struct {
 	Window                              int    // keys that a query of a local layer sees, itself included
 	Scalar                              bool   // the head gives a reward, not logits: see reward.go
 	Pad                                 int32  // of a Scalar: the id passed over at a sequence's end; −1 for none
+	Form
 
 	Adapter *Adapter // what is trained in place of the weights; nil for none
 }
@@ -86,7 +86,7 @@ type blockParam struct {
 func (d Decoder) layerParams(layer int) []blockParam {
 	ps := d.blockParams()
 	for i := range ps {
-		ps[i].tensor = fmt.Sprintf("model.layers.%d.%s", layer, ps[i].tensor)
+		ps[i].tensor = d.inLayer(layer, ps[i].tensor)
 	}
 	for _, p := range ps {
 		ps = append(ps, d.changeOf(p).params()...)
@@ -99,50 +99,79 @@ func (d Decoder) changeOf(p blockParam) *adapted {
 	if len(p.shape) != 2 {
 		return nil
 	}
-	return d.change(p.input, strings.TrimSuffix(p.tensor, ".weight"), p.shape[1], onnx.Const(p.shape[0]))
+	out, in := p.shape[0], p.shape[1]
+	if d.Transposed {
+		out, in = in, out
+	}
+	return d.change(p.input, strings.TrimSuffix(p.tensor, ".weight"), in, onnx.Const(out))
 }
 
-func (d Decoder) blockParams() []blockParam {
+// blockParams are a layer's: its norms, and the products of attention and MLP.
+func (d Decoder) blockParams() (ps []blockParam) {
 	h, f := int64(d.Hidden), int64(d.Intermediate)
 	q, kv := int64(d.Heads*d.HeadDim), int64(d.KVHeads*d.HeadDim)
-	shaped := func(input, tensor string, shape ...int64) blockParam {
-		return blockParam{input: input, tensor: tensor, shape: shape}
-	}
-	ps := []blockParam{
-		shaped("input_norm", "input_layernorm.weight", h),
-		shaped("q", "self_attn.q_proj.weight", q, h),
-		shaped("k", "self_attn.k_proj.weight", kv, h),
-		shaped("v", "self_attn.v_proj.weight", kv, h),
-		shaped("o", "self_attn.o_proj.weight", h, q),
-		shaped("post_norm", "post_attention_layernorm.weight", h),
-		shaped("gate", "mlp.gate_proj.weight", f, h),
-		shaped("up", "mlp.up_proj.weight", f, h),
-		shaped("down", "mlp.down_proj.weight", h, f),
-	}
-	bias := func(on bool, input, tensor string, n int64) {
-		if on {
-			ps = append(ps, shaped(input+".bias", tensor+".bias", n))
+	weight := func(input, module string, bias bool, biases int64, shape ...int64) {
+		module = d.named(module)
+		ps = append(ps, blockParam{input: input, tensor: module + ".weight", shape: shape})
+		if bias {
+			ps = append(ps, blockParam{input: input + ".bias", tensor: module + ".bias", shape: []int64{biases}})
 		}
 	}
-	if d.QKNorm {
-		ps = append(ps, shaped("q_norm", "self_attn.q_norm.weight", int64(d.HeadDim)),
-			shaped("k_norm", "self_attn.k_norm.weight", int64(d.HeadDim)))
+	norm := func(input, module string, n int64) { weight(input, module, d.Norm == LayerNorm, n, n) }
+	product := func(input, module string, out, in int64, bias bool) {
+		if d.Transposed {
+			weight(input, module, bias, out, in, out)
+		} else {
+			weight(input, module, bias, out, out, in)
+		}
 	}
-	bias(d.QKVBias, "q", "self_attn.q_proj", q)
-	bias(d.QKVBias, "k", "self_attn.k_proj", kv)
-	bias(d.QKVBias, "v", "self_attn.v_proj", kv)
-	bias(d.OutBias, "o", "self_attn.o_proj", h)
-	bias(d.MLPBias, "gate", "mlp.gate_proj", f)
-	bias(d.MLPBias, "up", "mlp.up_proj", f)
-	bias(d.MLPBias, "down", "mlp.down_proj", h)
+	if d.Fused != Apart {
+		product("qkv", "self_attn.qkv_proj", q+2*kv, h, d.QKVBias)
+	} else {
+		product("q", "self_attn.q_proj", q, h, d.QKVBias)
+		product("k", "self_attn.k_proj", kv, h, d.QKVBias)
+		product("v", "self_attn.v_proj", kv, h, d.QKVBias)
+	}
+	product("o", "self_attn.o_proj", h, q, d.OutBias)
+	switch {
+	case d.FusedGate:
+		product("gate_up", "mlp.gate_up_proj", 2*f, h, d.MLPBias)
+	case !d.Ungated:
+		product("gate", "mlp.gate_proj", f, h, d.MLPBias)
+		fallthrough
+	default:
+		product("up", "mlp.up_proj", f, h, d.MLPBias)
+	}
+	product("down", "mlp.down_proj", h, f, d.MLPBias)
+	d.blockNorms(norm)
 	return ps
 }
 
-const (
-	embedTensor = "model.embed_tokens.weight"
-	normTensor  = "model.norm.weight"
-	headTensor  = "lm_head.weight"
-)
+// blockNorms names a layer's norms: of what attention and MLP read, of what they give, and of queries and keys.
+func (d Decoder) blockNorms(norm func(input, module string, size int64)) {
+	h := int64(d.Hidden)
+	if d.Norms != PostNorm {
+		norm("input_norm", "input_layernorm", h)
+	}
+	if d.Norms != PreNorm {
+		norm("attention_norm", "post_attention_layernorm", h)
+		norm("mlp_norm", "post_feedforward_layernorm", h)
+	}
+	switch {
+	case d.Norms == PeriNorms:
+		norm("post_norm", "pre_feedforward_layernorm", h)
+	case d.Norms == PreNorm && !d.OneNorm:
+		norm("post_norm", "post_attention_layernorm", h)
+	}
+	if d.QKNorm {
+		q, k := 1, 1
+		if d.QKWhole {
+			q, k = d.Heads, d.KVHeads
+		}
+		norm("q_norm", "self_attn.q_norm", int64(q*d.HeadDim))
+		norm("k_norm", "self_attn.k_norm", int64(k*d.HeadDim))
+	}
+}
 
 // Stages lists embed, the blocks, final and head, in the order they run.
 func (d Decoder) Stages() []Stage {
@@ -164,33 +193,45 @@ func (d Decoder) Stages() []Stage {
 }
 
 func (d Decoder) embedParams() []blockParam {
-	return append([]blockParam{{input: EmbedGraph, tensor: embedTensor, shape: []int64{int64(d.Vocab), int64(d.Hidden)}}}, d.embedChange().params()...)
+	ps := []blockParam{{input: EmbedGraph, tensor: d.embedModule() + ".weight", shape: []int64{int64(d.Vocab), int64(d.Hidden)}}}
+	if d.Positions > 0 {
+		ps = append(ps, blockParam{input: "positions.table", tensor: d.named("model.positions") + ".weight", shape: []int64{int64(d.Positions), int64(d.Hidden)}})
+	}
+	return append(ps, d.embedChange().params()...)
 }
 
 // embedChange is what the adapter does to the embedding, whose A has a column a token.
 func (d Decoder) embedChange() *adapted {
-	return d.change(EmbedGraph, strings.TrimSuffix(embedTensor, ".weight"), int64(d.Vocab), onnx.Const(int64(d.Hidden)))
+	return d.change(EmbedGraph, d.embedModule(), int64(d.Vocab), onnx.Const(int64(d.Hidden)))
 }
 
 func (d Decoder) finalParams() []blockParam {
-	return []blockParam{{input: "norm", tensor: normTensor, shape: []int64{int64(d.Hidden)}}}
+	ps := []blockParam{{input: "norm", tensor: d.normModule() + ".weight", shape: []int64{int64(d.Hidden)}}}
+	if d.Norm == LayerNorm {
+		ps = append(ps, blockParam{input: "norm.bias", tensor: d.normModule() + ".bias", shape: []int64{int64(d.Hidden)}})
+	}
+	return ps
 }
 
-// headParams are the head's weight, and what the adapter has for it.
+// headParams are the head's weight, its bias, and what the adapter has for it.
 func (d Decoder) headParams() []blockParam {
-	p := blockParam{input: "unembed", tensor: headTensor, shape: []int64{int64(d.Vocab), int64(d.Hidden)}}
+	p := blockParam{input: "unembed", tensor: d.headModule() + ".weight", shape: []int64{int64(d.Vocab), int64(d.Hidden)}}
 	switch {
 	case d.Scalar:
-		p = blockParam{input: "score", tensor: scoreTensor, shape: []int64{1, int64(d.Hidden)}}
+		return []blockParam{{input: "score", tensor: scoreTensor, shape: []int64{1, int64(d.Hidden)}}}
 	case d.Tied:
-		p.tensor = embedTensor
+		p.tensor = d.embedModule() + ".weight"
 	}
-	return append([]blockParam{p}, d.headChange(onnx.Const(int64(d.Vocab))).params()...)
+	ps := []blockParam{p}
+	if d.HeadBias {
+		ps = append(ps, blockParam{input: "unembed.bias", tensor: d.headModule() + ".bias", shape: []int64{int64(d.Vocab)}})
+	}
+	return append(ps, d.headChange(onnx.Const(int64(d.Vocab))).params()...)
 }
 
 // headChange is what the adapter does to so many rows of the head.
 func (d Decoder) headChange(rows onnx.Dim) *adapted {
-	return d.change("unembed", strings.TrimSuffix(headTensor, ".weight"), int64(d.Hidden), rows)
+	return d.change("unembed", d.headModule(), int64(d.Hidden), rows)
 }
 
 // Shapes gives the shape of each tensor of the checkpoint, and of the adapter, that the stages use.
@@ -238,6 +279,14 @@ func (d Decoder) embed(n *net) {
 	if m := d.embedChange(); m != nil {
 		y = n.add(y, n.looked(ids, m))
 	}
+	if d.EmbedScale != 0 {
+		y = n.cast(n.times(n.cast(y, n.exact()), d.EmbedScale), n.types.Compute)
+	}
+	if d.Positions > 0 {
+		table := n.Input("positions.table", n.types.Weights, onnx.Dims(int64(d.Positions), int64(d.Hidden))...)
+		at := n.Input("positions", onnx.Int64, onnx.Sym("T"))
+		y = n.add(y, n.cast(n.Op("Gather", n.of(table, at), nil), n.types.Compute))
+	}
 	n.Output("y", y)
 }
 
@@ -248,40 +297,27 @@ func (d Decoder) block(n *net, kind LayerKind, blocks int) {
 	n.Output("y", d.layer(n, x, kind, layout, func(q, k, v *onnx.Value) *onnx.Value { return n.attention(q, k, v, layout) }))
 }
 
-// layer is pre-norm attention and MLP, each added to the residual stream x. attend takes queries and keys that are turned.
+// layer is attention and MLP, each added to the residual stream x. attend takes queries and keys that are turned.
 func (d Decoder) layer(n *net, x *onnx.Value, kind LayerKind, l *layout, attend func(q, k, v *onnx.Value) *onnx.Value) *onnx.Value {
-	params := map[string]blockParam{}
-	for _, p := range d.layerParams(kind.Layer) {
-		params[p.input] = p
-	}
-	weight := func(name string) *onnx.Value { return n.param(name, params[name].shape...) }
-	linear := func(x *onnx.Value, name string) *onnx.Value {
-		var bias *onnx.Value
-		if p, ok := params[name+".bias"]; ok {
-			bias = n.param(name+".bias", p.shape...)
+	b := d.within(n, kind)
+	y := b.norm(x, "input_norm")
+	q, k, v := b.queries(y, l)
+	o := b.norm(b.linear(attend(q, k, v()), "o"), "attention_norm")
+	if d.Parallel {
+		if !d.OneNorm {
+			y = b.norm(x, "post_norm")
 		}
-		return n.changed(x, weight(name), bias, d.changeOf(params[name]))
+		return n.add(n.add(x, o), b.norm(b.mlp(y), "mlp_norm"))
 	}
-	y := n.rmsNorm(x, weight("input_norm"), d.NormEps)
-	turned := func(name string, heads int) *onnx.Value {
-		x := linear(y, name)
-		if d.QKNorm {
-			x = n.headNorm(x, weight(name+"_norm"), heads, d)
-		}
-		return n.rotary(x, l, heads)
-	}
-	q, k := turned("q", d.Heads), turned("k", d.KVHeads)
-	x = n.add(x, linear(attend(q, k, linear(y, "v")), "o"))
-	y = n.rmsNorm(x, weight("post_norm"), d.NormEps)
-	y = n.mul(n.silu(linear(y, "gate")), linear(y, "up"))
-	return n.add(x, linear(y, "down"))
+	x = n.add(x, o)
+	return n.add(x, b.norm(b.mlp(b.norm(x, "post_norm")), "mlp_norm"))
 }
 
 // final picks the rows that predict a scored token and norms them: [T,D] → [R,D]. From here on a model computes in the exact type.
 func (d Decoder) final(n *net) {
 	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
 	rows := n.Input("rows", onnx.Int64, onnx.Sym("R"))
-	n.Output("y", n.cast(n.rmsNorm(n.Op("Gather", n.of(x, rows), nil), n.param("norm", int64(d.Hidden)), d.NormEps), n.exact()))
+	n.Output("y", n.cast(d.norm(n, n.Op("Gather", n.of(x, rows), nil), "norm", int64(d.Hidden)), n.exact()))
 }
 
 // head gives, for B rows of the vocabulary, the log-sum-exp of each token's logits and the logit of its target:
@@ -293,13 +329,22 @@ func (d Decoder) head(n *net) {
 	targets := n.Input("targets", onnx.Int64, R)
 	unembed := n.cast(n.Input("unembed", n.types.Weights, B, onnx.Const(int64(d.Hidden))), exact)
 	inside := n.Input("inside", exact, R)
-	logits := n.changed(x, unembed, nil, d.headChange(B))
+	logits := d.logits(n, x, unembed, B)
 	logit := n.Op("GatherElements", n.of(logits, n.Op("Unsqueeze", n.of(targets, n.Ints(1)), nil)), onnx.Attrs{"axis": 1})
 	n.Output("lse", n.flat(n.logSumExp(logits)))
 	n.Output("logit", n.mul(n.flat(logit), inside))
 	if n.types.Squares {
 		n.Output("squares", n.flat(n.logSumExp(n.add(logits, logits))))
 	}
+}
+
+// logits are those of so many rows of the vocabulary: [R,D] → [R,rows].
+func (d Decoder) logits(n *net, x, unembed *onnx.Value, rows onnx.Dim) *onnx.Value {
+	var bias *onnx.Value
+	if d.HeadBias {
+		bias = n.cast(n.Input("unembed.bias", n.types.Weights, rows), x.Type)
+	}
+	return n.capped(n.changed(x, unembed, bias, d.headChange(rows)), d.LogitCap)
 }
 
 // net is a builder that knows the element types, with the few pieces that decoders are made of.
@@ -355,32 +400,6 @@ func (n *net) linear(x, w, plus *onnx.Value) *onnx.Value {
 	return n.Op("Gemm", inputs, onnx.Attrs{"transB": 1})
 }
 
-// rmsNorm is x / sqrt(mean(x²) + eps) · w (Zhang and Sennrich 2019, arXiv 1910.07467). The second output of the fused
-// operator, 1/sqrt(…), spares the backward pass a mean. Attributes are float32, and with them eps, so float64 writes it
-// out.
-func (n *net) rmsNorm(x, w *onnx.Value, eps float64) *onnx.Value {
-	if n.types.Compute == onnx.Float64 {
-		mean := n.Op("ReduceMean", n.of(n.mul(x, x), n.Ints(-1)), onnx.Attrs{"keepdims": 1})
-		return n.mul(n.Op("Div", n.of(x, n.Op("Sqrt", n.of(n.add(mean, n.Scalar(onnx.Float64, eps))), nil)), nil), w)
-	}
-	return n.Node(&onnx.Node{Op: "SimplifiedLayerNormalization", Inputs: n.of(x, w),
-		Attrs: onnx.Attrs{"axis": -1, "epsilon": eps}}, 2)[0]
-}
-
-// headNorm norms each head of x [T,heads·d] alone.
-func (n *net) headNorm(x, w *onnx.Value, heads int, d Decoder) *onnx.Value {
-	x = n.rmsNorm(n.reshape(x, 0, int64(heads), int64(d.HeadDim)), w, d.NormEps)
-	return n.reshape(x, 0, int64(heads*d.HeadDim))
-}
-
-// silu is x·σ(x). The fused operator has no float64 kernel.
-func (n *net) silu(x *onnx.Value) *onnx.Value {
-	if n.types.Compute == onnx.Float64 {
-		return n.mul(x, n.Op("Sigmoid", n.of(x), nil))
-	}
-	return n.Node(&onnx.Node{Op: "QuickGelu", Domain: onnx.Microsoft, Inputs: n.of(x), Attrs: onnx.Attrs{"alpha": 1.0}}, 1)[0]
-}
-
 // product is a·b over the last two dimensions, optionally with b transposed, times alpha.
 func (n *net) product(a, b *onnx.Value, transB bool, alpha float64) *onnx.Value {
 	if n.types.Compute == onnx.Float64 && alpha != 1 {
@@ -389,5 +408,3 @@ func (n *net) product(a, b *onnx.Value, transB bool, alpha float64) *onnx.Value 
 	return n.Node(&onnx.Node{Op: "FusedMatMul", Domain: onnx.Microsoft, Inputs: n.of(a, b),
 		Attrs: onnx.Attrs{"transB": transB, "alpha": alpha}}, 1)[0]
 }
-
-func scale(headDim int) float64 { return 1 / math.Sqrt(float64(headDim)) }

@@ -38,7 +38,9 @@ func FuzzConfig(f *testing.F) {
 				n *= size
 			}
 		}
-		d.Rope.Rotation(d.Rope.Frequencies(100), 99, nil, nil)
+		for _, r := range d.Rotations() {
+			r.Rope.Rotation(r.Rope.Frequencies(100), 99, nil, nil)
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type Generation struct {
 func ReadGeneration(dir string) (g Generation, err error) {
 	var config struct {
 		Context int      `json:"max_position_embeddings"`
+		Older   int      `json:"n_positions"` // as GPT-2 and GPT-J call it
 		EOS     tokenIDs `json:"eos_token_id"`
 	}
 	for _, name := range []string{configName, "generation_config.json"} {
@@ -42,6 +44,7 @@ func ReadGeneration(dir string) (g Generation, err error) {
 		if err != nil {
 			return g, fmt.Errorf("read how to generate: %s: %w", path, err)
 		}
+		config.Context = cmp.Or(config.Context, config.Older)
 		if config.Context < 0 || config.Context > math.MaxInt32 {
 			return g, fmt.Errorf("read how to generate: %s: max_position_embeddings is %d: a length is needed", path, config.Context)
 		}

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -40,7 +41,7 @@ func checkShapes(t *testing.T, d Decoder, compute onnx.DType, sizes map[string]i
 		}
 	}
 	for _, k := range d.Kinds() {
-		if y := graphs[k.Graph].Output("y"); y.Shape.String() != "[T,32]" || y.Type != compute {
+		if y := graphs[k.Graph].Output("y"); y.Shape.String() != fmt.Sprintf("[T,%d]", d.Hidden) || y.Type != compute {
 			t.Errorf("%s gives %s%s", k.Graph, y.Type, y.Shape)
 		}
 	}

@@ -97,7 +97,7 @@ func initialRange(dir string) (float64, error) {
 }
 
 // WriteWeights writes the weights that DIR/config.json asks for, drawn from a seed, which gives the same bytes again: normal with this
-// standard deviation, norms 1, biases 0, as transformers begins its Llama, Mistral and Qwen.
+// standard deviation, norms 1 (0 where they are added to 1), biases 0, as transformers begins most of its models.
 func WriteWeights(dir string, seed int64, deviation float64) error {
 	_, d, err := Describe(dir)
 	if err != nil {
@@ -109,9 +109,18 @@ func WriteWeights(dir string, seed int64, deviation float64) error {
 // drawn are the weights of a decoder: those that there are, and the others drawn.
 type drawn struct {
 	Decoder
-	from      *safetensors.Model // nil for none
+	from      *Model // nil for none
 	seed      int64
 	deviation float64
+}
+
+// known is a tensor that there is.
+func (w drawn) known(name string) (t safetensors.Tensor, there bool) {
+	if w.from == nil {
+		return t, false
+	}
+	t, err := w.from.base(name)
+	return t, err == nil
 }
 
 func (w drawn) write(dir string) error {
@@ -120,11 +129,7 @@ func (w drawn) write(dir string) error {
 	var entries []safetensors.Entry
 	for _, name := range slices.Sorted(maps.Keys(shapes)) {
 		e := safetensors.Entry{Name: name, Shape: shapes[name]}
-		if w.from != nil && slices.Contains(w.from.Names(), name) {
-			t, err := w.from.Tensor(name)
-			if err != nil {
-				return fmt.Errorf("random weights: %w", err)
-			}
+		if t, there := w.known(name); there {
 			e.DType, e.Data = t.DType, t.Data
 			dtype = t.DType
 		} else if err := w.draw(&e, rng, dtype); err != nil {
@@ -139,11 +144,16 @@ func (w drawn) write(dir string) error {
 func (w drawn) draw(e *safetensors.Entry, rng *rand.Rand, dtype string) error {
 	n := elements(e.Shape)
 	values := make([]float32, n)
+	neutral := float32(1)
+	if w.Norm == UnitRMS {
+		neutral = 0
+	}
 	for i := range values {
 		switch {
-		case strings.HasSuffix(e.Name, "norm.weight"):
-			values[i] = 1
-		case !strings.HasSuffix(e.Name, ".bias"):
+		case strings.HasSuffix(e.Name, ".bias"):
+		case len(e.Shape) == 1: // a norm's
+			values[i] = neutral
+		default:
 			values[i] = float32(w.deviation * rng.NormFloat64())
 		}
 	}

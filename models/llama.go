@@ -1,6 +1,6 @@
 package models
 
-func init() { register("LlamaForCausalLM", llama) }
+func init() { register("LlamaForCausalLM", "Llama 1 to 3.x, SmolLM 1 and 2, TinyLlama", llama) }
 
 // llama reads the configuration of Llama 1 to 3 and the many models of the same class.
 func llama(c *Config) Decoder {

@@ -28,8 +28,8 @@ func WriteMerged(dir, adapter, saveType string) error {
 		return err
 	}
 	defer whole.Close()
-	_, table := m.Adapter.Modules[strings.TrimSuffix(embedTensor, ".weight")]
-	_, head := m.Adapter.Modules[strings.TrimSuffix(headTensor, ".weight")]
+	_, table := m.Adapter.Modules[m.embedModule()]
+	_, head := m.Adapter.Modules[m.headModule()]
 	if m.Tied && (table || head) {
 		whole.Tied, whole.untied = false, true
 	}
@@ -42,7 +42,7 @@ func (m *Model) merged(name string) ([]byte, error) {
 	module := strings.TrimSuffix(name, ".weight")
 	t, err := m.moduleWeight(module)
 	if !strings.HasSuffix(name, ".weight") {
-		t, err = m.Weights.Tensor(name)
+		t, err = m.base(name)
 	}
 	if err != nil {
 		return nil, err
@@ -52,17 +52,28 @@ func (m *Model) merged(name string) ([]byte, error) {
 		return nil, err
 	}
 	if low, ok := m.Adapter.Modules[module]; ok {
+		if m.lies(module) {
+			w = transposed(w, int(t.Shape[1]))
+		}
 		if err := m.add(w, module, low); err != nil {
 			return nil, err
+		}
+		if m.lies(module) {
+			w = transposed(w, int(t.Shape[0]))
 		}
 	}
 	data := make([]byte, 4*len(w))
 	return data, safetensors.Encode(w, "F32", data)
 }
 
-// add adds a module's change to its weight, row by row, each number in float64.
+// lies reports whether a module's weight lies as [in,out].
+func (m *Model) lies(module string) bool {
+	return m.Transposed && strings.HasPrefix(module, m.named("model.layers")+".")
+}
+
+// add adds a module's change to its weight [out,in], row by row, each number in float64.
 func (m *Model) add(w []float32, module string, low LowRank) error {
-	lookup := module+".weight" == embedTensor
+	lookup := module == m.embedModule()
 	names := []string{module + ".lora_A.weight", module + ".lora_B.weight"}
 	if lookup {
 		names = []string{module + ".lora_embedding_B", module + ".lora_embedding_A"}

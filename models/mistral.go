@@ -2,7 +2,7 @@ package models
 
 import "slices"
 
-func init() { register("MistralForCausalLM", mistral) }
+func init() { register("MistralForCausalLM", "Mistral 7B", mistral) }
 
 // mistral reads the configuration of Mistral 7B and its kin: Llama without biases, whose layers all see a window, if any.
 func mistral(c *Config) Decoder {

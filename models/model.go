@@ -15,17 +15,33 @@ import (
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
 
-// architectures maps a Hugging Face class name to what reads its configuration.
-var architectures = map[string]func(*Config) Decoder{}
+// architectures maps a Hugging Face class name to what reads its configuration; families and rewardClasses are by the classes of
+// language models.
+var (
+	architectures = map[string]func(*Config) Decoder{}
+	families      = map[string]string{}
+	rewardClasses = map[string]string{}
+)
 
-// register adds a language model's class, and with it the reward model of the same backbone.
-func register(class string, read func(*Config) Decoder) {
-	architectures[class] = read
-	architectures[rewardClass(class)] = scalar(read)
+// register adds a language model's class, with the names of the models that are of it, and the reward model of the same backbone.
+func register(class, family string, read func(*Config) Decoder) {
+	registerWith(class, rewardClass(class), family, read)
+}
+
+// registerWith is register of a class whose reward model's class is called otherwise.
+func registerWith(class, reward, family string, read func(*Config) Decoder) {
+	architectures[class], families[class], rewardClasses[class] = read, family, reward
+	architectures[reward] = scalar(read)
 }
 
 // Architectures lists the class names that are supported.
 func Architectures() []string { return slices.Sorted(maps.Keys(architectures)) }
+
+// LanguageModels lists those of language models.
+func LanguageModels() []string { return slices.Sorted(maps.Keys(families)) }
+
+// Family names the models of a language model's class, for people.
+func Family(class string) string { return families[class] }
 
 // Model is a checkpoint and its description. Its weights stay mapped from the files until Close.
 type Model struct {
@@ -53,22 +69,45 @@ func Describe(dir string) (string, Decoder, error) {
 }
 
 func (c *Config) describe() (string, Decoder, error) {
+	class, d, err := c.decode()
+	if err != nil {
+		return class, d, err
+	}
+	return class, d, c.finish()
+}
+
+// decode reads the configuration of whichever architecture it is; what was refused is in errs.
+func (c *Config) decode() (string, Decoder, error) {
 	class, err := c.architecture()
 	if err != nil {
 		return "", Decoder{}, err
 	}
 	read, ok := architectures[class]
 	if !ok {
-		return "", Decoder{}, fmt.Errorf("read %s: architecture %s is not supported (supported: %s)",
-			c.Path, class, strings.Join(Architectures(), ", "))
+		return "", Decoder{}, fmt.Errorf("read %s: architecture %s is %s (supported: %s, and their reward models)",
+			c.Path, class, c.foreign(), strings.Join(LanguageModels(), ", "))
 	}
+	c.passed = slices.Clone(harmless)
 	d := read(c)
 	d.check(c)
-	return class, d, c.finish(harmless)
+	return class, d, nil
+}
+
+// foreign says what is known of an architecture that is not supported: mixtures of experts by what they call their number.
+func (c *Config) foreign() string {
+	for _, name := range []string{"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"} {
+		if raw, ok := c.fields[name]; ok && !empty(raw) {
+			return fmt.Sprintf("a mixture of experts (%s is %s), which is not supported", name, shown(raw))
+		}
+	}
+	return "not supported"
 }
 
 // check refuses shapes that no decoder here can have.
 func (d Decoder) check(c *Config) {
+	if activations[d.Activation] == nil {
+		c.refuse("%s %q is not supported (%s are)", c.known("hidden_act"), d.Activation, strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
+	}
 	if len(c.errs) > 0 {
 		return
 	}
@@ -78,11 +117,13 @@ func (d Decoder) check(c *Config) {
 	if d.Heads%d.KVHeads != 0 {
 		c.refuse("num_attention_heads %d is no multiple of num_key_value_heads %d", d.Heads, d.KVHeads)
 	}
-	if d.HeadDim%2 != 0 {
-		c.refuse("head_dim %d is odd, but rotary embeddings turn pairs", d.HeadDim)
-	}
-	if d.Activation != "silu" {
-		c.refuse("hidden_act %q is not supported (silu is)", d.Activation)
+	for _, r := range d.Rotations() {
+		switch {
+		case r.Rope.Dim == d.HeadDim && d.HeadDim%2 != 0:
+			c.refuse("head_dim %d is odd, but rotary embeddings turn pairs", d.HeadDim)
+		case r.Rope.Dim%2 != 0 || r.Rope.Dim > d.HeadDim:
+			c.refuse("rotary embeddings are to turn %d of a head's %d entries: they turn pairs", r.Rope.Dim, d.HeadDim)
+		}
 	}
 }
 
@@ -128,10 +169,21 @@ func (m *Model) Tensor(name string) (safetensors.Tensor, error) {
 			return t, nil
 		}
 	}
-	if m.untied && name == headTensor {
-		name = embedTensor
+	if m.untied && name == m.headModule()+".weight" {
+		name = m.embedModule() + ".weight"
 	}
-	return m.Weights.Tensor(name)
+	return m.base(name)
+}
+
+// base is a tensor of the base's file, in which names may lack the backbone's, as in GPT-2's own.
+func (m *Model) base(name string) (safetensors.Tensor, error) {
+	t, err := m.Weights.Tensor(name)
+	if _, bare, ok := strings.Cut(name, "."); ok && err != nil {
+		if t, e := m.Weights.Tensor(bare); e == nil {
+			return t, nil
+		}
+	}
+	return t, err
 }
 
 // Trained lists the tensors that training changes: all, or those of the adapter.
@@ -167,7 +219,7 @@ func elements(shape []int64) int64 {
 func (m *Model) WeightType() string {
 	common := ""
 	for i, name := range slices.Sorted(maps.Keys(m.baseShapes())) {
-		t, err := m.Weights.Tensor(name)
+		t, err := m.base(name)
 		if err != nil || i > 0 && t.DType != common {
 			return ""
 		}
@@ -180,10 +232,10 @@ func (m *Model) checkWeights() error {
 	want := m.Shapes()
 	names := slices.Sorted(maps.Keys(want))
 	found := make([]string, len(names))
-	inParallel(len(names), func(i int) { found[i] = fault(m.Weights, names[i], want[names[i]], "config.json asks for %v") })
+	inParallel(len(names), func(i int) { found[i] = fault(tensorsOf(m.base), names[i], want[names[i]], "config.json asks for %v") })
 	wrong := slices.DeleteFunc(found, func(fault string) bool { return fault == "" })
 	for _, name := range m.Weights.Names() {
-		if _, used := want[name]; !used && !m.unused(name) {
+		if !m.uses(want, name) && !m.unused(name) {
 			wrong = append(wrong, fmt.Sprintf("tensor %s is not part of a %s with this config.json", name, m.Architecture))
 		}
 	}
@@ -193,10 +245,24 @@ func (m *Model) checkWeights() error {
 	return nil
 }
 
+// uses reports whether a tensor of the file is one of those that are wanted.
+func (m *Model) uses(want map[string][]int64, name string) bool {
+	backbone, _, _ := strings.Cut(m.embedModule(), ".")
+	_, whole := want[name]
+	_, bare := want[backbone+"."+name]
+	return whole || bare
+}
+
 // tensors are those of a file or of several.
 type tensors interface {
 	Tensor(name string) (safetensors.Tensor, error)
 }
+
+// tensorsOf gives them by a function.
+type tensorsOf func(name string) (safetensors.Tensor, error)
+
+// Tensor is the one that is named.
+func (f tensorsOf) Tensor(name string) (safetensors.Tensor, error) { return f(name) }
 
 // fault says what is wrong with a tensor of a file that should have this shape; "" where nothing is. asks says who asks for the shape.
 func fault(of tensors, name string, shape []int64, asks string) string {
@@ -222,9 +288,11 @@ func someOf(wrong []string) error {
 	return errors.New(strings.Join(wrong, "; "))
 }
 
-// unused tensors stand in some checkpoints and change nothing: the tied head, and rotary tables of old versions.
+// unused tensors stand in some checkpoints and change nothing: the tied head, and rotary tables and causal masks of old versions.
 func (m *Model) unused(name string) bool {
-	return name == headTensor && m.Tied || strings.HasSuffix(name, ".rotary_emb.inv_freq")
+	table := func(end string) bool { return strings.HasSuffix(name, end) }
+	mask := m.Names != nil && (table(".attn.bias") || table(".attn.masked_bias") || table(".attention.bias") || table(".attention.masked_bias"))
+	return name == m.headModule()+".weight" && m.Tied || table(".rotary_emb.inv_freq") || mask
 }
 
 // finite refuses NaN and infinite weights, and types that are no floating-point numbers.

@@ -33,7 +33,7 @@ func (d Decoder) Targets(targets []string) (modules []string, unknown string) {
 	for _, target := range targets {
 		matches := func(module string) bool { return module == target || strings.HasSuffix(module, "."+target) }
 		if target == AllLinear {
-			matches = func(module string) bool { return strings.HasPrefix(module, "model.layers.") }
+			matches = func(module string) bool { return strings.HasPrefix(module, d.named("model.layers")+".") }
 		} else if strings.ContainsAny(target, `*+?()[]{}|^$\`) {
 			whole, err := regexp.Compile("^(?:" + target + ")$")
 			if err != nil {
@@ -104,21 +104,21 @@ func (m *Model) writeNewAdapter(dir string, spec AdapterSpec, modules []string, 
 	if err := copyFiles(dir, m.Dir, companions[1:]); err != nil {
 		return err
 	}
-	if err := writeAdapterConfig(filepath.Join(dir, adapterConfigName), m.Dir, spec, modules); err != nil {
+	if err := writeAdapterConfig(filepath.Join(dir, adapterConfigName), m.Dir, spec, modules, m.Transposed); err != nil {
 		return err
 	}
 	return safetensors.Write(filepath.Join(dir, adapterWeightsName), entries, map[string]string{"format": "pt", fingerprintKey: mark})
 }
 
 // writeAdapterConfig names the modules one by one: PEFT knows an expression, and all-linear, only where it is the one target.
-func writeAdapterConfig(path, base string, spec AdapterSpec, modules []string) error {
+func writeAdapterConfig(path, base string, spec AdapterSpec, modules []string, transposed bool) error {
 	base, err := filepath.Abs(base)
 	if err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(map[string]any{"peft_type": "LORA", "task_type": "CAUSAL_LM", baseKey: base, "r": spec.Rank, "lora_alpha": spec.Alpha,
 		"lora_dropout": 0.0, "use_rslora": spec.RSLoRA, "use_dora": spec.DoRA, "target_modules": modules, "bias": "none", "inference_mode": true,
-		"fan_in_fan_out": false, "init_lora_weights": true, "modules_to_save": nil}, "", "  ")
+		"fan_in_fan_out": transposed, "init_lora_weights": true, "modules_to_save": nil}, "", "  ")
 	if err != nil {
 		return err
 	}

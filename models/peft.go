@@ -59,9 +59,10 @@ type adapterConfig struct {
 	dropout      float64
 }
 
-// harmlessAdapter fields say how an adapter was made or is loaded; targets are those that the weights are of.
+// harmlessAdapter fields say how an adapter was made or is loaded; targets are those that the weights are of, and how a weight lies
+// its base says (fan_in_fan_out).
 var harmlessAdapter = []string{"auto_mapping", "eva_config", "exclude_modules", "inference_mode", "layers_pattern", "layers_to_transform",
-	"megatron_core", "peft_version", "qalora_group_size", "revision", "target_modules", "task_type", "ensure_weight_tying"}
+	"megatron_core", "peft_version", "qalora_group_size", "revision", "target_modules", "task_type", "ensure_weight_tying", "fan_in_fan_out"}
 
 // readAdapter reads DIR/adapter_config.json. What would change the numbers and is not known here is refused by name.
 func readAdapter(dir string) (*adapterConfig, error) {
@@ -96,7 +97,8 @@ func readAdapter(dir string) (*adapterConfig, error) {
 	c.readStart()
 	name := ""
 	c.read(baseKey, &name)
-	if err := c.finish(harmlessAdapter); err != nil {
+	c.passed = harmlessAdapter
+	if err := c.finish(); err != nil {
 		return nil, err
 	}
 	if c.base, err = findBase(dir, name); err != nil {
@@ -248,7 +250,7 @@ func openAdapter(dir string) (m *Model, err error) {
 // modules are those that an adapter can change, by name: whether it is a table that rows are taken from, not a product.
 func (d Decoder) modules() map[string]bool {
 	d.Adapter = nil
-	out := map[string]bool{strings.TrimSuffix(embedTensor, ".weight"): true, strings.TrimSuffix(headTensor, ".weight"): false}
+	out := map[string]bool{d.embedModule(): true, d.headModule(): false}
 	for l := range d.Layers {
 		for _, p := range d.layerParams(l) {
 			if len(p.shape) == 2 {
@@ -268,6 +270,8 @@ func (d Decoder) checkAdapter() error {
 			return fmt.Errorf("it changes %s, which its base has not: it is another base's", name)
 		case table && d.Adapter.DoRA:
 			return fmt.Errorf("it changes %s with use_dora, which is supported of products alone", name)
+		case d.Transposed && d.Adapter.DoRA:
+			return errors.New("it has use_dora, which is not supported of a base whose weights lie as [in,out] (Conv1D)")
 		case d.Scalar:
 			return errors.New("its base is a reward model, which adapters are not supported of")
 		}
@@ -357,7 +361,7 @@ func (m *Model) fingerprint() (string, error) {
 	const ends = 1 << 10
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(m.baseShapes())) {
-		t, err := m.Weights.Tensor(name)
+		t, err := m.base(name)
 		if err != nil {
 			return "", err
 		}
@@ -370,11 +374,10 @@ func (m *Model) fingerprint() (string, error) {
 
 // moduleWeight is the base's weight of a module.
 func (m *Model) moduleWeight(module string) (safetensors.Tensor, error) {
-	name := module + ".weight"
-	if name == headTensor && m.Tied {
-		name = embedTensor
+	if module == m.headModule() && m.Tied {
+		module = m.embedModule()
 	}
-	return m.Weights.Tensor(name)
+	return m.base(module + ".weight")
 }
 
 // decoded is a whole tensor as float32.

@@ -49,7 +49,6 @@ func TestAdapterConfigurationsAreRefusedByName(t *testing.T) {
 		{`"r": 2`, `"r": 3`, "has shape [2 64], adapter_config.json asks for rank 3"},
 		{`"r": 2`, `"r": 2, "rank_pattern": {"o_proj": 1}`, "has shape [2 32], adapter_config.json asks for rank 1"},
 		{`"modules_to_save": null`, `"modules_to_save": ["lm_head"]`, "unsupported field modules_to_save"},
-		{`"fan_in_fan_out": false`, `"fan_in_fan_out": true`, "unsupported field fan_in_fan_out"},
 		{`"fan_in_fan_out": false`, `"lora_bias": true`, "unsupported field lora_bias"},
 		{`"init_lora_weights": true`, `"init_lora_weights": "pissa"`, `field init_lora_weights is "pissa", which changes the base's weights`},
 		{`"base_model_name_or_path": "`, `"base_model_name_or_path": "x`, "is no model's folder here: set base_model_name_or_path to that folder"},

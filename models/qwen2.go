@@ -1,6 +1,6 @@
 package models
 
-func init() { register("Qwen2ForCausalLM", qwen2) }
+func init() { register("Qwen2ForCausalLM", "Qwen 2 and 2.5", qwen2) }
 
 // qwen2 reads the configuration of Qwen 2 and 2.5: Llama with biases on queries, keys and values alone, some of whose layers
 // may be local.

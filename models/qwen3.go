@@ -1,6 +1,6 @@
 package models
 
-func init() { register("Qwen3ForCausalLM", qwen3) }
+func init() { register("Qwen3ForCausalLM", "Qwen 3", qwen3) }
 
 // qwen3 reads the configuration of Qwen 3: Llama with norms on each head's queries and keys, some of whose layers may be
 // local.

@@ -15,14 +15,15 @@ import (
 const (
 	scoreTensor   = "score.weight"
 	causalSuffix  = "ForCausalLM"
+	gpt2Suffix    = "LMHeadModel" // of the same classes before they had a common name
 	rewardSuffix  = "ForSequenceClassification"
 	oneLabel      = "LABEL_0" // transformers' name of the first label
 	defaultLabels = 2         // transformers' number of labels where config.json names none
 )
 
-// rewardClass is the class of reward models with the backbone of a language model's class.
+// rewardClass is what transformers calls most reward models with the backbone of a language model's class.
 func rewardClass(causal string) string {
-	return strings.TrimSuffix(causal, causalSuffix) + rewardSuffix
+	return strings.TrimSuffix(strings.TrimSuffix(causal, causalSuffix), gpt2Suffix) + rewardSuffix
 }
 
 // scalar reads what a causal class's reader does, with a head of one number.
@@ -63,7 +64,7 @@ func WriteReward(dir, from string, seed int64) error {
 	if m.adapter != nil {
 		return fmt.Errorf("write a reward model: %s is an adapter: merge it with its base first (dpo-ort merge)", from)
 	}
-	class := rewardClass(m.Architecture)
+	class := rewardClasses[m.Architecture]
 	deviation, err := initialRange(from)
 	if err != nil {
 		return err
@@ -86,5 +87,5 @@ func WriteReward(dir, from string, seed int64) error {
 	if err != nil {
 		return err
 	}
-	return drawn{d, m.Weights, seed, deviation}.write(dir)
+	return drawn{d, m, seed, deviation}.write(dir)
 }

@@ -48,12 +48,31 @@ const (
 
 // readRope reads the rotary embedding of heads of headDim entries from either generation of keys.
 func readRope(c *Config, headDim int) Rope {
-	f := ropeFields{Theta: c.Number("rope_theta", 10000)}
-	var raw, older json.RawMessage
+	f := ropeFields{Theta: c.Number("rope_theta", defaultTheta), Partial: 1}
+	return f.read(c, ropeSource(c), headDim, false)
+}
+
+// readPartialRope is readRope of an architecture that may turn a part of each head only: the first entries, whose share is
+// partial_rotary_factor, in either generation of keys.
+func readPartialRope(c *Config, headDim int, share float64) Rope {
+	f := ropeFields{Theta: c.Number("rope_theta", defaultTheta), Partial: c.Number("partial_rotary_factor", share)}
+	return f.read(c, ropeSource(c), headDim, true)
+}
+
+const defaultTheta = 10000
+
+// ropeSource is what config.json says of rotary embeddings: rope_scaling comes first, as in transformers.
+func ropeSource(c *Config) (raw json.RawMessage) {
+	var older json.RawMessage
 	c.read("rope_parameters", &raw)
 	if c.read("rope_scaling", &older) && !empty(older) {
-		raw = older // transformers prefers it, too
+		raw = older
 	}
+	return raw
+}
+
+// read reads the embedding from its keys, over what f holds.
+func (f ropeFields) read(c *Config, raw json.RawMessage, headDim int, partial bool) Rope {
 	if raw != nil {
 		if err := plainjson.Unmarshal(raw, &f); err != nil {
 			c.refuse("field rope_parameters or rope_scaling: %v", err)
@@ -75,10 +94,11 @@ func readRope(c *Config, headDim int) Rope {
 		c.refuse("rope_theta is %v: it must be positive, and at most %v", f.Theta, float64(maxTheta))
 		return Rope{}
 	}
-	if f.Partial != 0 && f.Partial != 1 {
+	if f.Partial != 1 && !(partial && f.Partial > 0 && f.Partial < 1) {
 		c.refuse("rope partial_rotary_factor %v is not supported", f.Partial)
+		return Rope{}
 	}
-	r := Rope{Type: f.Type, Dim: headDim, Theta: f.Theta}
+	r := Rope{Type: f.Type, Dim: int(float64(headDim) * f.Partial), Theta: f.Theta}
 	switch f.Type {
 	case "", "default":
 		r.Type = "default"
@@ -166,9 +186,17 @@ func inverseFrequencies(theta float64, dim int) []float64 {
 	return w
 }
 
+// Stretched is the length of a sequence whose frequencies depend on it; 0 where they do not.
+func (r Rope) Stretched(length int) int {
+	if r.Type != "dynamic" || length <= r.Trained {
+		return 0
+	}
+	return length
+}
+
 // Frequencies are the radians a position for a sequence of that many tokens: [Dim/2].
 func (r Rope) Frequencies(length int) []float64 {
-	if r.Type != "dynamic" || length <= r.Trained {
+	if r.Stretched(length) == 0 {
 		return r.InvFreq
 	}
 	grow := r.Factor*float64(length)/float64(r.Trained) - (r.Factor - 1)

@@ -29,20 +29,24 @@ func Masks(name string, blocks int) []string {
 type LayerKind struct {
 	Graph                      string
 	PromptMask, CompletionMask string
-	Window                     int // keys that a query sees, itself included; 0 for all up to itself
-	Layer                      int // the first of the kind
+	Window                     int  // keys that a query sees, itself included; 0 for all up to itself
+	Unturned                   bool // positions turn no query and no key
+	Layer                      int  // the first of the kind
 }
 
-// kind is that of a layer: global, or local (Beltagy et al. 2020, arXiv 2004.05150). Layers that an adapter does not change in the
+// kind is that of a layer: global, or local (Beltagy et al. 2020, arXiv 2004.05150), with or without positions. Layers that an adapter does not change in the
 // same places are of further kinds, named by their first.
 func (d Decoder) kind(layer int) LayerKind {
 	k := LayerKind{Graph: BlockGraph, PromptMask: "prompt_mask", CompletionMask: "completion_mask"}
 	if d.local(layer) {
 		k = LayerKind{Graph: LocalGraph, PromptMask: "prompt_mask.local", CompletionMask: "completion_mask.local", Window: d.Window}
 	}
+	if k.Unturned = d.unturned(layer); k.Unturned {
+		k.Graph += unturnedSuffix
+	}
 	first := -1
 	for l := range layer + 1 {
-		if d.local(l) != d.local(layer) {
+		if d.local(l) != d.local(layer) || d.unturned(l) != d.unturned(layer) {
 			continue
 		}
 		if first < 0 {
@@ -57,6 +61,11 @@ func (d Decoder) kind(layer int) LayerKind {
 	}
 	return k
 }
+
+// unturnedSuffix ends the names of graphs of layers that know no positions.
+const unturnedSuffix = ".nope"
+
+func (d Decoder) unturned(layer int) bool { return d.Unturned != nil && d.Unturned[layer] }
 
 func (d Decoder) local(layer int) bool { return d.Local != nil && d.Local[layer] }
 
@@ -99,6 +108,11 @@ func (d *Decoder) readLayerTypes(c *Config) {
 	if !use {
 		window = 0
 	}
+	d.readLocal(c, window, func(layer int) bool { return window > 0 && layer >= from })
+}
+
+// readLocal reads which layers see a window: those that layer_types calls so, or, without it, those that otherwise says.
+func (d *Decoder) readLocal(c *Config, window int, otherwise func(layer int) bool) {
 	var types []string
 	given := c.read("layer_types", &types)
 	if given && len(types) != d.Layers {
@@ -110,7 +124,7 @@ func (d *Decoder) readLayerTypes(c *Config) {
 		if given {
 			local[l] = c.isLocal(types[l], l, window)
 		} else {
-			local[l] = window > 0 && l >= from
+			local[l] = otherwise(l)
 		}
 	}
 	if slices.Contains(local, true) {

@@ -63,7 +63,16 @@ func badModels() []badCase {
 		config("number missing", "hidden_size", nil),
 		config("number negative", "num_hidden_layers", -2),
 		config("number no number", "vocab_size", "many"),
-		config("unsupported activation", "hidden_act", "gelu"),
+		config("unsupported activation", "hidden_act", "relu"),
+		{"mixture of experts", func(w *work) {
+			w.field("model/config.json", "architectures", []string{"MixtralForCausalLM"})
+			w.field("model/config.json", "num_local_experts", 8)
+		}, train, 1, 0, ""},
+		{"doctor says what of a config is not supported", func(w *work) {
+			w.field("model/config.json", "attn_logit_softcapping", 50)
+			w.field("model/config.json", "hidden_act", "relu")
+			w.field("model/config.json", "rope_parameters", map[string]any{"rope_type": "longrope", "rope_theta": 1e4})
+		}, "doctor --model model", 1, 0, ""},
 		config("unsupported rope", "rope_parameters", map[string]any{"rope_type": "longrope", "rope_theta": 1e4}),
 
 		{"tokenizer missing", func(w *work) { w.remove("model/tokenizer.json") }, train, 1, 0, ""},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ func newDoctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what works here and what is missing",
 		Long: `doctor looks for ONNX Runtime and the device, for a CUDA device also for each library that it needs, and with --model opens
-a model directory: its configuration, all its weights, and its tokenizer; with --run it reads the checkpoints of a run. What is wrong or missing is told with what to do, and
+a model directory: its configuration, of which it says what is supported and what is not, all its weights, and its tokenizer; with --run it reads the checkpoints of a run. What is wrong or missing is told with what to do, and
 the exit code is 1.`,
 		Example: `  dpo-ort doctor
   dpo-ort doctor --model models/llama
@@ -36,8 +37,7 @@ the exit code is 1.`,
 				checks = append(checks, deviceChecks(d)...)
 			}
 			if model != "" {
-				checks = append(checks, check{"model", func() (string, error) { return checkModel(model) }},
-					check{"tokenizer", func() (string, error) { return checkTokenizer(model) }})
+				checks = append(checks, modelChecks(model)...)
 			}
 			if run != "" {
 				checks = append(checks, checkpointChecks(run)...)
@@ -125,6 +125,27 @@ func checkpointChecks(run string) (checks []check) {
 		}})
 	}
 	return checks
+}
+
+// modelChecks are for a model's config.json, of which they say what is read, what changes nothing and, a check each, what is not supported; for
+// its weights, if it is supported; and for its tokenizer.
+func modelChecks(dir string) (checks []check) {
+	say := func(name, found string) {
+		checks = append(checks, check{name, func() (string, error) { return found, nil }})
+	}
+	s, err := models.SurveyConfig(dir)
+	if err == nil {
+		say("config", fmt.Sprintf("%s (%s)", s.Class, s.Family))
+		say("reads", strings.Join(s.Reads, ", "))
+		say("ignores", strings.Join(s.PassesBy, ", "))
+	}
+	for _, reason := range s.Refuses {
+		checks = append(checks, check{"refuses", func() (string, error) { return "", errors.New(reason) }})
+	}
+	if s.Refuses == nil {
+		checks = append(checks, check{"model", func() (string, error) { return checkModel(dir) }})
+	}
+	return append(checks, check{"tokenizer", func() (string, error) { return checkTokenizer(dir) }})
 }
 
 func checkModel(dir string) (string, error) {

@@ -145,6 +145,8 @@ var records = []record{
 	{op: "Pad", inputs: []source{x(normal, 2, 3), ints(1, 0, 0, 2)}},
 	{op: "Trilu", inputs: []source{x(normal, 2, 3, 3), scalar(1)}, attrs: onnx.Attrs{"upper": 0}},
 	{op: ms + "RotaryEmbedding", inputs: []source{x(normal, 1, 3, 8), ints(0), {fixed: angles(3, 2, 0)}, {fixed: angles(3, 2, 1)}}, attrs: onnx.Attrs{"num_heads": 2}, single: true},
+	{op: ms + "RotaryEmbedding", name: "neighbours, half of each head", inputs: []source{x(normal, 1, 3, 16), ints(0), {fixed: angles(3, 2, 0)}, {fixed: angles(3, 2, 1)}},
+		attrs: onnx.Attrs{"num_heads": 2, "rotary_embedding_dim": 4, "interleaved": 1}, single: true},
 	{op: "Gather", name: "duplicates", inputs: []source{x(normal, 4, 3), table([]int64{2, 3}, 1, 1, 0, 3, 1, -1)}},
 	{op: "Gather", name: "axis", inputs: []source{x(normal, 2, 4, 3), ints(3, 0, 3)}, attrs: onnx.Attrs{"axis": 1}},
 	{op: "Gather", name: "one index", inputs: []source{x(normal, 4, 3), scalar(2)}, attrs: onnx.Attrs{"axis": 1}},

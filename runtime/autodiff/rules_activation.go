@@ -36,17 +36,23 @@ func quickGelu(s *sweep, n *onnx.Node) {
 	})
 }
 
-// gelu: y = x·Φ(x), dx = dy·(Φ(x) + x·φ(x)); or Hendrycks and Gimpel's approximation of Φ by tanh (arXiv 1606.08415).
+// gelu: y = x·Φ(x), dx = dy·(Φ(x) + x·φ(x)); or Hendrycks and Gimpel's approximation of Φ by tanh (arXiv 1606.08415). The slope is
+// computed in the wide type, as constants in half precision have three digits.
 func gelu(s *sweep, n *onnx.Node) {
 	s.give(0, func() *onnx.Value {
-		x := n.Inputs[0]
+		slope := geluSlope
 		if n.Text("approximate", "none") == "tanh" {
-			return s.mul(s.dy(0), geluTanh(s, x))
+			slope = geluTanh
 		}
-		cdf := s.times(0.5, s.plus(s.op("Erf", s.times(math.Sqrt(0.5), x)), 1))
-		density := s.times(1/math.Sqrt(2*math.Pi), s.op("Exp", s.times(-0.5, s.mul(x, x))))
-		return s.mul(s.dy(0), s.op("Add", cdf, s.mul(x, density)))
+		return s.mul(s.dy(0), s.cast(slope(s, s.wide(n.Inputs[0])), s.dy(0).Type))
 	})
+}
+
+// geluSlope is Φ(x) + x·φ(x).
+func geluSlope(s *sweep, x *onnx.Value) *onnx.Value {
+	cdf := s.times(0.5, s.plus(s.op("Erf", s.times(math.Sqrt(0.5), x)), 1))
+	density := s.times(1/math.Sqrt(2*math.Pi), s.op("Exp", s.times(-0.5, s.mul(x, x))))
+	return s.op("Add", cdf, s.mul(x, density))
 }
 
 // geluTanh is the derivative of x·(1 + tanh u)/2 with u = √(2/π)·(x + 0.044715·x³).

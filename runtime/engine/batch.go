@@ -51,6 +51,9 @@ type Batch struct {
 	Sequence []int64   // [R]: whose they are, from 0 to N−1
 	Weight   []float64 // [R]: of each in its sequence's sum; nil for 1
 
+	// Fault is why the model cannot run it; nil for nothing.
+	Fault error
+
 	// Variant names, for a stage's graph, the one that runs instead where the artifact has it; nil for none.
 	Variant func(graph string) string
 }
@@ -65,6 +68,9 @@ func (b *Batch) weight(r int) float64 {
 
 // check reports a batch that lacks what every decoder needs.
 func (b *Batch) check() error {
+	if b.Fault != nil {
+		return fmt.Errorf("run a batch: %w", b.Fault)
+	}
 	for _, s := range []string{"T", "N", "R"} {
 		if b.Sizes[s] <= 0 {
 			return fmt.Errorf("run a batch: size %s is %d", s, b.Sizes[s])

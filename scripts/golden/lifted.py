@@ -44,7 +44,15 @@ def load(directory):
 
 
 def renew_rotary(model):
-    """A rotary embedding with float64 frequencies that has seen no sequence yet: dynamic scaling remembers the longest."""
+    """Rotary embeddings with float64 frequencies that have seen no sequence yet (dynamic scaling remembers the longest), and what else a model
+    keeps in float32 buffers: GPT-J's tables of sines, and the scale of Gemma's embedding."""
     with lifted():
-        rotary = model.model.rotary_emb
-        model.model.rotary_emb = type(rotary)(config=model.config)
+        backbone = model.base_model
+        if hasattr(backbone, "rotary_emb"):
+            backbone.rotary_emb = type(backbone.rotary_emb)(config=model.config)
+        for module in model.modules():
+            if hasattr(module, "scalar_embed_scale"):
+                module.embed_scale = torch.tensor(module.scalar_embed_scale)
+            if hasattr(module, "embed_positions") and isinstance(module.embed_positions, torch.Tensor):
+                from transformers.models.gptj.modeling_gptj import create_sinusoidal_positions
+                module.embed_positions = create_sinusoidal_positions(module.max_positions, module.pos_embd_dim)

@@ -27,6 +27,8 @@ ADAPTERS = {
     "tiny-mistral-layers": ("tiny-mistral", dict(r=1, lora_alpha=2, target_modules=r".*layers\.1\..*(q|up)_proj")),
     "tiny-llama-sft": ("tiny-llama", dict(r=4, lora_alpha=8, target_modules=LAYERS)),
     "tiny-qwen3-sft-dora": ("tiny-qwen3", dict(r=4, lora_alpha=8, use_dora=True, target_modules=LAYERS)),
+    "tiny-gpt2-lora": ("tiny-gpt2", dict(r=2, lora_alpha=8, fan_in_fan_out=True, target_modules=["c_attn", "c_proj", "c_fc", "wte"])),
+    "tiny-gemma2-lora": ("tiny-gemma2", dict(r=2, lora_alpha=6, target_modules=LAYERS + ["embed_tokens"])),
 }
 PREFIX = "base_model.model."
 

@@ -18,11 +18,11 @@ SETTINGS = [{"top_k": 5}, {"top_p": 0.6}, {"min_p": 0.2}, {"temperature": 0.5, "
             {"temperature": 1.5, "top_k": 30, "top_p": 0.7, "min_p": 0.3}, {"top_k": 1}, {"top_p": 0.01}]
 
 
-def greedy(name, rng):
+def greedy(name, rng, lengths=LENGTHS, new=NEW):
     model = AutoModelForCausalLM.from_pretrained(TESTDATA / "models" / name, dtype=torch.float32, attn_implementation="eager").eval()
-    for length in LENGTHS:
+    for length in lengths:
         prompt = [rng.randrange(3, model.config.vocab_size) for _ in range(length)]
-        out = model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, length, dtype=torch.long), do_sample=False, max_new_tokens=NEW,
+        out = model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, length, dtype=torch.long), do_sample=False, max_new_tokens=new,
                              output_logits=True, return_dict_in_generate=True)
         best = torch.stack(out.logits)[:, 0].topk(2).values
         yield {"prompt": prompt, "ids": out.sequences[0, length:].tolist(), "gap": (best[:, 0] - best[:, 1]).min().item()}

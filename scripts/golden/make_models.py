@@ -57,7 +57,7 @@ def weights(config):
         if name in tied:
             continue
         draw = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(value.shape))
-        mean, std = (1, 0.2) if "norm" in name else (0, 0.1) if name.endswith("bias") else (0, 0.3) if "embed" in name else (0, 0.16)
+        mean, std = (0 if config.model_type.startswith("gemma") else 1, 0.2) if value.dim() == 1 and name.endswith("weight") else (0, 0.1) if name.endswith("bias") else (0, 0.3) if "embed" in name else (0, 0.16)
         out[name] = torch.from_numpy((mean + std * draw).astype(np.float32))
     return out
 
