@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,11 +14,11 @@ var known = []string{
 	"prompt", "chosen", "rejected", "completion", "text", "completions", "responses", "ranks", "scores", "margin", "label",
 	"chosen_share", "a", "b", "votes",
 	"ref_chosen_logps", "ref_rejected_logps", "ref_logps",
-	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason",
+	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason", "messages", "tools",
 }
 
 const needed = "needed are prompt, chosen and rejected (prompt may be left out where chosen and rejected begin with it); " +
-	"or prompt, completions (or responses) and ranks or scores; or prompt, a, b and votes; or prompt and completion; or text"
+	"or prompt, completions (or responses) and ranks or scores; or prompt, a, b and votes; or prompt and completion; or text; or messages"
 
 // columnsError is a row without the columns that make a group.
 type columnsError struct {
@@ -70,7 +71,12 @@ func (r row) value(name string) any { return r.rec.values[r.columns[name]] }
 
 // group makes a group of a record; File and Row are left to the caller.
 func (c columns) group(rec record) (Group, error) {
-	r := row{c, rec}
+	g, err := row{c, rec}.shaped()
+	return c.withTools(g, rec, err)
+}
+
+// shaped makes a group by the columns that there are.
+func (r row) shaped() (Group, error) {
 	switch {
 	case r.has("chosen") && r.has("rejected"):
 		return r.pair()
@@ -83,13 +89,15 @@ func (c columns) group(rec record) (Group, error) {
 	case r.has("completion"):
 		return r.single()
 	case r.has("chosen"):
-		return Group{}, &columnsError{rec.columns, "no column rejected"}
+		return Group{}, &columnsError{r.rec.columns, "no column rejected"}
 	case r.has("rejected"):
-		return Group{}, &columnsError{rec.columns, "no column chosen"}
+		return Group{}, &columnsError{r.rec.columns, "no column chosen"}
 	case r.has("text") && !r.has("prompt"):
 		return r.whole()
+	case r.has("messages") && !r.has("prompt"):
+		return r.talk()
 	}
-	return Group{}, &columnsError{rec.columns, "no answers"}
+	return Group{}, &columnsError{r.rec.columns, "no answers"}
 }
 
 func (r row) pair() (Group, error) {
@@ -193,7 +201,7 @@ func (r row) list(column string) (Group, error) {
 		return Group{}, fmt.Errorf("column %s holds %s: a list of answers is needed", column, describe(r.value(column)))
 	}
 	for i, v := range list {
-		t, err := asText(v)
+		t, err := asText(v, func() json.RawMessage { return elements(r.rec.ordered(r.columns[column]))[i] })
 		if err != nil {
 			return Group{}, fmt.Errorf("column %s, answer %d: %w", column, i, err)
 		}

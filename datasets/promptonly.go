@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +9,7 @@ import (
 // promptAlone makes a group without answers of a record.
 func (c columns) promptAlone(rec record) (Group, error) {
 	prompt, err := row{c, rec}.text("prompt")
-	return Group{Prompt: prompt}, err
+	return c.withTools(Group{Prompt: prompt}, rec, err)
 }
 
 // checkPrompt tells whether a file has no column of prompts.
@@ -26,23 +25,4 @@ func (t *Table) Answers() []string {
 	return slices.DeleteFunc(t.Columns(), func(name string) bool {
 		return name == t.names["prompt"] || !t.names.wanted()[name]
 	})
-}
-
-// EncodePrompt returns the ids of a prompt that an answer is to follow, without what the tokenizer adds at the end by itself.
-func EncodePrompt(tok Tokenizer, prompt Text) ([]int32, error) {
-	if prompt.Messages != nil {
-		return nil, ErrMessages
-	}
-	ids, ends, err := tok.Encode(prompt.String)
-	if err != nil {
-		return nil, err
-	}
-	n := len(ids)
-	for n > 0 && ends[n-1] < 0 && prompt.String != "" {
-		n--
-	}
-	if n == 0 {
-		return nil, errors.New("the prompt is empty, and the tokenizer puts no token before it")
-	}
-	return ids[:n], nil
 }

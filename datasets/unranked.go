@@ -30,7 +30,7 @@ func (c columns) unranked(rec record) (Group, error) {
 		if err == nil {
 			g.Cut, err = r.cut(len(g.Completions))
 		}
-		return g, err
+		return c.withTools(g, rec, err)
 	}
 	return Group{}, errors.New("no list of answers")
 }

@@ -4,7 +4,8 @@
 //	out, err := t.Render(map[string]any{"messages": messages, "add_generation_prompt": true}, chat.Options{})
 //	fmt.Println(out.Text)
 //
-// [Values] makes values of JSON whose objects keep their order, which tojson shows. [Load] finds the template of a model directory.
+// [Values] makes values of JSON whose objects keep their order, which tojson shows. A [Renderer] has the templates of a model and writes
+// conversations of package datasets.
 //
 // # What is understood
 //

@@ -19,8 +19,8 @@ const (
 
 // Template is a chat template that was read. It can be rendered by several goroutines at once.
 type Template struct {
-	body        []statement
-	generations bool
+	body     []statement
+	mentions map[string]bool
 }
 
 // Options are what a rendering may be given beside its variables.
@@ -48,15 +48,17 @@ func Parse(source string) (t *Template, err error) {
 	p := &parser{tokens: lex(source, &line)}
 	defer func() { line = max(p.line, 1) }()
 	body, _ := p.statements("")
-	t = &Template{body: body}
-	for i, tok := range p.tokens[:len(p.tokens)-1] {
-		t.generations = t.generations || tok.kind == tokenBlock && p.tokens[i+1].text == "generation"
+	t = &Template{body: body, mentions: map[string]bool{}}
+	for _, tok := range p.tokens {
+		if tok.kind == tokenName || tok.kind == tokenString {
+			t.mentions[tok.text] = true
+		}
 	}
 	return t, nil
 }
 
-// MarksAnswers tells whether the template has {% generation %} blocks.
-func (t *Template) MarksAnswers() bool { return t.generations }
+// Mentions tells whether the template's code has a word, as a name or as a whole string.
+func (t *Template) Mentions(word string) bool { return t.mentions[word] }
 
 // Render writes the text of a template. Variables are values as [Values] makes them. Its errors are of type *Error.
 func (t *Template) Render(vars map[string]any, o Options) (out Output, err error) {
@@ -179,6 +181,9 @@ func (s *scope) get(name string) any {
 		if v, ok := s.vars[name]; ok {
 			return v
 		}
+	}
+	if name == "strftime_now" {
+		return missing{why: "strftime_now is not there, for the same messages are to give the same text tomorrow: write a date into a copy of the template, and give that (--chat-template FILE)"}
 	}
 	return missing{why: "'" + name + "' is undefined"}
 }
