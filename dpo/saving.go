@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
@@ -197,7 +199,7 @@ func (t *Trainer) saveModel() error {
 	if err != nil {
 		return fmt.Errorf("save the chat template: %w", err)
 	}
-	return safefile.WriteFile(filepath.Join(t.Out, "chat_template.jinja"), text)
+	return safefile.Write(filepath.Join(t.Out, "chat_template.jinja"), text)
 }
 
 // writeDropped lists the rows that were left out, of training and held-out data.
