@@ -38,29 +38,24 @@ func NewRenderer(source string, text []byte, tokens map[string]string) *Renderer
 	return r
 }
 
-// templatesIn gives templates by name; the only one is "default".
+// templatesIn gives templates by name; the only one is "default". What is no JSON is Jinja.
 func templatesIn(text []byte) (map[string]string, error) {
 	var one string
 	var list []struct{ Name, Template string }
-	trimmed := bytes.TrimSpace(text)
+	all := map[string]string{}
 	switch {
-	case bytes.HasPrefix(trimmed, []byte(`"`)) && json.Unmarshal(trimmed, &one) == nil:
-		return map[string]string{"default": one}, nil
-	case bytes.HasPrefix(trimmed, []byte("[")) && json.Unmarshal(trimmed, &list) == nil:
-		all := map[string]string{}
+	case !json.Valid(text):
+		all["default"] = string(text)
+	case json.Unmarshal(text, &one) == nil:
+		all["default"] = one
+	case json.Unmarshal(text, &list) == nil:
 		for _, t := range list {
 			all[t.Name] = t.Template
 		}
-		return all, nil
+	case json.Unmarshal(text, &all) != nil:
+		return nil, errors.New("a string is needed, or a list of objects with name and template")
 	}
-	if json.Valid(trimmed) && len(trimmed) > 0 && trimmed[0] != '"' && trimmed[0] != '[' {
-		var all map[string]string
-		if err := json.Unmarshal(trimmed, &all); err != nil {
-			return nil, errors.New("a string is needed, or a list of objects with name and template")
-		}
-		return all, nil
-	}
-	return map[string]string{"default": string(text)}, nil
+	return all, nil
 }
 
 // unusableError is a template that can write no conversation.
