@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,7 +15,7 @@ var known = []string{
 	"prompt", "chosen", "rejected", "completion", "text", "completions", "responses", "ranks", "scores", "margin", "label",
 	"chosen_share", "a", "b", "votes",
 	"ref_chosen_logps", "ref_rejected_logps", "ref_logps",
-	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason",
+	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason", "messages", "tools",
 }
 
 // columnsError is a row without the columns that make a group, or with those of more than one.
@@ -100,7 +101,8 @@ func (c columns) group(rec record) (Group, error) {
 	if err != nil {
 		return Group{}, err
 	}
-	return l.group(r)
+	g, err := l.group(r)
+	return r.withTools(g, err)
 }
 
 func (r row) pair() (Group, error) {
@@ -196,7 +198,7 @@ func (r row) list(column string) (Group, error) {
 		return Group{}, fmt.Errorf("column %s holds %s: a list of answers is needed", column, describe(r.value(column)))
 	}
 	for i, v := range list {
-		t, err := asText(v)
+		t, err := asText(v, func() json.RawMessage { return elements(r.rec.ordered(r.columns[column]))[i] })
 		if err != nil {
 			return Group{}, fmt.Errorf("column %s, answer %d: %w", column, i, err)
 		}

@@ -40,6 +40,8 @@ const (
 // that ends after the prompt. What the tokenizer itself adds at the end (T5's EOS) is
 // dropped, and one EOS added after each completion that does not end with it, unless EOS is
 // [EOSKeep] or the answer was cut by length.
+//
+// Messages are written by the chat template of a tokenizer that is a [Renderer], which also ends the answer.
 type Encoder struct {
 	Tokenizer Tokenizer
 	// MaxLength bounds a prompt and its longest completion together, in tokens; 0 is no bound.
@@ -56,9 +58,6 @@ type Encoder struct {
 	Ties TiePolicy
 	// AllowEqual takes answers that are equal, as scoring them does no harm.
 	AllowEqual bool
-	// Render writes messages as the model's chat template has them, with the beginning of the
-	// assistant's turn if generationPrompt; nil refuses messages.
-	Render func(messages []Message, generationPrompt bool) (string, error)
 }
 
 // Example is a group in token ids. Prompt and a completion's IDs, one after the other, are
@@ -110,9 +109,6 @@ type DropError struct {
 }
 
 func (e *DropError) Error() string { return fmt.Sprintf("%s: row %d: %s", e.File, e.Row, e.Reason) }
-
-// ErrMessages is wrapped by the error of a row that holds messages where Encoder.Render is nil.
-var ErrMessages = errors.New("the row holds chat messages, and there is no chat template to write them with: give prompt and answers as strings")
 
 // Encode returns the token ids of a group. A *[DropError] is a row that cannot be used, a *[RowError] one
 // whose text cannot be encoded; any other error concerns all rows.
@@ -242,37 +238,6 @@ func (e *Encoder) join(g Group, c Text, cut bool) (sequence, error) {
 		s.ids = append(ids, id)
 	}
 	return s, nil
-}
-
-// texts returns prompt and completion as strings, and where in the two together special tokens are spelt that are text.
-func (e *Encoder) texts(g Group, c Text) (prompt, completion string, inert []int, err error) {
-	if c.Messages == nil {
-		return g.Prompt.String, c.String, nil, nil
-	}
-	if e.Render == nil {
-		return "", "", nil, fmt.Errorf("encoding %s: row %d: %w", g.File, g.Row, ErrMessages)
-	}
-	specials := e.Tokenizer.Specials()
-	before := markSpecials(g.Prompt.Messages, specials)
-	if prompt, err = e.Render(before, true); err != nil {
-		return "", "", nil, &RowError{File: g.File, Row: g.Row, Err: err}
-	}
-	whole, err := e.Render(slices.Concat(before, markSpecials(c.Messages, specials)), false)
-	if err != nil {
-		return "", "", nil, &RowError{File: g.File, Row: g.Row, Err: err}
-	}
-	prompt, _ = unmark(prompt)
-	whole, inert = unmark(whole)
-	// Templates that write the assistant's turn otherwise when it is complete (thinking) make the
-	// prompt end where the two differ.
-	n, differ := common([]byte(prompt), []byte(whole))
-	if !differ {
-		n = min(len(prompt), len(whole))
-	}
-	for n > 0 && n < len(whole) && !utf8.RuneStart(whole[n]) {
-		n--
-	}
-	return whole[:n], whole[n:], inert, nil
 }
 
 // share splits off what the prompts of all sequences have in common.

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
 	"maps"
@@ -15,7 +16,12 @@ type record struct {
 	columns   []string // names of all columns of the row, in the file's order
 	// values of the columns asked for that are there: nil, bool, float64, string, []any or map[string]any
 	values map[string]any
+	// json gives a value as JSON, the fields of its objects in the file's order; nil if the record has no values.
+	json func(column string) json.RawMessage
 }
+
+// ordered is the JSON of a value that is there.
+func (r record) ordered(column string) json.RawMessage { return r.json(column) }
 
 // A source reads files of one format.
 type source interface {

@@ -5,19 +5,17 @@ import (
 	"math"
 )
 
-// Message is one turn of a conversation.
-type Message struct{ Role, Content string }
-
 // Text is a prompt or a completion: a string, or (when Messages is not nil) a list of messages.
 type Text struct {
 	String   string
 	Messages []Message
+	Tools    string // of a prompt of messages: as in Conversation
 }
 
 // empty reports whether the text says nothing.
 func (t Text) empty() bool {
 	for _, m := range t.Messages {
-		if m.Content != "" {
+		if m.said() {
 			return false
 		}
 	}

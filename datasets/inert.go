@@ -15,14 +15,14 @@ const mark = '\uFDD0'
 func markSpecials(messages []Message, specials []string) []Message {
 	var marked []Message
 	for i, m := range messages {
-		role, content := markText(m.Role, specials), markText(m.Content, specials)
-		if role == m.Role && content == m.Content {
+		is := Message{markText(m.Role, specials), markText(m.Content, specials), markJSON(m.Fields, specials)}
+		if is == m {
 			continue
 		}
 		if marked == nil {
 			marked = slices.Clone(messages)
 		}
-		marked[i] = Message{role, content}
+		marked[i] = is
 	}
 	if marked == nil {
 		return messages

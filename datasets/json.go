@@ -45,7 +45,7 @@ type object struct {
 
 // record decodes the wanted fields.
 func (o object) record(path string, want map[string]bool) (record, error) {
-	rec := record{row: o.row, line: o.line, columns: o.names, values: map[string]any{}}
+	rec := record{row: o.row, line: o.line, columns: o.names, values: map[string]any{}, json: func(column string) json.RawMessage { return o.raw[column] }}
 	for name, raw := range o.raw {
 		if !want[name] {
 			continue

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"math"
+	"strconv"
 
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
@@ -73,6 +75,12 @@ func (n *node) appendJSON(b []byte, v any, element bool) []byte {
 	switch v := v.(type) {
 	case json.RawMessage:
 		return append(b, v...)
+	case string:
+		return appendQuoted(b, v)
+	case bool:
+		return strconv.AppendBool(b, v)
+	case float64:
+		return appendNumber(b, v)
 	case map[string]any:
 		b = append(b, '{')
 		for i, c := range n.children {
@@ -95,6 +103,29 @@ func (n *node) appendJSON(b []byte, v any, element bool) []byte {
 		return append(b, ']')
 	}
 	return append(b, "null"...)
+}
+
+// appendNumber writes a number, whole ones of up to 53 bits as such; one that JSON does not know is null.
+func appendNumber(b []byte, f float64) []byte {
+	switch {
+	case math.IsNaN(f) || math.IsInf(f, 0):
+		return append(b, "null"...)
+	case f == math.Trunc(f) && math.Abs(f) < 1<<53:
+		return strconv.AppendInt(b, int64(f), 10)
+	}
+	return strconv.AppendFloat(b, f, 'g', -1, 64)
+}
+
+// orderedBy gives values that nodes have read as JSON, in the order of the file's schema.
+func orderedBy(nodes []*node, values map[string]any) func(column string) json.RawMessage {
+	return func(column string) json.RawMessage {
+		for _, n := range nodes {
+			if n.name == column {
+				return n.appendJSON(nil, values[column], false)
+			}
+		}
+		return nil
+	}
 }
 
 // item is the node of the values in a list that the node has read, or, of an element, in a list that it is.

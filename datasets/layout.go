@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -162,6 +163,13 @@ func (r row) with(made map[string]any) row {
 	maps.Copy(values, made)
 	rec := r.rec
 	rec.values = values
+	rec.json = func(name string) json.RawMessage {
+		if v, ok := made[name]; ok {
+			text, _ := json.Marshal(v) // of what JSON or Parquet gave
+			return text
+		}
+		return r.rec.ordered(r.columns[name])
+	}
 	return row{own, rec}
 }
 

@@ -145,7 +145,7 @@ func TestLayoutsThatDoNotFit(t *testing.T) {
 		{`{"system":"s","question":"q","chosen":"c","rejected":"r"}`, nil, "chosen and rejected beside a question, and no prompt: the columns are system, question, chosen, rejected; needed are"},
 		{`{"system":"s","question":"q","chosen":"c","rejected":"r"}`, map[string]string{"prompt": "question"}, ">q > c | r"},
 		{`{"frage":"i","chosen":"c","rejected":"r"}`, map[string]string{"instruction": "frage"}, ">user:i > assistant:c | assistant:r"},
-		{`{"id":1,"body":"b"}`, nil, "no answers: the columns are id, body; needed are those of a layout: pairs (prompt, chosen, rejected); "},
+		{`{"id":1,"body":"b"}`, nil, "no answers: the columns are id, body; needed are those of a layout: conversations (messages); pairs (prompt, chosen, rejected); "},
 		{`{"prompt":"p","completions":["a","b"]}`, nil, "no column ranks or scores beside completions"},
 		{`{"prompt":"p","completions":[{"response":"a"},{"response":"b"}]}`, nil, "no answer has a score: one of [overall_score rating score rank], or annotations with Rating, is needed"},
 		{`{"prompt":"p","completions":[{"response":"a"},{"answer":"b"}]}`, nil, "column completions, answer 1: it is an object with answer: a response is needed"},

@@ -38,9 +38,8 @@ func init() {
 		Holds:   "a whole text, without a prompt",
 	})
 	addLayout(Layout{
-		Name: "conversations", From: "TRL", Kind: Singles, needs: []string{"messages"}, group: row.single,
+		Name: "conversations", From: "TRL", Kind: Singles, needs: []string{"messages"}, group: row.talk,
 		without: []string{"prompt", "chosen", "rejected", "completion", "completions", "responses", "instruction", "conversations"},
-		ours:    func(r row) (map[string]any, error) { return lastTurn(r, "messages") },
 		Holds:   "a conversation, whose last turn is the answer",
 	})
 }

@@ -80,7 +80,7 @@ func TestParquetReadsMessagesAndNulls(t *testing.T) {
 			t.Errorf("group %d has row %d", i, g.Row)
 		}
 		w := want[i]
-		if g.Prompt.Messages[0] != Message(w.Chosen[0]) || g.Completions[0].Messages[0] != Message(w.Chosen[1]) || g.Completions[1].Messages[0] != Message(w.Rejected[1]) {
+		if g.Prompt.Messages[0] != turnOf(w.Chosen[0]) || g.Completions[0].Messages[0] != turnOf(w.Chosen[1]) || g.Completions[1].Messages[0] != turnOf(w.Rejected[1]) {
 			t.Errorf("row %d: %+v of %+v", i, g, w)
 		}
 		margin := 0.0
@@ -191,3 +191,5 @@ func TestParquetRefusals(t *testing.T) {
 		}
 	}
 }
+
+func turnOf(m message) Message { return Message{Role: m.Role, Content: m.Content} }

@@ -158,6 +158,7 @@ func (r *wholeRows) next(decode bool) (row tableRow, err error) {
 		}
 		row.values = raw.Clone() // the library takes the memory back
 		row.rec.values, err = r.read(row.values)
+		row.rec.json = orderedBy(r.columns, row.rec.values)
 		return err
 	})
 	return row, err

@@ -64,7 +64,7 @@ func (g *Group) matchKinds() {
 	}
 	asTurn := func(t *Text, role string) {
 		if t.Messages == nil {
-			*t = Text{Messages: []Message{{role, t.String}}}
+			*t = Text{Messages: []Message{{Role: role, Content: t.String}}}
 		}
 	}
 	asTurn(&g.Prompt, "user")

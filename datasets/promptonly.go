@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,7 +13,7 @@ func (c columns) promptAlone(rec record) (Group, error) {
 		return Group{}, err
 	}
 	prompt, err := r.text("prompt")
-	return Group{Prompt: prompt}, err
+	return r.withTools(Group{Prompt: prompt}, err)
 }
 
 // checkPrompt tells whether a file has no column of prompts.
@@ -41,23 +40,4 @@ func (t *Table) Answers() []string {
 		return slices.ContainsFunc(ours, func(o string) bool { return t.names[o] == name })
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return of(prompt, name) || !of(answers, name) })
-}
-
-// EncodePrompt returns the ids of a prompt that an answer is to follow, without what the tokenizer adds at the end by itself.
-func EncodePrompt(tok Tokenizer, prompt Text) ([]int32, error) {
-	if prompt.Messages != nil {
-		return nil, ErrMessages
-	}
-	ids, ends, err := tok.Encode(prompt.String)
-	if err != nil {
-		return nil, err
-	}
-	n := len(ids)
-	for n > 0 && ends[n-1] < 0 && prompt.String != "" {
-		n--
-	}
-	if n == 0 {
-		return nil, errors.New("the prompt is empty, and the tokenizer puts no token before it")
-	}
-	return ids[:n], nil
 }

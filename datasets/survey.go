@@ -195,6 +195,9 @@ func (t Text) content() (distinct []byte, characters int) {
 	}
 	for _, m := range t.Messages {
 		distinct = fmt.Appendf(distinct, "%d %s %d %s ", len(m.Role), m.Role, len(m.Content), m.Content)
+		if m.Fields != "" {
+			distinct = fmt.Appendf(distinct, "%d %s ", len(m.Fields), m.Fields)
+		}
 		characters += utf8.RuneCountInString(m.Content)
 	}
 	return distinct, characters

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -11,14 +12,15 @@ import (
 
 // text reads a column that holds a string or a list of messages.
 func (r row) text(column string) (Text, error) {
-	t, err := asText(r.value(column))
+	t, err := asText(r.value(column), func() json.RawMessage { return r.rec.ordered(r.columns[column]) })
 	if err != nil {
 		return Text{}, fmt.Errorf("column %s: %w", column, err)
 	}
 	return t, nil
 }
 
-func asText(v any) (Text, error) {
+// asText reads a value; ordered gives its JSON, with the fields of objects in the file's order.
+func asText(v any, ordered func() json.RawMessage) (Text, error) {
 	switch v := v.(type) {
 	case string:
 		return Text{String: v}, checkText(v)
@@ -28,6 +30,13 @@ func asText(v any) (Text, error) {
 			var err error
 			if messages[i], err = asMessage(m); err != nil {
 				return Text{}, fmt.Errorf("message %d: %w", i, err)
+			}
+		}
+		if slices.ContainsFunc(v, func(m any) bool { return !isPlainTurn(m) }) {
+			for i, raw := range elements(ordered()) {
+				if err := messages[i].setFields(raw); err != nil {
+					return Text{}, fmt.Errorf("message %d: %w", i, err)
+				}
 			}
 		}
 		return Text{Messages: messages}, nil

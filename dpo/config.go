@@ -70,6 +70,9 @@ type Config struct {
 	Truncate        string `yaml:"truncate"` // "prompt" cuts the prompt's start first, "end" keeps the start of the whole
 	EOS             string `yaml:"eos"`      // "add" or "keep"
 
+	// ChatTemplate is the file with the template that writes messages, which whoever opens the tokenizer reads; "" is the model's own.
+	ChatTemplate string `yaml:"chat-template,omitempty"`
+
 	EvalData  []string `yaml:"eval-data,omitempty"`
 	EvalEvery int      `yaml:"eval-every"` // steps; 0 means only at the end
 	EarlyStop int      `yaml:"early-stop"` // evaluations without a lower loss that end the run; 0 means never

@@ -59,6 +59,7 @@ type generating struct {
 type generateJob struct {
 	Model       string            `json:"model"`
 	Tokenizer   string            `json:"tokenizer"` // "" if unknown
+	Template    string            `json:"template,omitempty"`
 	Samples     int               `json:"samples"`
 	MaxTokens   int               `json:"max-tokens"`
 	Temperature float64           `json:"temperature"`
@@ -77,7 +78,7 @@ func (s *Sampler) job(data string, columns map[string]string) (j generateJob, er
 	j = generateJob{Samples: s.Samples, MaxTokens: s.MaxTokens, Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP,
 		Stop: s.Stop, Seed: s.Seed, Batch: s.Batch, Columns: columns, Data: data}
 	if d, ok := s.tok.(digester); ok {
-		j.Tokenizer, _ = d.Digests()
+		j.Tokenizer, j.Template = d.Digests()
 	}
 	j.Model, err = weightsDigest(s.model())
 	return j, err

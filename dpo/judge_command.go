@@ -62,9 +62,12 @@ func jsonText(t datasets.Text) any {
 	if t.Messages == nil {
 		return t.String
 	}
-	turns := make([]map[string]string, len(t.Messages))
+	turns := make([]any, len(t.Messages))
 	for i, m := range t.Messages {
 		turns[i] = map[string]string{"role": m.Role, "content": m.Content}
+		if m.Fields != "" {
+			turns[i] = m.JSON()
+		}
 	}
 	return turns
 }

@@ -128,7 +128,7 @@ func pairTexts(answers []datasets.Text) ([]string, error) {
 		switch {
 		case a.Messages == nil:
 			out[k] = a.String
-		case len(a.Messages) == 1 && a.Messages[0].Role == "assistant":
+		case len(a.Messages) == 1 && a.Messages[0].Role == "assistant" && a.Messages[0].Fields == "":
 			out[k] = a.Messages[0].Content
 		default:
 			return nil, errors.New("no pair: an answer of several turns is no text (--as ranked keeps it)")

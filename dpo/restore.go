@@ -117,7 +117,7 @@ func (t *Trainer) setAside() error {
 }
 
 // digested are the settings of which a checkpoint holds digests or the outcome, so that files may be moved, and what has no effect then.
-var digested = []string{"out", "model", "ref", "data", "eval-data", "memory", "plan"}
+var digested = []string{"out", "model", "ref", "data", "eval-data", "chat-template", "memory", "plan"}
 
 // settingsByFlag are the settings of a run by the names of its flags, but for those that are digested.
 func settingsByFlag(c Config) (map[string]string, error) {

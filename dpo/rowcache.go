@@ -40,7 +40,7 @@ type tokensKey struct {
 	KeepStart           bool
 	EOS                 datasets.EOSPolicy
 	Ties                datasets.TiePolicy
-	AllowEqual, Render  bool
+	AllowEqual          bool
 	First               bool `json:",omitempty"`
 	Columns             map[string]string
 	Files               []string // extension, which chooses the format, and SHA-256
@@ -64,7 +64,7 @@ func newEntry(folder string, files []string, o datasets.Options, enc *datasets.E
 		return e
 	}
 	e.key = tokensKey{Format: tokensFormat, Vocabulary: vocabulary, MaxLength: enc.MaxLength, MaxPromptLength: enc.MaxPromptLength,
-		KeepStart: enc.KeepStart, EOS: enc.EOS, Ties: enc.Ties, AllowEqual: enc.AllowEqual, Render: enc.Render != nil, First: enc.First, Columns: o.Columns}
+		KeepStart: enc.KeepStart, EOS: enc.EOS, Ties: enc.Ties, AllowEqual: enc.AllowEqual, First: enc.First, Columns: o.Columns}
 	if e.key.Tokenizer, e.key.Template = tok.Digests(); e.key.Tokenizer == "" {
 		return e
 	}

@@ -171,11 +171,8 @@ func TestKeyHoldsWhatDecides(t *testing.T) {
 		"first answers":     func(e *datasets.Encoder) { e.First = true },
 		"ties":              func(e *datasets.Encoder) { e.Ties = datasets.TiesDrop },
 		"equal answers":     func(e *datasets.Encoder) { e.AllowEqual = true },
-		"messages": func(e *datasets.Encoder) {
-			e.Render = func([]datasets.Message, bool) (string, error) { return "", nil }
-		},
-		"tokenizer": func(e *datasets.Encoder) { e.Tokenizer = renamed{enc.Tokenizer, "other", "template"} },
-		"template":  func(e *datasets.Encoder) { e.Tokenizer = renamed{enc.Tokenizer, "text", "other"} },
+		"tokenizer":         func(e *datasets.Encoder) { e.Tokenizer = renamed{enc.Tokenizer, "other", "template"} },
+		"template":          func(e *datasets.Encoder) { e.Tokenizer = renamed{enc.Tokenizer, "text", "other"} },
 	} {
 		check(what, key(change, 100, path))
 	}

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
@@ -189,7 +191,15 @@ func (t *Trainer) saveModel() error {
 		return data, err
 	})
 	t.summary.UpdateKept = survival.Share()
-	return err
+	if err != nil || t.ChatTemplate == "" {
+		return err
+	}
+	// The model is asked as it was taught; of the places where a template may lie, this is looked at first.
+	text, err := os.ReadFile(t.ChatTemplate)
+	if err != nil {
+		return fmt.Errorf("save the chat template: %w", err)
+	}
+	return safefile.Write(filepath.Join(t.Out, "chat_template.jinja"), text)
 }
 
 // writeDropped lists the rows that were left out, of training and held-out data.

@@ -32,14 +32,15 @@ func newData() *cobra.Command {
 
 // encodeFlags say how rows become tokens, as train has them.
 type encodeFlags struct {
-	columns                    map[string]string
-	model, truncate, eos, ties string
-	maxLength, maxPromptLength int
+	columns                              map[string]string
+	model, template, truncate, eos, ties string
+	maxLength, maxPromptLength           int
 }
 
 func (o *encodeFlags) bind(f *pflag.FlagSet) {
 	bindColumns(f, &o.columns, "prompt=question,chosen=good")
 	f.StringVar(&o.model, "model", "", "Hugging Face directory whose tokenizer counts tokens; without it, text alone is looked at")
+	bindTemplate(f, &o.template)
 	f.IntVar(&o.maxLength, "max-length", 512, "most tokens of a prompt and its longest answer together; 0: no bound")
 	f.IntVar(&o.maxPromptLength, "max-prompt-length", 256, "what a prompt is cut to where max-length is exceeded")
 	f.StringVar(&o.truncate, "truncate", "prompt", "what exceeds max-length loses: prompt (its start, then the answers' ends) or end")
@@ -67,7 +68,7 @@ func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func(), err error) {
 	if o.model == "" {
 		return enc, func() {}, nil
 	}
-	tok, err := tokenizerOf(o.model)
+	tok, err := tokenizerWith(o.model, o.template)
 	if err != nil {
 		return nil, nil, err
 	}

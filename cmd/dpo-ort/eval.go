@@ -14,8 +14,8 @@ import (
 
 type evalFlags struct {
 	dpo.EvalConfig
-	out  string
-	talk talk
+	out, template string
+	talk          talk
 }
 
 func init() { register(newEval) }
@@ -55,6 +55,7 @@ Contests: compare:PROGRAM is asked about two answers, twice, with their places c
 	f.StringSliceVar(&o.Prompts, "prompts", nil, "prompts: the same")
 	f.StringVar(&o.out, "out", "", "folder to write")
 	bindColumns(f, &o.Names, "prompt=question")
+	bindTemplate(f, &o.template)
 	f.IntVar(&o.Samples, "samples", 4, "answers to each prompt")
 	f.IntVar(&o.MaxTokens, "max-tokens", 256, "most tokens of an answer")
 	f.Int64Var(&o.Seed, "seed", 0, "seed of the answers")
@@ -83,7 +84,7 @@ func runEval(cmd *cobra.Command, o evalFlags) error {
 		return err
 	}
 	stopping.keeps(keptIn(o.out))
-	tok, err := tokenizerOf(o.Model)
+	tok, err := tokenizerWith(o.Model, o.template)
 	if err != nil {
 		return err
 	}

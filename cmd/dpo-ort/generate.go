@@ -13,6 +13,8 @@ type generateFlags struct {
 	dpo.GenerateConfig
 	files dpo.GenerateFiles
 	talk  talk
+
+	template string
 }
 
 func init() { register(newGenerate) }
@@ -50,6 +52,7 @@ goes on from there, to the same bytes.`,
 	f.Float64Var(&o.MinP, "min-p", o.MinP, "draw from tokens at least this share as likely as the likeliest; 0: from all")
 	f.StringArrayVar(&o.Stop, "stop", nil, "end a completion before this string; may be given several times")
 	f.Int64Var(&o.Seed, "seed", o.Seed, "seed of the draws")
+	bindTemplate(f, &o.template)
 	f.BoolVar(&o.files.Strict, "strict", false, "stop at the first prompt that cannot be continued")
 	f.BoolVar(&o.files.Overwrite, "overwrite", false, "replace --out, columns that the input has already, and parts of another job")
 	f.IntVar(&o.Batch, "batch", o.Batch, "sequences continued at once; 0: 16, or 64 of models of up to 16 million parameters")
@@ -65,7 +68,7 @@ func runGenerate(cmd *cobra.Command, o generateFlags) error {
 		return err
 	}
 	stopping.keeps(keptParts(o.files.Out))
-	tok, err := tokenizerOf(o.Model)
+	tok, err := tokenizerWith(o.Model, o.template)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ type scoreFlags struct {
 	files dpo.ScoreFiles
 	shard string
 	talk  talk
+
+	template string
 }
 
 func init() { register(newScore) }
@@ -52,6 +54,7 @@ one after the other they hold what a single job would. train takes the ref_ colu
 	f.IntVar(&o.MaxPromptLength, "max-prompt-length", 256, "what a prompt is cut to where max-length is exceeded")
 	f.StringVar(&o.Truncate, "truncate", "prompt", "what exceeds max-length loses: prompt (its start, then the answers' ends) or end")
 	f.StringVar(&o.EOS, "eos", "add", "end each answer with EOS (add), or take it as it is (keep)")
+	bindTemplate(f, &o.template)
 	f.BoolVar(&o.files.Strict, "strict", false, "stop at the first row that cannot be scored")
 	f.BoolVar(&o.files.Overwrite, "overwrite", false, "replace --out, columns that the input has already, and parts of another job")
 	f.IntVar(&o.MicroBatch, "micro-batch", 0, "most rows of a micro-batch; 0: as many as make 1,024 tokens, of models of over 268 million parameters 4,096, on a GPU 32,768")
@@ -68,7 +71,7 @@ func runScore(cmd *cobra.Command, o scoreFlags) error {
 		return err
 	}
 	stopping.keeps(keptParts(o.files.Out))
-	tok, err := tokenizerOf(o.Model)
+	tok, err := tokenizerWith(o.Model, o.template)
 	if err != nil {
 		return err
 	}

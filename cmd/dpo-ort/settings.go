@@ -70,6 +70,8 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.Truncate, "truncate", c.Truncate, "what exceeds max-length loses: prompt (its start, then the answers' ends) or end (as TRL)")
 	f.StringVar(&c.EOS, "eos", c.EOS, "end each answer with EOS (add), or take it as it is (keep)")
 
+	bindTemplate(f, &c.ChatTemplate)
+
 	f.StringSliceVar(&c.EvalData, "eval-data", c.EvalData, "held-out preferences")
 	f.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "steps between evaluations; 0: after the last only")
 	f.IntVar(&c.EarlyStop, "early-stop", c.EarlyStop, "stop after so many evaluations without a lower held-out loss, and save the model that had the lowest; 0: do not")

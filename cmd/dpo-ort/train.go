@@ -14,9 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/dpo-ort/dpo-ort/datasets/tokenizer"
 	"github.com/dpo-ort/dpo-ort/dpo"
-	"github.com/dpo-ort/dpo-ort/models"
 )
 
 // trainFlags are those of the verbs that train, beside the settings.
@@ -130,7 +128,7 @@ func runTrain(cmd *cobra.Command, o trainFlags) (err error) {
 		}
 	}
 	c.Cache = cacheFolder(o.cache)
-	tok, err := tokenizerOf(c.Model)
+	tok, err := tokenizerWith(c.Model, c.ChatTemplate)
 	if err != nil {
 		return errors.Join(err, undo())
 	}
@@ -256,15 +254,6 @@ func (t talk) result(w io.Writer, value any, text string) error {
 	}
 	_, err := fmt.Fprint(w, text)
 	return err
-}
-
-// tokenizerOf opens a model's tokenizer, or of an adapter without one its base's.
-func tokenizerOf(model string) (*tokenizer.Tokenizer, error) {
-	home, err := models.Home(model, "tokenizer.json")
-	if err != nil {
-		return nil, err
-	}
-	return tokenizer.Load(home)
 }
 
 func size(bytes int64) string {

@@ -38,6 +38,9 @@ func Load(dir string) (*Tokenizer, error) {
 	if err := t.digest(dir, data); err != nil {
 		return nil, err
 	}
+	if err := t.nameTokens(dir); err != nil {
+		return nil, err
+	}
 	if t.armed, err = t.open(false); err != nil {
 		return nil, err
 	}

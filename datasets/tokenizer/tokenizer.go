@@ -39,7 +39,9 @@ type Tokenizer struct {
 	spec *spec
 	eos  int32 // -1 if there is none
 
-	digests struct{ text, template string }
+	digests  struct{ text, template string }
+	template []byte
+	named    map[string]string // special tokens
 
 	armed *tokenizers.Tokenizer
 	// plain has special tokens disarmed, for text at the beginning and for text further on. They

@@ -1,0 +1,138 @@
+package datasets
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Message is one turn of a conversation.
+type Message struct {
+	Role, Content string
+	// Fields are the turn's other fields as a JSON object in the file's order, such as tool_calls and reasoning_content; "" if there are none. One
+	// that is null is left out, as transformers does. Content is among them where it is no string: a list of parts, or null where there is none.
+	Fields string
+}
+
+// JSON is the message as an object, with its fields in order.
+func (m Message) JSON() json.RawMessage {
+	b := append(appendQuoted([]byte(`{"role":`), m.Role), `,"content":`...)
+	b = appendQuoted(b, m.Content)
+	if m.Fields == "" {
+		return append(b, '}')
+	}
+	if strings.HasPrefix(m.Fields, `{"content":`) {
+		b = appendQuoted([]byte(`{"role":`), m.Role)
+	}
+	return append(append(b, ','), m.Fields[1:]...)
+}
+
+// said tells whether the turn says or calls anything.
+func (m Message) said() bool { return m.Content != "" || strings.Contains(m.Fields, `"tool_calls":`) }
+
+// setFields takes a message's other fields from its JSON.
+func (m *Message) setFields(raw json.RawMessage) error {
+	o, err := parseObject(raw)
+	if err != nil {
+		return err
+	}
+	var b []byte
+	add := func(name string, value []byte) {
+		b = append(append(appendQuoted(append(b, ','), name), ':'), value...)
+	}
+	switch content := o.raw["content"]; {
+	case len(content) == 0 || string(content) == "null":
+		add("content", []byte("null"))
+	case content[0] != '"':
+		if err := addCompact(add, "content", content); err != nil {
+			return err
+		}
+	}
+	for _, name := range o.names {
+		if name == "role" || name == "content" || string(o.raw[name]) == "null" {
+			continue
+		}
+		if err := addCompact(add, name, o.raw[name]); err != nil {
+			return err
+		}
+	}
+	if b != nil {
+		b[0] = '{'
+		m.Fields = string(append(b, '}'))
+	}
+	return nil
+}
+
+func addCompact(add func(string, []byte), name string, value []byte) error {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, value); err != nil {
+		return fmt.Errorf("field %s: %w", name, err)
+	}
+	add(name, compact.Bytes())
+	return nil
+}
+
+// isPlainTurn tells whether a message is a role and a string.
+func isPlainTurn(v any) bool {
+	fields, _ := v.(map[string]any)
+	_, isString := fields["content"].(string)
+	for name, value := range fields {
+		if name != "role" && name != "content" && value != nil {
+			return false
+		}
+	}
+	return isString
+}
+
+// toolsOf reads the column of tools: a list of JSON schemas, or a string that holds one.
+func (r row) toolsOf() (string, error) {
+	v := r.value("tools")
+	var text []byte
+	switch v := v.(type) {
+	case nil:
+		return "", nil
+	case string:
+		if strings.TrimSpace(v) == "" {
+			return "", nil
+		}
+		text = []byte(v)
+	case []any:
+		text = r.rec.ordered(r.columns["tools"])
+	}
+	var list []map[string]any
+	if err := json.Unmarshal(text, &list); err != nil {
+		return "", fmt.Errorf("column tools holds %s: a list of JSON schemas is needed, or a string with one", describe(v))
+	}
+	if len(list) == 0 {
+		return "", nil
+	}
+	var compact bytes.Buffer
+	err := json.Compact(&compact, text)
+	return compact.String(), err
+}
+
+// withTools reads the tools that a row offers into its prompt.
+func (r row) withTools(g Group, err error) (Group, error) {
+	if err != nil {
+		return g, err
+	}
+	g.Prompt.Tools, err = r.toolsOf()
+	return g, err
+}
+
+// talk is a whole conversation, whose last turn is the answer.
+func (r row) talk() (Group, error) {
+	text, err := r.text("messages")
+	if err != nil {
+		return Group{}, err
+	}
+	last := len(text.Messages) - 1
+	if last < 1 || text.Messages[last].Role != "assistant" {
+		return Group{}, errors.New("column messages: a conversation whose last turn is the assistant's is needed, with a turn before it")
+	}
+	g := Group{Prompt: Text{Messages: text.Messages[:last:last]}, Completions: []Text{{Messages: text.Messages[last:]}}}
+	g.Cut, err = r.cut(1, "finish_reason")
+	return g, err
+}
