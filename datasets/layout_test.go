@@ -53,7 +53,7 @@ var layoutCases = []layoutCase{
 		"user:u > assistant:c | assistant:r"},
 	{"nested answers", `{"instruction":"i","source":"x","completions":[{"response":"a","overall_score":3.5},{"response":"b","overall_score":9},{"response":"c","overall_score":null}]}`,
 		"user:i > assistant:b | assistant:a | assistant:c"},
-	{"nested answers", `{"prompt":"p","completions":[{"response":"a","annotations":{"help":{"Rating":"1"},"truth":{"Rating":"N/A"}}},{"response":"b","annotations":{"help":{"Rating":"2"},"truth":{"Rating":"5"}}}]}`,
+	{"nested answers", `{"prompt":"p","completions":[{"response":"a","annotations":{"help":{"Rating":"2"},"truth":{"Rating":"3"}}},{"response":"b","annotations":{"help":{"Rating":"4"},"truth":{"Rating":"N/A"}}}]}`,
 		"p > b | a"},
 	{"nested answers", `{"prompt":"p","completions":[{"text":"a","rank":2},{"text":"b","rank":1}]}`, "p > b | a"},
 	{"annotators", `{"instruction":"i","input":"j","response1":"x","response2":"y","annotator1":2,"annotator2":2,"annotator3":0}`,

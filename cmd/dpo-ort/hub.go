@@ -15,7 +15,7 @@ import (
 
 // What names models and data: there, hf:// stands for what the hub has. All below the program sees local paths.
 var (
-	modelFlags = []string{"model", "ref", "base", "tokenizer", "init", "against"}
+	modelFlags = []string{"model", "ref", "tokenizer", "init", "against"}
 	dataFlags  = []string{"data", "eval-data", "prompts"}
 )
 

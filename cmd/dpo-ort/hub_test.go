@@ -6,8 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/internal/hub/fakehub"
@@ -16,13 +19,19 @@ import (
 // fromHub runs the program with a hub for the public one, and gives what it wrote and how it ended.
 func fromHub(t *testing.T, h *fakehub.Hub, dir string, env []string, args ...string) (said string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "dpo-ort", args...)
+	cmd := hubCommand(t, h, dir, env, args...)
 	var out bytes.Buffer
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
-	cmd.Env = append(os.Environ(), "HF_ENDPOINT="+h.URL, "HF_HOME="+filepath.Join(dir, "hub"), "HF_HUB_CACHE=", "HF_TOKEN=", "HF_TOKEN_PATH=", "HF_HUB_OFFLINE=")
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
 	return out.String(), err
+}
+
+func hubCommand(t *testing.T, h *fakehub.Hub, dir string, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), "dpo-ort", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "HF_ENDPOINT="+h.URL, "HF_HOME="+filepath.Join(dir, "hub"), "HF_HUB_CACHE=", "HF_TOKEN=", "HF_TOKEN_PATH=", "HF_HUB_OFFLINE=")
+	cmd.Env = append(cmd.Env, env...)
+	return cmd
 }
 
 // TestHub trains on a model and data of a hub, whose connection drops once, and again offline to the same bits.
@@ -108,5 +117,62 @@ func TestHubIsNotAsked(t *testing.T) {
 	}
 	if seen := h.Seen(); seen != nil {
 		t.Errorf("asked: %+v", seen)
+	}
+}
+
+// A fetch that is killed, or stopped by Ctrl-C, goes on where it was.
+func TestHubGoesOn(t *testing.T) {
+	h := fakehub.New(t)
+	weights, err := os.ReadFile(golden.Testdata(t, "models", "tiny-llama", "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Add("models/own/tiny", "main", map[string]string{"config.json": "{}", "model.safetensors": string(weights)})
+	const come = 5000
+	for how, code := range map[os.Signal]int{os.Kill: -1, os.Interrupt: exitInterrupted} {
+		var begun bool
+		h.Serve = func(w http.ResponseWriter, r *http.Request) bool {
+			if begun || "http://"+r.Host != h.CDN {
+				return false
+			}
+			begun = true
+			w.Header().Set("Content-Length", strconv.Itoa(len(weights)))
+			_, _ = w.Write(weights[:come])
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			return true
+		}
+		dir := t.TempDir()
+		cmd := hubCommand(t, h, dir, nil, "doctor", "--model", "hf://own/tiny")
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		part := filepath.Join(dir, "hub", "hub", "models--own--tiny", "blobs", fakehub.SHA256(weights)+".incomplete")
+		for {
+			if info, err := os.Stat(part); err == nil && info.Size() == come {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := cmd.Process.Signal(how); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // the exit code tells
+		if got := cmd.ProcessState.ExitCode(); got != code || code == exitInterrupted && !strings.Contains(out.String(), "the same command goes on from what has come") {
+			t.Errorf("%v: exit code %d: %s", how, got, out.String())
+		}
+		h.Seen()
+		_, _ = fromHub(t, h, dir, nil, "doctor", "--model", "hf://own/tiny") // whose config.json is none
+		ranges := []string{}
+		for _, r := range h.Seen() {
+			if r.Host == h.CDN {
+				ranges = append(ranges, r.Range)
+			}
+		}
+		if want := []string{"bytes=" + strconv.Itoa(come) + "-"}; !slices.Equal(ranges, want) {
+			t.Errorf("%v: asked for %q, want %q", how, ranges, want)
+		}
 	}
 }

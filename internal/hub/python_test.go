@@ -29,7 +29,7 @@ found = scan_cache_dir()
 print([r.repo_id for r in found.repos], [sorted(v.refs) for r in found.repos for v in r.revisions], found.warnings)
 `
 	cmd := exec.CommandContext(t.Context(), python, "-c", script)
-	cmd.Env = append(os.Environ(), "HF_ENDPOINT="+h.URL, "HF_HOME="+filepath.Dir(c.Cache), "HF_HUB_CACHE=", "HF_HUB_OFFLINE=1")
+	cmd.Env = append(os.Environ(), "HF_ENDPOINT="+h.URL, "HF_HOME="+filepath.Dir(c.Cache), "HF_HUB_CACHE="+c.Cache, "HF_HUB_OFFLINE=1")
 	out, err := cmd.Output()
 	want := dir + "\nIncompleteSnapshotError\n['own/tiny'] [['main']] []\n"
 	if got := strings.ReplaceAll(string(out), "\r", ""); err != nil || got != want {
