@@ -127,12 +127,12 @@ func TestMessagesKeepTheirFields(t *testing.T) {
 	want := []string{
 		`{"role":"user","content":"q"}`,
 		`{"role":"assistant","content":null,"tool_calls":[{"name":"f","arguments":{"z":1,"a":"x"}}]}`,
-		`{"role":"tool","content":"r","id":"7"}`,
+		`{"role":"tool","content":"r","x":true,"id":"7"}`,
 		`{"role":"assistant","content":"done"}`,
 	}
 	const tools = `[{"type":"function","name":"f"}]`
 	rows := `{"messages": [{"content": "q", "role": "user", "name": null}, {"role": "assistant", "tool_calls": [{"name": "f", "arguments": {"z": 1, "a": "x"}}]}, ` +
-		`{"role": "tool", "content": "r", "id": "7"}, {"role": "assistant", "content": "done"}], "tools": ` + tools + "}\n"
+		`{"role": "tool", "content": "r", "x": true, "id": "7"}, {"role": "assistant", "content": "done"}], "tools": ` + tools + "}\n"
 	dir := t.TempDir()
 	for _, file := range []struct{ name, text string }{
 		{"a.jsonl", rows}, {"a.json", "[" + rows + "]"}, {"b.jsonl", strings.Replace(rows, tools, `"[{\"type\":\"function\",\"name\":\"f\"}]"`, 1)},
@@ -155,6 +155,7 @@ func TestMessagesKeepTheirFields(t *testing.T) {
 		Role    string   `parquet:"role"`
 		Content *string  `parquet:"content,optional"`
 		Calls   []called `parquet:"tool_calls,optional,list"`
+		X       *bool    `parquet:"x,optional"`
 		ID      *string  `parquet:"id,optional"`
 	}
 	type schema struct {
@@ -165,10 +166,10 @@ func TestMessagesKeepTheirFields(t *testing.T) {
 		Messages []turn   `parquet:"messages,list"`
 		Tools    []schema `parquet:"tools,list"`
 	}
-	s := func(s string) *string { return &s }
+	s, yes := func(s string) *string { return &s }, true
 	path := filepath.Join(dir, "a.parquet")
-	if err := parquet.WriteFile(path, []row{{[]turn{{"user", s("q"), nil, nil}, {"assistant", nil, []called{{"f", arguments{1, "x"}}}, nil},
-		{"tool", s("r"), nil, s("7")}, {"assistant", s("done"), nil, nil}}, []schema{{"function", "f"}}}}); err != nil {
+	if err := parquet.WriteFile(path, []row{{[]turn{{"user", s("q"), nil, nil, nil}, {"assistant", nil, []called{{"f", arguments{1, "x"}}}, nil, nil},
+		{"tool", s("r"), nil, &yes, s("7")}, {"assistant", s("done"), nil, nil, nil}}, []schema{{"function", "f"}}}}); err != nil {
 		t.Fatal(err)
 	}
 	checkFields(t, path, want, tools)

@@ -1,5 +1,7 @@
 package chat
 
+import "maps"
+
 // Conversation is what a chat template is asked to write, as transformers' apply_chat_template gives it.
 type Conversation struct {
 	Messages         any // a list of objects with role and content, as Values makes them
@@ -16,9 +18,7 @@ func (c Conversation) Variables() map[string]any {
 	for name, text := range c.Tokens {
 		vars[name] = text
 	}
-	for name, v := range c.More {
-		vars[name] = v
-	}
+	maps.Copy(vars, c.More)
 	return vars
 }
 

@@ -1,6 +1,9 @@
 package chat
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // A parser reads tokens; each of its methods follows a rule of Jinja's grammar, in its order of precedence.
 type parser struct {
@@ -215,11 +218,11 @@ func (p *parser) primary() expression {
 		}
 		return &name{line, t.text}
 	case t.kind == tokenString:
-		s := ""
+		var s strings.Builder
 		for p.peek().kind == tokenString {
-			s += p.next().text
+			s.WriteString(p.next().text)
 		}
-		return constant{s}
+		return constant{s.String()}
 	case t.kind == tokenInteger || t.kind == tokenFloat:
 		p.next()
 		return constant{t.number}
@@ -277,10 +280,7 @@ func (p *parser) tuple(parenthesized, withIf bool, ends []string) expression {
 
 func (p *parser) tupleOf(item func() expression, parenthesized bool, ends []string) expression {
 	s, comma := &sequence{at: p.here(), tuple: true}, false
-	for {
-		if len(s.items) > 0 && !p.skipOp(",") {
-			break
-		}
+	for len(s.items) == 0 || p.skipOp(",") {
 		comma = comma || len(s.items) > 0
 		if k := p.peek().kind; k == tokenVariableEnd || k == tokenBlockEnd || p.isOp(")") || p.isName(ends...) {
 			break
@@ -425,11 +425,11 @@ func (p *parser) filter(of expression) expression {
 }
 
 func (p *parser) dotted() string {
-	s := p.expectName()
+	names := []string{p.expectName()}
 	for p.skipOp(".") {
-		s += "." + p.expectName()
+		names = append(names, p.expectName())
 	}
-	return s
+	return strings.Join(names, ".")
 }
 
 func (p *parser) test(of expression) expression {

@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"errors"
+	"maps"
 	"math"
 	"net/url"
 	"regexp"
@@ -79,9 +81,7 @@ func init() {
 			return nil
 		},
 	}
-	for name, f := range sequenceFilters() {
-		filters[name] = f
-	}
+	maps.Copy(filters, sequenceFilters())
 }
 
 func changed(change func(string) string) filterFunc {
@@ -208,7 +208,7 @@ func parseFloat(s string) (float64, bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil || math.IsInf(f, 0) && err.(*strconv.NumError).Err == strconv.ErrRange
+	return f, err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 func toFloat(_ *machine, v any, a arguments) any {

@@ -32,7 +32,7 @@ func overflow() { fail(Limit, "a whole number is beyond 64 bits") }
 // operate is Python's arithmetic.
 func (m *machine) operate(op string, a, b any) any {
 	for _, v := range []any{a, b} {
-		if u, ok := v.(missing); ok && !(op == "%" && kindOf(a) == "str") {
+		if u, ok := v.(missing); ok && (op != "%" || kindOf(a) != "str") {
 			u.use()
 		}
 	}
@@ -121,7 +121,7 @@ func integers64(op string, i, j int64) any {
 		if i == 0 || j == 0 {
 			return int64(0)
 		}
-		if p := i * j; p/j == i && !(i == -1 && j == math.MinInt64) && !(j == -1 && i == math.MinInt64) {
+		if p := i * j; p/j == i && (i != -1 || j != math.MinInt64) && (j != -1 || i != math.MinInt64) {
 			return p
 		}
 	case "**":

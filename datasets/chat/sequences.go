@@ -249,7 +249,7 @@ func chosen(byAttribute, keep bool) filterFunc {
 			attribute = a.positional[0]
 			a.positional = a.positional[1:]
 		}
-		passes := func(v any) bool { return truth(v) }
+		passes := truth
 		if len(a.positional) > 0 {
 			name := textOf("select", a.positional[0])
 			rest := arguments{a.positional[1:], a.names, a.named}

@@ -380,7 +380,7 @@ func (m *machine) equal(a, b any) bool {
 	m.read(a)
 	if i, f, whole, ok := number(a); ok {
 		j, g, whole2, ok := number(b)
-		return ok && (whole && whole2 && i == j || !(whole && whole2) && f == g)
+		return ok && (whole && whole2 && i == j || (!whole || !whole2) && f == g)
 	}
 	switch a := a.(type) {
 	case nil:
@@ -434,7 +434,7 @@ func (m *machine) less(a, b any) bool {
 	m.read(a)
 	if i, f, whole, ok := number(a); ok {
 		if j, g, whole2, ok := number(b); ok {
-			return whole && whole2 && i < j || !(whole && whole2) && f < g
+			return whole && whole2 && i < j || (!whole || !whole2) && f < g
 		}
 	}
 	switch x := a.(type) {
