@@ -86,7 +86,6 @@ func adapterCases() []Case {
 		{"dropout is negative", "lora_dropout", `-0.5`},
 		{"bias of all", "bias", `"all"`},
 		{"modules_to_save unknown", "modules_to_save", `["classifier"]`},
-		{"fan_in_fan_out", "fan_in_fan_out", `true`},
 		{"an unknown field", "use_sparse_rows", `true`},
 		{"begun by PiSSA", "init_lora_weights", `"pissa"`},
 		{"rank_pattern of no module", "rank_pattern", `{"gate_prox":2}`},
