@@ -52,13 +52,13 @@ func (m *Model) merged(name string) ([]byte, error) {
 		return nil, err
 	}
 	if low, ok := m.Adapter.Modules[module]; ok {
-		if m.lies(module) {
+		if m.inByOut(module) {
 			w = transposed(w, int(t.Shape[1]))
 		}
 		if err := m.add(w, module, low); err != nil {
 			return nil, err
 		}
-		if m.lies(module) {
+		if m.inByOut(module) {
 			w = transposed(w, int(t.Shape[0]))
 		}
 	}
@@ -66,8 +66,8 @@ func (m *Model) merged(name string) ([]byte, error) {
 	return data, safetensors.Encode(w, "F32", data)
 }
 
-// lies reports whether a module's weight lies as [in,out].
-func (m *Model) lies(module string) bool {
+// inByOut reports whether a module's weight lies as [in,out].
+func (m *Model) inByOut(module string) bool {
 	return m.Transposed && strings.HasPrefix(module, m.named("model.layers")+".")
 }
 
