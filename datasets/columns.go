@@ -43,7 +43,8 @@ func newColumns(o Options) (columns, error) {
 	}
 	for ours, theirs := range o.Columns {
 		_, ok := c[ours]
-		if telling := slices.ContainsFunc(layouts, func(l *Layout) bool { return slices.Contains(l.without, ours) }); !ok && !(telling && theirs == "") {
+		telling := slices.ContainsFunc(layouts, func(l *Layout) bool { return slices.Contains(l.without, ours) })
+		if !ok && (!telling || theirs != "") {
 			return nil, fmt.Errorf("mapping column %q to %q: no such column; there are %s", theirs, ours, strings.Join(slices.Sorted(maps.Keys(c)), ", "))
 		}
 		c[ours] = theirs

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"net/url"
@@ -260,7 +259,7 @@ func (d *blob) check() error {
 		return err
 	}
 	defer in.Close()
-	var h hash.Hash = sha256.New()
+	h := sha256.New()
 	if d.file.LFSSHA256 == "" {
 		h = sha1.New()
 		fmt.Fprintf(h, "blob %d\x00", d.file.size())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,9 +28,7 @@ var (
 func client(t *testing.T, h *fakehub.Hub, env map[string]string) *hub.Client {
 	t.Helper()
 	vars := map[string]string{"HF_ENDPOINT": h.URL, "HF_HOME": t.TempDir()}
-	for name, v := range env {
-		vars[name] = v
-	}
+	maps.Copy(vars, env)
 	c, err := hub.New(func(name string) string { return vars[name] })
 	if err != nil {
 		t.Fatal(err)

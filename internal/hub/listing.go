@@ -85,7 +85,7 @@ func (c *Client) list(ctx context.Context, at *commit) error {
 		}
 		text, err = io.ReadAll(io.LimitReader(a.Body, listBytes+1))
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = &again{err: fmt.Errorf("the list of files ends in the middle")}
+			err = &again{err: errors.New("the list of files ends in the middle")}
 		}
 		return false, prefixed(r, err)
 	})

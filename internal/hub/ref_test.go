@@ -51,7 +51,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, part := range strings.Split(r.Repo+"/"+r.Revision+"/"+strings.ReplaceAll(r.Path, "//", "/../"), "/") {
+		for part := range strings.SplitSeq(r.Repo+"/"+r.Revision+"/"+strings.ReplaceAll(r.Path, "//", "/../"), "/") {
 			if part == ".." || part == "." {
 				t.Errorf("%q leaves its folder: %+v", text, r)
 			}

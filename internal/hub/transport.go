@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -75,9 +76,7 @@ func (c *Client) once(ctx context.Context, at *url.URL, home bool, header http.H
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: it has no address that can be asked", at.Host)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", "dpo-ort")
 	req.Header.Set("Accept-Encoding", "identity") // bytes are counted, and gone on with
 	if home && c.token != "" {
