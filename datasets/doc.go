@@ -28,6 +28,10 @@
 //	completion  one answer; its prompt may be empty or null
 //	label       true or false, optional: whether that answer is desirable
 //	text        a whole text, without a prompt, where there is no other answer
+//	messages    one conversation, where there is no other answer: its last turn is the
+//	            answer, and is to be the assistant's
+//	tools       JSON schemas of what the model may call, for its chat template: a list,
+//	            or a string that holds one; optional
 //	margin      number, optional: by how much chosen should win
 //	chosen_share
 //	            number from 0 to 1, optional: the share of votes for chosen
@@ -39,6 +43,12 @@
 // All other columns are ignored by [Read], and kept by a [Table].
 //
 // A file's columns may be others: a [Layout] says which ones stand for these, and is recognised by their names; [Layouts] lists them.
+//
+// # Messages
+//
+// Text may be a list of messages. The chat template of a tokenizer that is a [Renderer]
+// writes them: the prompt with the beginning of the assistant's turn, and what the whole
+// conversation has beyond that is the answer. Special tokens that messages spell are text.
 //
 // # Formats
 //
