@@ -97,6 +97,7 @@ type together struct {
 	asked    []datasets.Example // the same, as they are asked of the model
 	usable   []int              // of the examples
 	scores   []Scores           // of all rows; those that are not usable have their error
+	err      error              // that there is no template for any row of messages
 }
 
 func (s *Scorer) encode(rows []datasets.Row) together {
@@ -109,6 +110,10 @@ func (s *Scorer) encode(rows []datasets.Row) together {
 		if err == nil {
 			err = checkIDs(w.examples[i], s.model().Vocab)
 		}
+		if errors.Is(err, datasets.ErrMessages) {
+			w.err = err
+			break
+		}
 		if err != nil {
 			w.scores[i].Err = reason(err)
 			continue
@@ -120,6 +125,9 @@ func (s *Scorer) encode(rows []datasets.Row) together {
 
 // compute scores what can be used.
 func (s *Scorer) compute(w together) ([]Scores, error) {
+	if w.err != nil {
+		return nil, w.err
+	}
 	micros := microBatches(w.asked, w.usable, s.MicroBatch, s.microTokens)
 	err := sideBySide(s.lanes, len(micros), func(l *lane, i int) error { return s.score(l, w, micros[i]) })
 	return w.scores, err
