@@ -80,7 +80,7 @@ func (n *node) appendJSON(b []byte, v any, element bool) []byte {
 	case bool:
 		return strconv.AppendBool(b, v)
 	case float64:
-		return appendNumber(b, v)
+		return appendNumber(b, v, n.double)
 	case map[string]any:
 		b = append(b, '{')
 		for i, c := range n.children {
@@ -105,13 +105,17 @@ func (n *node) appendJSON(b []byte, v any, element bool) []byte {
 	return append(b, "null"...)
 }
 
-// appendNumber writes a number, whole ones of up to 53 bits as such; one that JSON does not know is null.
-func appendNumber(b []byte, f float64) []byte {
+// appendNumber writes a number, whole ones of up to 53 bits as such, or of a column of doubles as 1.0; one that JSON does not know is null.
+func appendNumber(b []byte, f float64, double bool) []byte {
 	switch {
 	case math.IsNaN(f) || math.IsInf(f, 0):
 		return append(b, "null"...)
 	case f == math.Trunc(f) && math.Abs(f) < 1<<53:
-		return strconv.AppendInt(b, int64(f), 10)
+		b = strconv.AppendInt(b, int64(f), 10)
+		if double {
+			b = append(b, ".0"...)
+		}
+		return b
 	}
 	return strconv.AppendFloat(b, f, 'g', -1, 64)
 }

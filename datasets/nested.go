@@ -25,6 +25,7 @@ type node struct {
 	children           []*node
 	leaves             []*leaf // all below; the first carries the levels
 	list               bool    // a LIST, or a MAP, which is a list of keys with values: children[0] is its repeated field
+	double             bool    // a leaf of floating-point numbers
 	unwrap             bool    // a LIST of three levels: each element is the only field of a group
 }
 
@@ -36,6 +37,7 @@ func newNode(c *parquet.Column, leafOf func(*parquet.Column) *leaf) *node {
 	}
 	if c.Leaf() {
 		n.leaves = []*leaf{leafOf(c)}
+		n.double = c.Type().Kind() == parquet.Float || c.Type().Kind() == parquet.Double
 		return n
 	}
 	for _, child := range c.Columns() {

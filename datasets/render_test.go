@@ -126,12 +126,12 @@ func TestMarkJSON(t *testing.T) {
 func TestMessagesKeepTheirFields(t *testing.T) {
 	want := []string{
 		`{"role":"user","content":"q"}`,
-		`{"role":"assistant","content":null,"tool_calls":[{"name":"f","arguments":{"z":1,"a":"x"}}]}`,
+		`{"role":"assistant","content":null,"tool_calls":[{"name":"f","arguments":{"z":1,"a":"x","d":1.0}}]}`,
 		`{"role":"tool","content":"r","x":true,"id":"7"}`,
 		`{"role":"assistant","content":"done"}`,
 	}
 	const tools = `[{"type":"function","name":"f"}]`
-	rows := `{"messages": [{"content": "q", "role": "user", "name": null}, {"role": "assistant", "tool_calls": [{"name": "f", "arguments": {"z": 1, "a": "x"}}]}, ` +
+	rows := `{"messages": [{"content": "q", "role": "user", "name": null}, {"role": "assistant", "tool_calls": [{"name": "f", "arguments": {"z": 1, "a": "x", "d": 1.0}}]}, ` +
 		`{"role": "tool", "content": "r", "x": true, "id": "7"}, {"role": "assistant", "content": "done"}], "tools": ` + tools + "}\n"
 	dir := t.TempDir()
 	for _, file := range []struct{ name, text string }{
@@ -144,8 +144,9 @@ func TestMessagesKeepTheirFields(t *testing.T) {
 		checkFields(t, path, want, tools)
 	}
 	type arguments struct {
-		Z int64  `parquet:"z"`
-		A string `parquet:"a"`
+		Z int64   `parquet:"z"`
+		A string  `parquet:"a"`
+		D float64 `parquet:"d"`
 	}
 	type called struct {
 		Name      string    `parquet:"name"`
@@ -168,7 +169,7 @@ func TestMessagesKeepTheirFields(t *testing.T) {
 	}
 	s, yes := func(s string) *string { return &s }, true
 	path := filepath.Join(dir, "a.parquet")
-	if err := parquet.WriteFile(path, []row{{[]turn{{"user", s("q"), nil, nil, nil}, {"assistant", nil, []called{{"f", arguments{1, "x"}}}, nil, nil},
+	if err := parquet.WriteFile(path, []row{{[]turn{{"user", s("q"), nil, nil, nil}, {"assistant", nil, []called{{"f", arguments{1, "x", 1}}}, nil, nil},
 		{"tool", s("r"), nil, &yes, s("7")}, {"assistant", s("done"), nil, nil, nil}}, []schema{{"function", "f"}}}}); err != nil {
 		t.Fatal(err)
 	}

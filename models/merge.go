@@ -33,8 +33,10 @@ func WriteMerged(dir, adapter, saveType string) error {
 	if m.Tied && (table || head) {
 		whole.Tied, whole.untied = false, true
 	}
-	_, err = whole.Save(dir, saveType, m.merged)
-	return err
+	if _, err = whole.Save(dir, saveType, m.merged); err != nil {
+		return err
+	}
+	return copyFiles(dir, m.Dir, companions[1:]) // what the adapter was trained with comes before its base's
 }
 
 // merged is a tensor of the base as the adapter changes it, as float32 bytes.

@@ -25,6 +25,7 @@ func badChats() []badCase {
 	return []badCase{
 		{"chat without template", func(w *work) { w.write("pairs.jsonl", chatRow) }, train, 1, 0, ""},
 		{"chat without template, scored", func(w *work) { w.write("pairs.jsonl", chatRow) }, "score --model model --data pairs.jsonl --out scored.parquet", 1, 0, ""},
+		{"chat template of no end", nil, train + " --chat-template /dev/zero", 1, 0, ""},
 		{"chat template missing", nil, train + " --chat-template nowhere.jinja", 1, 0, ""},
 		with("template cut", plainChat[:60], chatRow),
 		with("template with a strange filter", "{{ messages | nosuch }}", chatRow),

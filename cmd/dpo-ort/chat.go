@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"os"
 
 	"github.com/spf13/pflag"
 
@@ -56,8 +55,8 @@ func tokenizerWith(model, template string) (*chatTokenizer, error) {
 
 // templateFile reads a template that the user gives, which is to be one.
 func templateFile(path string) (source string, text []byte, err error) {
-	if text, err = os.ReadFile(path); err != nil {
-		return "", nil, fmt.Errorf("read the chat template: %w", err)
+	if text, err = tokenizer.ReadTemplate(path); err != nil {
+		return "", nil, err
 	}
 	if _, err := chat.Parse(string(text)); err != nil {
 		return "", nil, fmt.Errorf("read %s: %w", path, err)

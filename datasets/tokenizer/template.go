@@ -42,15 +42,31 @@ func (t *Tokenizer) nameTokens(dir string) error {
 	return nil
 }
 
+// ReadTemplate reads a file with a chat template: a regular one of at most 1 MiB.
+func ReadTemplate(path string) ([]byte, error) {
+	const most = 1 << 20
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the chat template: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("read the chat template: %s is no regular file", path)
+	case info.Size() > most:
+		return nil, fmt.Errorf("read the chat template: %s has %d bytes, %d are the most", path, info.Size(), most)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the chat template: %w", err)
+	}
+	return text, nil
+}
+
 // findTemplate gives the chat template as transformers looks for it: chat_template.jinja, then chat_template.json, then
 // tokenizer_config.json; nil if there is none.
 func findTemplate(dir string) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "chat_template.jinja"))
-	if err == nil {
-		return text, nil
-	}
+	text, err := ReadTemplate(filepath.Join(dir, "chat_template.jinja"))
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("loading a chat template: %w", err)
+		return text, err
 	}
 	for _, name := range []string{"chat_template.json", "tokenizer_config.json"} {
 		var config struct {
