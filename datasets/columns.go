@@ -199,7 +199,7 @@ func (r row) list(column string) (Group, error) {
 		return Group{}, fmt.Errorf("column %s holds %s: a list of answers is needed", column, describe(r.value(column)))
 	}
 	for i, v := range list {
-		t, err := asText(v, func() json.RawMessage { return elements(r.rec.ordered(r.columns[column]))[i] })
+		t, err := asText(v, func() json.RawMessage { return elements(r.rec.json(r.columns[column]))[i] })
 		if err != nil {
 			return Group{}, fmt.Errorf("column %s, answer %d: %w", column, i, err)
 		}

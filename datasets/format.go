@@ -20,9 +20,6 @@ type record struct {
 	json func(column string) json.RawMessage
 }
 
-// ordered is the JSON of a value that is there.
-func (r record) ordered(column string) json.RawMessage { return r.json(column) }
-
 // A source reads files of one format.
 type source interface {
 	// records streams the rows of a file with those of its columns that want names. A *RowError stands for a bad row, and others follow it;

@@ -168,7 +168,7 @@ func (r row) with(made map[string]any) row {
 			text, _ := json.Marshal(v) // of what JSON or Parquet gave
 			return text
 		}
-		return r.rec.ordered(r.columns[name])
+		return r.rec.json(r.columns[name])
 	}
 	return row{own, rec}
 }

@@ -99,7 +99,7 @@ func (r row) toolsOf() (string, error) {
 		}
 		text = []byte(v)
 	case []any:
-		text = r.rec.ordered(r.columns["tools"])
+		text = r.rec.json(r.columns["tools"])
 	}
 	var list []map[string]any
 	if err := json.Unmarshal(text, &list); err != nil {

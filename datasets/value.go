@@ -12,7 +12,7 @@ import (
 
 // text reads a column that holds a string or a list of messages.
 func (r row) text(column string) (Text, error) {
-	t, err := asText(r.value(column), func() json.RawMessage { return r.rec.ordered(r.columns[column]) })
+	t, err := asText(r.value(column), func() json.RawMessage { return r.rec.json(r.columns[column]) })
 	if err != nil {
 		return Text{}, fmt.Errorf("column %s: %w", column, err)
 	}
