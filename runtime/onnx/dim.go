@@ -83,6 +83,17 @@ func (d Dim) Div(e Dim) (Dim, bool) {
 	return collect(out), true
 }
 
+// nonzero reports a size that is surely not 0, as sizes that symbols stand for are positive.
+func (d Dim) nonzero() bool {
+	positive := 0
+	for _, t := range d.terms {
+		if t.coef > 0 {
+			positive++
+		}
+	}
+	return len(d.terms) > 0 && !d.Unknown() && (positive == 0 || positive == len(d.terms))
+}
+
 // Unknown reports a size that only the run will tell: nothing is known of it, not even that it is not 1.
 func (d Dim) Unknown() bool { return strings.Contains(d.String(), "?") }
 

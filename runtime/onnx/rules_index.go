@@ -30,6 +30,9 @@ func gather(n *Node, _ int64) error {
 		return err
 	}
 	out.Shape = slices.Concat(x.Shape[:k], at.Shape, x.Shape[k+1:])
+	if out.Shape == nil { // a scalar
+		out.Shape = Shape{}
+	}
 	if x.Elems == nil || len(x.Shape) != 1 {
 		return nil
 	}
@@ -95,7 +98,25 @@ func where(n *Node, _ int64) error {
 		return err
 	}
 	out.Shape, err = Broadcast(s, n.Inputs[0].Shape)
+	out.Elems = chosenElems(n.Inputs[0].Elems, n.Inputs[1].Elems, n.Inputs[2].Elems)
 	return err
+}
+
+// chosenElems picks sizes from a where the condition is 1, from b where it is 0.
+func chosenElems(condition, a, b []Dim) []Dim {
+	if condition == nil || len(a) != len(condition) || len(b) != len(condition) {
+		return nil
+	}
+	out := slices.Clone(b)
+	for i, c := range condition {
+		switch {
+		case c.Is(1):
+			out[i] = a[i]
+		case !c.Is(0):
+			return nil
+		}
+	}
+	return out
 }
 
 func argBest(n *Node, _ int64) error {

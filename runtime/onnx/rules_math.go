@@ -144,7 +144,27 @@ func compare(n *Node, _ int64) error {
 	}
 	s, err := Broadcast(n.Inputs[0].Shape, n.Inputs[1].Shape)
 	n.Outputs[0].Type, n.Outputs[0].Shape = Bool, s
+	if n.Op == "Equal" {
+		n.Outputs[0].Elems = equalElems(n.Inputs[0].Elems, n.Inputs[1].Elems)
+	}
 	return err
+}
+
+// equalElems says of sizes whether they are equal, as 1 and 0; nil where that is not known of all.
+func equalElems(a, b []Dim) []Dim {
+	if len(a) != len(b) || a == nil {
+		return nil
+	}
+	out := make([]Dim, len(a))
+	for i := range a {
+		switch {
+		case a[i].Equal(b[i]):
+			out[i] = Const(1)
+		case !a[i].Sub(b[i]).nonzero():
+			return nil
+		}
+	}
+	return out
 }
 
 func toBool(n *Node, _ int64) error {
@@ -201,8 +221,23 @@ func constantOfShape(n *Node, _ int64) error {
 		if out.Shape == nil {
 			out.Shape = Shape{}
 		}
+		out.Elems = repeatedElems(n, out.Shape)
 	} else if rank, ok := vectorLength(target); ok {
 		out.Shape = unknowns(n, 0, rank)
 	}
 	return nil
+}
+
+// repeatedElems are those of a short vector of one integer.
+func repeatedElems(n *Node, shape Shape) []Dim {
+	v, _ := n.Attrs["value"].(*Tensor)
+	count, ok := vectorLength(&Value{Shape: shape})
+	if v == nil || v.Type != Int64 || v.Count() != 1 || !ok {
+		return nil
+	}
+	x, err := v.Ints()
+	if err != nil {
+		return nil
+	}
+	return slices.Repeat([]Dim{Const(x[0])}, count)
 }

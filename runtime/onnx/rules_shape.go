@@ -360,7 +360,7 @@ func slicedElems(elems []Dim, start, size Dim) []Dim {
 	s, ok1 := start.Const()
 	n, ok2 := size.Const()
 	if s < 0 {
-		s += int64(len(elems))
+		s = max(s+int64(len(elems)), 0)
 	}
 	if !ok1 || !ok2 || s < 0 || s+n > int64(len(elems)) {
 		return nil

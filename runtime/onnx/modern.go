@@ -1,0 +1,55 @@
+package onnx
+
+// modernised are operators that older opsets wrote otherwise: what are inputs today were attributes.
+var modernised = map[string]func(b *Builder, n *Node, opset int64, outputs int){}
+
+func init() {
+	for _, op := range []string{"Squeeze", "Unsqueeze", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ReduceL1",
+		"ReduceL2", "ReduceLogSum", "ReduceLogSumExp"} {
+		modernised[op] = func(b *Builder, n *Node, _ int64, _ int) { attributesToInputs(b, n, "axes") }
+	}
+	modernised["Split"] = func(b *Builder, n *Node, opset int64, outputs int) {
+		attributesToInputs(b, n, "split")
+		if _, given := n.Attrs["num_outputs"]; !given && n.Input(1) == nil && opset < 18 {
+			n.Attrs = with(n.Attrs, "num_outputs", int64(outputs))
+		}
+	}
+	modernised["Slice"] = func(b *Builder, n *Node, _ int64, _ int) { attributesToInputs(b, n, "starts", "ends", "axes") }
+	modernised["Pad"] = func(b *Builder, n *Node, _ int64, _ int) { attributesToInputs(b, n, "pads") }
+	modernised["Softmax"], modernised["LogSoftmax"] = lastAxis, lastAxis
+}
+
+// attributesToInputs makes lists of integers that are attributes the inputs from 1 on.
+func attributesToInputs(b *Builder, n *Node, names ...string) {
+	for i, name := range names {
+		list, given := n.Attrs[name].([]int64)
+		if !given {
+			continue
+		}
+		for len(n.Inputs) < i+2 {
+			n.Inputs = append(n.Inputs, nil)
+		}
+		n.Inputs[i+1] = b.Ints(list...)
+		delete(n.Attrs, name)
+	}
+}
+
+// lastAxis: before opset 13 all dimensions from the axis on counted as one, which is the same for the last.
+func lastAxis(b *Builder, n *Node, opset int64, _ int) {
+	if opset >= 13 {
+		return
+	}
+	axis, rank := n.Int("axis", 1), int64(len(n.Inputs[0].Shape))
+	if axis != -1 && axis != rank-1 {
+		b.Fail("node %s: a %s over the axes from %d on, as opset %d has it, is not supported: export in opset 13 or later", n.Name, n.Op, axis, opset)
+	}
+	n.Attrs = with(n.Attrs, "axis", int64(-1))
+}
+
+func with(a Attrs, name string, value any) Attrs {
+	if a == nil {
+		a = Attrs{}
+	}
+	a[name] = value
+	return a
+}
