@@ -33,10 +33,6 @@ const lossGraph = "loss"
 
 // NewArtifact makes the graphs of a model of this architecture and shape.
 func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Artifact, error) {
-	rotary, err := json.Marshal(rotaries(d))
-	if err != nil {
-		return nil, fmt.Errorf("export: %w", err)
-	}
 	graphs, err := d.Graphs(x.Types)
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
@@ -46,9 +42,7 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 		Manifest: artifact.Manifest{
 			Architecture: architecture,
 			Compute:      x.Types.Compute.String(), Weights: x.Types.Weights.String(),
-			Dims: map[string]int64{"vocab": int64(d.Vocab), "hidden": int64(d.Hidden), "intermediate": int64(d.Intermediate),
-				"layers": int64(d.Layers), "heads": int64(d.Heads), "kv_heads": int64(d.KVHeads), "head_dim": int64(d.HeadDim)},
-			Rotary:    rotary,
+			Dims:      map[string]int64{"vocab": int64(d.Vocab), "hidden": int64(d.Hidden)},
 			Aliases:   map[string]map[string]string{},
 			Optimizer: x.Optimizer,
 		},
@@ -56,8 +50,10 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 	if x.Loss != nil {
 		a.Loss = x.Loss.Identity()
 	}
-	if d.Local != nil {
-		a.Dims["window"] = int64(d.Window)
+	if d.Exported == nil {
+		if err := describeDecoder(a, d); err != nil {
+			return nil, fmt.Errorf("export: %w", err)
+		}
 	}
 	for _, s := range d.Stages() {
 		a.Stages = append(a.Stages, stage(s, graphs[s.Graph]))
@@ -72,6 +68,18 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	return a, a.Verify()
+}
+
+// describeDecoder notes the sizes of a model whose graphs are built here.
+func describeDecoder(a *artifact.Artifact, d models.Decoder) (err error) {
+	for name, n := range map[string]int{"intermediate": d.Intermediate, "layers": d.Layers, "heads": d.Heads, "kv_heads": d.KVHeads, "head_dim": d.HeadDim} {
+		a.Dims[name] = int64(n)
+	}
+	if d.Local != nil {
+		a.Dims["window"] = int64(d.Window)
+	}
+	a.Rotary, err = json.Marshal(rotaries(d))
+	return err
 }
 
 // rotaries are what the manifest says of rotary embeddings: the one there is, or, where there are several, each by the input of its
@@ -118,6 +126,8 @@ func differentiate(a *artifact.Artifact, rungs []artifact.Rung) error {
 			first = nil
 		}
 		switch graph {
+		case models.BodyGraph:
+			spec.Wrt = params
 		case models.EmbedGraph:
 			if len(params) == 0 {
 				continue

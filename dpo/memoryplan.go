@@ -241,7 +241,7 @@ type microShape struct{ G, K, P, C, T, R, blocks int }
 // batch is a micro-batch of this shape, without its numbers.
 func (s microShape) batch() *engine.Batch {
 	b := &engine.Batch{Sizes: map[string]int64{"G": int64(s.G), "K": int64(s.K), "P": int64(s.P), "C": int64(s.C), "N": int64(s.G * s.K),
-		"T": int64(s.T), "R": int64(max(s.R, 1))}}
+		"T": int64(s.T), "R": int64(max(s.R, 1)), "S": int64(s.P + s.C)}}
 	if s.blocks > 1 {
 		b.Variant, b.Sizes["p"], b.Sizes["c"] = models.Long, int64(s.P/s.blocks), int64(s.C/s.blocks)
 	}

@@ -87,7 +87,15 @@ func (n *network) load() (err error) {
 
 // batch lays out groups of one K.
 func (n *network) batch(groups []datasets.Example) *engine.Batch {
+	if n.model.Exported != nil {
+		return n.weigh(newSequences(groups), groups)
+	}
 	b := newBatch(n.model.Decoder, n.compute, groups, shapeOf(groups, n.long).blocks)
+	return n.weigh(b, groups)
+}
+
+// weigh gives the scored tokens of a batch their weights.
+func (n *network) weigh(b *engine.Batch, groups []datasets.Example) *engine.Batch {
 	if n.tail != nil {
 		b.Weight = tailWeights(groups, *n.tail)
 	}
@@ -122,14 +130,17 @@ func (n *network) close() error {
 func weightsDigest(m *models.Model) (string, error) {
 	h := sha256.New()
 	d := m.Decoder
-	d.Adapter = nil
+	d.Adapter, d.Exported = nil, nil
 	described := fmt.Sprintf("%+v", d)
-	for _, other := range []string{" Adapter:<nil>", fmt.Sprintf(" Form:%+v", models.Form{})} { // files that were scored before these were known stay valid
+	for _, other := range []string{" Exported:<nil>", " Adapter:<nil>", fmt.Sprintf(" Form:%+v", models.Form{})} { // files that were scored before these were known stay valid
 		described = strings.Replace(described, other, "", 1)
 	}
 	fmt.Fprintf(h, "%s %s\n", m.Architecture, described)
 	if m.Adapter != nil {
 		fmt.Fprintf(h, "%+v\n", *m.Adapter)
+	}
+	if m.Exported != nil {
+		fmt.Fprintln(h, m.Exported.Body)
 	}
 	for _, name := range m.Tensors() {
 		t, err := m.Tensor(name)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/models/exported"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
@@ -27,7 +28,8 @@ type Decoder struct {
 	Pad                                 int32  // of a Scalar: the id passed over at a sequence's end; −1 for none
 	Form
 
-	Adapter *Adapter // what is trained in place of the weights; nil for none
+	Adapter  *Adapter        // what is trained in place of the weights; nil for none
+	Exported *exported.Model // the file that the model was read from, which has all the graphs but the head; nil for one that is built here
 }
 
 // Types are the element types of a model's graphs: what it computes in, and what its weights come as. A weight of
@@ -175,6 +177,9 @@ func (d Decoder) blockNorms(norm func(input, module string, size int64)) {
 
 // Stages lists embed, the blocks, final and head, in the order they run.
 func (d Decoder) Stages() []Stage {
+	if d.Exported != nil {
+		return d.exportedStages()
+	}
 	var stages []Stage
 	add := func(name, graph string, params []blockParam) {
 		s := Stage{Name: name, Graph: graph}
@@ -236,6 +241,9 @@ func (d Decoder) headChange(rows onnx.Dim) *adapted {
 
 // Shapes gives the shape of each tensor of the checkpoint, and of the adapter, that the stages use.
 func (d Decoder) Shapes() map[string][]int64 {
+	if d.Exported != nil {
+		return d.exportedShapes()
+	}
 	shapes := map[string][]int64{}
 	params := slices.Concat(d.embedParams(), d.finalParams(), d.headParams())
 	for l := range d.Layers {
@@ -249,6 +257,9 @@ func (d Decoder) Shapes() map[string][]int64 {
 
 // Graphs builds the stages' graphs by name.
 func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
+	if d.Exported != nil {
+		return d.exportedGraphs(t)
+	}
 	builders := map[string]func(*net){EmbedGraph: d.embed, FinalGraph: d.final, HeadGraph: d.head}
 	if d.Scalar {
 		builders[HeadGraph] = d.score
@@ -344,7 +355,11 @@ func (d Decoder) logits(n *net, x, unembed *onnx.Value, rows onnx.Dim) *onnx.Val
 	if d.HeadBias {
 		bias = n.cast(n.Input("unembed.bias", n.types.Weights, rows), x.Type)
 	}
-	return n.capped(n.changed(x, unembed, bias, d.headChange(rows)), d.LogitCap)
+	logits := n.capped(n.changed(x, unembed, bias, d.headChange(rows)), d.LogitCap)
+	if d.Exported != nil {
+		logits = d.Exported.Head.Tail(n.Builder, logits)
+	}
+	return logits
 }
 
 // net is a builder that knows the element types, with the few pieces that decoders are made of.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/models/exported"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
 
@@ -49,16 +50,30 @@ type Model struct {
 	Base         string // the folder of config.json and the weights: Dir, or that of an adapter's base
 	Architecture string
 	Decoder
-	Weights *safetensors.Model // of the base
-	Dropout float64            // that the adapter was trained with
+	Weights checkpoint // of the base
+	Dropout float64    // that the adapter was trained with
 
 	adapter *safetensors.File // nil for none
 	untied  bool              // of a tied base, merged: its head is no longer the embedding
 }
 
+// checkpoint is what the weights are in.
+type checkpoint interface {
+	tensors
+	Names() []string
+	Close() error
+}
+
 // Describe reads DIR/config.json alone, of an adapter also what it changes.
 func Describe(dir string) (string, Decoder, error) {
-	if IsAdapter(dir) {
+	switch {
+	case exported.IsFile(dir):
+		x, err := exported.Open(dir)
+		if err != nil {
+			return "", Decoder{}, err
+		}
+		return exportedClass, decoderOf(x), nil
+	case IsAdapter(dir):
 		return describeAdapter(dir)
 	}
 	c, err := ReadConfig(dir)
@@ -129,9 +144,12 @@ func (d Decoder) check(c *Config) {
 
 // Open reads a model directory and checks that its tensors are those that the architecture needs: all there, of the
 // right shapes, in floating-point types, finite, and none left over that would change what the model computes.
-// A folder with an adapter opens as its base with the adapter.
+// A folder with an adapter opens as its base with the adapter, an ONNX file as the model that was exported to it.
 func Open(dir string) (*Model, error) {
-	if IsAdapter(dir) {
+	switch {
+	case exported.IsFile(dir):
+		return openExported(dir)
+	case IsAdapter(dir):
 		return openAdapter(dir)
 	}
 	class, d, err := Describe(dir)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpo-ort/dpo-ort/models/exported"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
 
@@ -35,8 +36,11 @@ func IsAdapter(dir string) bool {
 }
 
 // Home is the folder that has what a model's folder holds beside its weights, such as its tokenizer: its own, or where it holds an adapter
-// without that file, the base's.
+// without that file, the base's; of an ONNX file the one that it lies in.
 func Home(dir, file string) (string, error) {
+	if exported.IsFile(dir) {
+		return filepath.Dir(dir), nil
+	}
 	if _, err := os.Stat(filepath.Join(dir, file)); err == nil || !IsAdapter(dir) {
 		return dir, nil
 	}

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
-	"github.com/dpo-ort/dpo-ort/models/safetensors"
 )
 
 // newAdapter makes one of tiny-llama.
@@ -165,10 +164,10 @@ func TestNewAdaptersChangeNothing(t *testing.T) {
 }
 
 // furthestApart is the largest difference of two models' tensors of a name.
-func furthestApart(t *testing.T, a, b *safetensors.Model, name string) (most float64) {
+func furthestApart(t *testing.T, a, b checkpoint, name string) (most float64) {
 	t.Helper()
 	var values [2][]float32
-	for i, m := range []*safetensors.Model{a, b} {
+	for i, m := range []checkpoint{a, b} {
 		tensor, err := m.Tensor(name)
 		if err == nil {
 			values[i], err = decoded(tensor)

@@ -58,8 +58,13 @@ func (m *Model) Save(dir, saveType string, weights func(name string) ([]byte, er
 		}
 		entries = append(entries, safetensors.Entry{Name: name, DType: dtype, Shape: source.Shape, Data: saved})
 	}
-	if m.adapter != nil {
+	switch {
+	case m.adapter != nil:
 		return kept, m.saveAdapter(dir, entries)
+	case m.Exported != nil:
+		if err := m.saveExported(dir, entries); err != nil {
+			return kept, fmt.Errorf("save model: %w", err)
+		}
 	}
 	return kept, safetensors.Write(filepath.Join(dir, weightsName), entries, map[string]string{"format": "pt"})
 }
@@ -116,8 +121,8 @@ func (m *Model) saveCompanions(dir, saveType string) error {
 	if m.adapter != nil {
 		return errors.Join(copyFiles(dir, m.Base, companions[1:]), copyFiles(dir, m.Dir, companions[1:]), m.saveAdapterConfig(dir))
 	}
-	if err := copyFiles(dir, m.Dir, companions); err != nil {
-		return err
+	if err := copyFiles(dir, m.Dir, companions); err != nil || m.Exported != nil {
+		return errors.Join(err, copyFiles(dir, m.Dir, []string{configName, "genai_config.json"}))
 	}
 	return m.saveConfig(filepath.Join(dir, configName), saveType)
 }

@@ -129,8 +129,8 @@ func TestSave(t *testing.T) {
 			t.Fatal(err)
 		}
 		norm, err := saved.Weights.Tensor("model.norm.weight")
-		if err != nil || norm.DType != want.dtype || saved.Weights.Metadata()["format"] != "pt" {
-			t.Errorf("%s: saved as %s with metadata %v (%v)", saveType, norm.DType, saved.Weights.Metadata(), err)
+		if err != nil || norm.DType != want.dtype || saved.Weights.(*safetensors.Model).Metadata()["format"] != "pt" {
+			t.Errorf("%s: saved as %s with metadata %v (%v)", saveType, norm.DType, saved.Weights.(*safetensors.Model).Metadata(), err)
 		}
 		saved.Close()
 		var config map[string]any

@@ -160,3 +160,9 @@ func Operators() []string {
 	slices.Sort(names)
 	return names
 }
+
+// HasRule reports whether a node can be differentiated, or has a derivative of zero.
+func HasRule(n *onnx.Node) bool {
+	_, ok := rules[key(n)]
+	return ok || constant[key(n)]
+}

@@ -8,6 +8,7 @@ import json
 import math
 import pathlib
 import sys
+import tempfile
 
 import torch
 from datasets import load_dataset
@@ -20,6 +21,7 @@ from transformers.optimization import Adafactor
 from trl import DPOConfig, DPOTrainer
 
 from draws import PCG
+from make_exported import ort_tiny
 from make_optim import newton_schulz
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -81,6 +83,8 @@ RUNS = {
     "stories260K-adamw": STORIES | dict(optimizer="adamw", lr=5e-5),
     "tiny-llama-lora": TINY | dict(optimizer="adamw", lr=1e-2, adapter="tiny-llama-sft", steps=10),
     "tiny-qwen3-dora": TINY | dict(optimizer="adamw", lr=1e-2, model=ROOT / "testdata/models/tiny-qwen3", adapter="tiny-qwen3-sft-dora", steps=10),
+    "tiny-gpt2": TINY | dict(optimizer="adamw", lr=3e-3, model=ROOT / "testdata/models/tiny-gpt2", steps=10),
+    "ort-tiny": TINY | dict(optimizer="adamw", lr=1e-3, model=ort_tiny, steps=10),
     "stories260K-rmsprop": STORIES | dict(optimizer="rmsprop", lr=1e-5),
     "stories260K-lora-qv": STORIES | dict(optimizer="adamw", lr=4e-4, lora=["q_proj", "v_proj"], rank=16, alpha=32, rows=32, max_grad_norm=10.0, steps=10),
     "stories260K-lora": STORIES | dict(optimizer="adamw", lr=1e-4, lora="all-linear", rank=16, alpha=32, rows=32, steps=10),
@@ -136,6 +140,8 @@ def new_adapter(model, r):
 
 def run(name):
     r = RUNS[name]
+    if callable(r["model"]):
+        r = r | {"model": r["model"](pathlib.Path(tempfile.mkdtemp()))}
     model = load(r["model"])
     if "lora" in r:
         model = new_adapter(model, r)

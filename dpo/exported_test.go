@@ -1,0 +1,172 @@
+package dpo
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/models/safetensors"
+	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// exportedFiles are models that others exported, with the directory that each was exported from and TRL's run from there.
+var exportedFiles = map[string]struct{ source, run string }{
+	"gpt2-script":  {"tiny-gpt2", "tiny-gpt2"},
+	"gpt2-dynamo":  {"tiny-gpt2", "tiny-gpt2"},
+	"llama-script": {"tiny-llama", "tiny-llama-sgd"},
+	"llama-dynamo": {"tiny-llama", "tiny-llama-sgd"},
+}
+
+// Ten steps from a file that torch.onnx.export or ONNX Runtime's tools wrote stay with TRL's from the model that was exported, by the same
+// bars as TestTrainFollowsTRL.
+func TestExportedFollowsTRL(t *testing.T) {
+	pairs := golden.Testdata(t, "pref", "tiny.pairs.jsonl")
+	for name, from := range exportedFiles {
+		t.Run(name, func(t *testing.T) { followTRL(t, golden.Testdata(t, "exported", name+".onnx"), pairs, from.run) })
+	}
+	t.Run("ort-tiny", func(t *testing.T) {
+		dir := t.TempDir()
+		copyFile(t, golden.Shared(t, "models/ort-tiny/tiny-random-gpt2-fp32/past.onnx"), filepath.Join(dir, "past.onnx"))
+		for _, file := range []string{"tokenizer.json", "tokenizer_config.json"} {
+			copyFile(t, golden.Testdata(t, "exported", file), filepath.Join(dir, file))
+		}
+		followTRL(t, filepath.Join(dir, "past.onnx"), pairs, "ort-tiny")
+	})
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An exported model gives the log-probabilities of the one that it was exported from, whose prompts are shared.
+func TestExportedScoresAsItsSource(t *testing.T) {
+	for name, from := range exportedFiles {
+		t.Run(name, func(t *testing.T) {
+			var logps [2][]float64
+			for i, path := range []string{golden.Testdata(t, "exported", name+".onnx"), golden.Testdata(t, "models", from.source)} {
+				n, err := openFrozen(path, onnx.Float32, engine.Options{Threads: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer n.close()
+				groups := randomGroups(3, n.model.Vocab, 7, 12)
+				if logps[i], err = n.logps(groups); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, want := range logps[1] {
+				if got := logps[0][i]; !(math.Abs(got-want) <= 1e-6*math.Abs(want)+1e-5) {
+					t.Errorf("sequence %d: %v, its source gives %v", i, got, want)
+				}
+			}
+		})
+	}
+}
+
+// A model trained from a file is written back as one, whose logits are those of the weights that it was trained to: they open again with the
+// numbers of the safetensors beside them.
+func TestExportedIsWrittenBack(t *testing.T) {
+	for name := range exportedFiles {
+		t.Run(name, func(t *testing.T) {
+			c, err := NewConfig("trl")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Model, c.Data = golden.Testdata(t, "exported", name+".onnx"), []string{golden.Testdata(t, "pref", "tiny.pairs.jsonl")}
+			c.Out, c.Steps, c.Batch, c.LR, c.SaveEvery = filepath.Join(t.TempDir(), "out"), 2, 4, 1e-3, 0
+			mustTrain(t, c)
+			before, after := openModel(t, c.Model), openModel(t, filepath.Join(c.Out, name+".onnx"))
+			saved, err := safetensors.Open(filepath.Join(c.Out, "model.safetensors"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer saved.Close()
+			if !slices.Equal(after.Tensors(), before.Tensors()) {
+				t.Fatalf("tensors %v, %v before", after.Tensors(), before.Tensors())
+			}
+			for _, tensor := range after.Tensors() {
+				was, _ := before.Tensor(tensor)
+				is, _ := after.Tensor(tensor)
+				kept, err := saved.Tensor(tensor)
+				if err != nil || !bytes.Equal(is.Data, kept.Data) || !slices.Equal(is.Shape, kept.Shape) || bytes.Equal(is.Data, was.Data) {
+					t.Errorf("tensor %s of %v: in the file it is not as in the safetensors, or as before (%v)", tensor, is.Shape, err)
+				}
+			}
+			ids := []int64{5, 17, 80, 200, 31, 7}
+			n, err := openFrozen(after.Exported.Path, onnx.Float32, engine.Options{Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer n.close()
+			x := datasets.Example{Prompt: []int32{5}, Completions: []datasets.Completion{{IDs: []int32{17, 80, 200, 31, 7}}}}
+			got, err := n.logps([]datasets.Example{x})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := logpOfFile(t, after.Exported.Path, ids, after.Vocab); math.Abs(got[0]-want) > 2e-5 {
+				t.Errorf("log-probability %v, by the file itself %v", got[0], want)
+			}
+		})
+	}
+}
+
+func openModel(t *testing.T, path string) *models.Model {
+	t.Helper()
+	m, err := models.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// logpOfFile runs a file as it is, with ids [1,S], and adds up the log-probabilities of all but the first.
+func logpOfFile(t *testing.T, path string, ids []int64, vocab int) (sum float64) {
+	t.Helper()
+	model, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ort.NewSession(model, ort.Options{Name: "file", Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	S := int64(len(ids))
+	tensor := func(a engine.Array) *ort.Tensor {
+		x, err := ort.HostTensor(a.Data, ort.DType(a.Type), a.Shape...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	out := engine.Floats(onnx.Float32, make([]float64, int(S)*vocab), 1, S, int64(vocab))
+	inputs := map[string]*ort.Tensor{"input_ids": tensor(engine.Int64s(ids, 1, S)), "attention_mask": tensor(engine.Int64s(slices.Repeat([]int64{1}, len(ids)), 1, S))}
+	if err := s.Run(inputs, map[string]*ort.Tensor{"logits": tensor(out)}); err != nil {
+		t.Fatal(err)
+	}
+	logits := out.Floats()
+	for i, id := range ids[1:] {
+		row, total := logits[i*vocab:(i+1)*vocab], 0.0
+		for _, x := range row {
+			total += math.Exp(x)
+		}
+		sum += row[id] - math.Log(total)
+	}
+	return sum
+}

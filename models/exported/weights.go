@@ -1,0 +1,185 @@
+package exported
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// use is a constant of the rewritten graph that is a weight, with the first node that reads it.
+type use struct {
+	value *onnx.Value
+	by    *onnx.Node
+	input int
+}
+
+// carries are the operators that move the elements of a weight and compute nothing.
+var carries = map[string]bool{"Transpose": true, "Unsqueeze": true, "Squeeze": true, "Reshape": true, "Flatten": true, "Slice": true, "Split": true, "Expand": true, "Cast": true}
+
+// findWeights tells weights from other constants: a weight is what token ids or positions pick rows of, and what meets what was computed
+// from such rows. Tables of cosines and sines, and masks, which meet them too, are known by their numbers. kept are the others' names.
+func findWeights(g *onnx.Graph, c *cut) (weights []use, kept []string) {
+	stream := map[*onnx.Value]bool{}       // computed from rows of a weight
+	moved := map[*onnx.Value]*onnx.Value{} // what only moved, to the constant
+	seen := map[*onnx.Value]bool{}
+	meet := func(v *onnx.Value, by *onnx.Node, input int) {
+		if root := moved[v]; root != nil {
+			v = root
+		}
+		if v.Const == nil || !v.Type.IsFloat() || v.Const.Count() < 2 || seen[v] {
+			return
+		}
+		if seen[v] = true; table(v.Const) || masks(v.Const) {
+			kept = append(kept, v.Name)
+			return
+		}
+		weights = append(weights, use{v, by, input})
+	}
+	for _, n := range g.Nodes {
+		x := n.Input(0)
+		switch {
+		case n.Op == "Gather" && isMatrix(x, moved) && n.Inputs[1].Const == nil:
+			meet(x, n, 0)
+			stream[n.Outputs[0]] = true
+		case slices.ContainsFunc(n.Inputs, func(v *onnx.Value) bool { return stream[v] }):
+			for i, v := range n.Inputs {
+				if v != nil && !stream[v] {
+					meet(v, n, i)
+				}
+			}
+			for _, v := range n.Outputs {
+				stream[v] = v.Type.IsFloat()
+			}
+		case carries[n.Op] && x != nil && (x.Const != nil || moved[x] != nil):
+			for _, v := range n.Outputs {
+				if moved[v] = x; moved[x] != nil {
+					moved[v] = moved[x]
+				}
+			}
+		}
+	}
+	return weights, kept
+}
+
+func isMatrix(v *onnx.Value, moved map[*onnx.Value]*onnx.Value) bool {
+	if root := moved[v]; root != nil {
+		v = root
+	}
+	return v != nil && v.Const != nil && v.Type.IsFloat() && len(v.Shape) == 2
+}
+
+// table reports cosines or sines by position: at position 0 all are 1, or 0.
+func table(t *onnx.Tensor) bool {
+	if len(t.Dims) < 2 || t.Type != onnx.Float32 {
+		return false
+	}
+	width := int(t.Dims[len(t.Dims)-1])
+	if t.Count() <= int64(width) {
+		return false
+	}
+	for i := range width {
+		if x := float32At(t, i); x != 0 && x != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// masks reports numbers that hide scores.
+func masks(t *onnx.Tensor) bool {
+	const large = 1e4
+	if t.Type != onnx.Float32 {
+		return false
+	}
+	for i := range int(t.Count()) {
+		if x := float32At(t, i); !(x > -large) {
+			return true
+		}
+	}
+	return false
+}
+
+func float32At(t *onnx.Tensor, i int) float32 {
+	return math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+}
+
+// build makes the weights inputs, and the graph that of the body.
+func (m *Model) build(g *onnx.Graph, c *cut, uses []use) error {
+	places := map[*onnx.Value]string{}
+	for _, u := range uses {
+		if u.value.Type != onnx.Float32 {
+			return fmt.Errorf("weight %s is %s: a model is trained in float32; export it so", u.value.Name, u.value.Type)
+		}
+		name, transposed := u.value.Name, u.value == c.unembed && c.transposed
+		if anonymous(name) {
+			if found := scoped(u.by, u.input); found != "" && m.Weights[found].Data == nil {
+				name, transposed = found, transposed || (u.by.Op == "MatMul" && u.input == 1 || u.by.Op == "Gemm" && u.input == 1 && u.by.Int("transB", 0) == 0) && len(u.value.Shape) == 2
+			}
+		}
+		if u.value == c.unembed {
+			if tied := m.tied(u.value.Const, transposed); tied != "" {
+				name = tied
+			}
+		}
+		places[u.value] = name
+		if err := m.addWeight(name, u.value, transposed); err != nil {
+			return err
+		}
+	}
+	m.Head = Head{Unembed: places[c.unembed], tail: c.tail}
+	if c.bias != nil {
+		m.Head.Bias = places[c.bias]
+	}
+	m.Vocab, m.Hidden = int(m.Weights[m.Head.Unembed].Shape[0]), int(m.Weights[m.Head.Unembed].Shape[1])
+	return m.body(g, c, places)
+}
+
+// tied is the tensor that the head shares with the embedding: the one whose numbers are the same.
+func (m *Model) tied(unembed *onnx.Tensor, transposed bool) string {
+	data := unembed.Data
+	if transposed {
+		data = turned(data, unembed.Dims[0], unembed.Dims[1])
+	}
+	for _, name := range m.Tensors() {
+		if w := m.Weights[name]; len(w.Shape) == 2 && bytes.Equal(w.Data, data) {
+			return name
+		}
+	}
+	return ""
+}
+
+// addWeight notes a constant as a weight, or as another copy of one.
+func (m *Model) addWeight(name string, v *onnx.Value, transposed bool) error {
+	if w, there := m.Weights[name]; there {
+		w.constants[v.Name] = transposed
+		return nil
+	}
+	t := v.Const
+	w := Weight{Shape: slices.Clone(t.Dims), Data: t.Data, constants: map[string]bool{v.Name: transposed}}
+	if transposed {
+		w.Shape = []int64{t.Dims[1], t.Dims[0]}
+		w.Data = turned(t.Data, t.Dims[0], t.Dims[1])
+	}
+	for i := range int(t.Count()) {
+		if x := float32At(t, i); x-x != 0 {
+			return fmt.Errorf("weight %s holds %v at element %d", name, x, i)
+		}
+	}
+	m.Weights[name] = w
+	return nil
+}
+
+// turned is a matrix of float32 [rows,columns] transposed.
+func turned(data []byte, rows, columns int64) []byte {
+	out := make([]byte, len(data))
+	for i := range rows {
+		for j := range columns {
+			copy(out[4*(j*rows+i):], data[4*(i*columns+j):][:4])
+		}
+	}
+	return out
+}
