@@ -19,10 +19,12 @@ import (
 
 // exportedFiles are models that others exported, with the directory that each was exported from and TRL's run from there.
 var exportedFiles = map[string]struct{ source, run string }{
-	"gpt2-script":  {"tiny-gpt2", "tiny-gpt2"},
-	"gpt2-dynamo":  {"tiny-gpt2", "tiny-gpt2"},
-	"llama-script": {"tiny-llama", "tiny-llama-sgd"},
-	"llama-dynamo": {"tiny-llama", "tiny-llama-sgd"},
+	"gpt2-script":   {"tiny-gpt2", "tiny-gpt2"},
+	"gpt2-optimum":  {"tiny-gpt2", "tiny-gpt2"},
+	"llama-optimum": {"tiny-llama", "tiny-llama-sgd"},
+	"gpt2-dynamo":   {"tiny-gpt2", "tiny-gpt2"},
+	"llama-script":  {"tiny-llama", "tiny-llama-sgd"},
+	"llama-dynamo":  {"tiny-llama", "tiny-llama-sgd"},
 }
 
 // Ten steps from a file that torch.onnx.export or ONNX Runtime's tools wrote stay with TRL's from the model that was exported, by the same
@@ -135,9 +137,13 @@ func openModel(t *testing.T, path string) *models.Model {
 	return m
 }
 
-// logpOfFile runs a file as it is, with ids [1,S], and adds up the log-probabilities of all but the first.
+// logpOfFile runs a file as it is, with ids [1,S] and nothing before them, and adds up the log-probabilities of all but the first.
 func logpOfFile(t *testing.T, path string, ids []int64, vocab int) (sum float64) {
 	t.Helper()
+	g, err := onnx.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	model, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -148,19 +154,36 @@ func logpOfFile(t *testing.T, path string, ids []int64, vocab int) (sum float64)
 	}
 	defer s.Close()
 	S := int64(len(ids))
-	tensor := func(a engine.Array) *ort.Tensor {
-		x, err := ort.HostTensor(a.Data, ort.DType(a.Type), a.Shape...)
+	sizes := map[string]int64{"batch": 1, "tokens": S, "batch_size": 1, "sequence_length": S, "past_sequence_length": 0}
+	positions := make([]int64, S)
+	for i := range positions {
+		positions[i] = int64(i)
+	}
+	numbers := map[string][]int64{"input_ids": ids, "position_ids": positions, "attention_mask": slices.Repeat([]int64{1}, len(ids))}
+	inputs, outputs, arrays := map[string]*ort.Tensor{}, map[string]*ort.Tensor{}, map[string]engine.Array{}
+	for _, v := range slices.Concat(g.Inputs, g.Outputs) {
+		shape, err := v.Shape.Eval(sizes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return x
+		if arrays[v.Name] = engine.Int64s(numbers[v.Name], shape...); v.Type.IsFloat() {
+			count, _ := onnx.Dims(shape...).Size().Const()
+			arrays[v.Name] = engine.Floats(v.Type, make([]float64, count), shape...)
+		}
+		x, err := ort.HostTensor(arrays[v.Name].Data, ort.DType(v.Type), shape...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(g.Inputs, v) {
+			inputs[v.Name] = x
+		} else {
+			outputs[v.Name] = x
+		}
 	}
-	out := engine.Floats(onnx.Float32, make([]float64, int(S)*vocab), 1, S, int64(vocab))
-	inputs := map[string]*ort.Tensor{"input_ids": tensor(engine.Int64s(ids, 1, S)), "attention_mask": tensor(engine.Int64s(slices.Repeat([]int64{1}, len(ids)), 1, S))}
-	if err := s.Run(inputs, map[string]*ort.Tensor{"logits": tensor(out)}); err != nil {
+	if err := s.Run(inputs, outputs); err != nil {
 		t.Fatal(err)
 	}
-	logits := out.Floats()
+	logits := arrays["logits"].Floats()
 	for i, id := range ids[1:] {
 		row, total := logits[i*vocab:(i+1)*vocab], 0.0
 		for _, x := range row {

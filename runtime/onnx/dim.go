@@ -154,10 +154,13 @@ func (d Dim) String() string {
 	return b.String()
 }
 
-// ParseDim reads what String writes. Text that is no polynomial becomes one opaque symbol.
+// spaced are operators as exporters write them.
+var spaced = strings.NewReplacer(" + ", "+", " - ", "-", " * ", "*")
+
+// ParseDim reads what String writes, with spaces around operators or without. Text that is no polynomial becomes one opaque symbol.
 func ParseDim(text string) Dim {
 	var terms []term
-	for _, part := range splitTerms(text) {
+	for _, part := range splitTerms(spaced.Replace(text)) {
 		t := term{coef: 1}
 		if rest, ok := strings.CutPrefix(part, "-"); ok {
 			t.coef, part = -1, rest
