@@ -66,6 +66,9 @@ func (c *Config) NewAdapter() (write func(dir string) error, err error) {
 	if models.IsAdapter(c.Model) {
 		return nil, Usage("model %s is an adapter already: leave out --adapter to go on training it, or make a model of it first (dpo-ort merge)", c.Model)
 	}
+	if err := NotExported(c.Model, "an adapter needs modules that are known: leave out --adapter, and it is trained whole"); err != nil {
+		return nil, err
+	}
 	_, d, err := models.Describe(c.Model)
 	if err != nil {
 		return nil, err

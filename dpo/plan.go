@@ -27,6 +27,7 @@ type Plan struct {
 	Layers                     int
 	Seconds                    float64 // of the whole run, 0 unless measured
 
+	Found    []string           `json:"found,omitempty"`    // in a model that was exported to ONNX: see exported.Model.Report
 	Warnings []datasets.Warning `json:"warnings,omitempty"` // about the data, where it is measured
 }
 
@@ -43,6 +44,9 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 		p.Tokens += t.tokens(x)
 	}
 	p.Memory, p.Fit, p.Layers = t.expected, t.memoryPlan, t.policy.engine.Layers()
+	if x := t.policy.model.Exported; x != nil {
+		p.Found = x.Report()
+	}
 	if !measure {
 		return p, nil
 	}

@@ -111,6 +111,9 @@ func NewSampler(c GenerateConfig, tok datasets.Tokenizer) (s *Sampler, err error
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
+	if err := NotExported(c.Model, "here it is trained and scored; ONNX Runtime GenAI and Optimum continue text by such files"); err != nil {
+		return nil, err
+	}
 	g, err := models.ReadGeneration(c.Model)
 	if err != nil {
 		return nil, err

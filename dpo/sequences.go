@@ -43,3 +43,11 @@ func newSequences(groups []datasets.Example) *engine.Batch {
 		exported.Positions: engine.Int64s(positions, shape...), exported.Rows: engine.Int64s(rows, R)}
 	return b
 }
+
+// NotExported refuses a model that was exported to ONNX, and says what can be done instead.
+func NotExported(path, instead string) error {
+	if exported.IsFile(path) {
+		return Usage("model %s was exported to ONNX: %s", path, instead)
+	}
+	return nil
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/models/exported"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
@@ -132,6 +133,17 @@ func checkpointChecks(run string) (checks []check) {
 func modelChecks(dir string) (checks []check) {
 	say := func(name, found string) {
 		checks = append(checks, check{name, func() (string, error) { return found, nil }})
+	}
+	if exported.IsFile(dir) {
+		m, err := models.Open(dir)
+		if err != nil {
+			return []check{{"model", func() (string, error) { return "", err }}}
+		}
+		defer m.Close()
+		for _, line := range m.Exported.Report() {
+			say("found", line)
+		}
+		return append(checks, check{"tokenizer", func() (string, error) { return checkTokenizer(dir) }})
 	}
 	s, err := models.SurveyConfig(dir)
 	if err == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/dpo/optim"
 	"github.com/dpo-ort/dpo-ort/internal/settings"
 	"github.com/dpo-ort/dpo-ort/models"
+	"github.com/dpo-ort/dpo-ort/models/exported"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
@@ -31,14 +33,16 @@ func newExport() *cobra.Command {
 		Use:   "export",
 		Short: "Write a model's training graphs",
 		Long: `export writes the ONNX graphs that training runs: each stage forward and backward, the loss and the optimizer, with a
-manifest. They hold no weights. train exports by itself; this is for looking and reuse. Only config.json is read.`,
+manifest. They hold no weights. train exports by itself; this is for looking and reuse. Of a Hugging Face directory only config.json is
+read. Of an ONNX file that another program exported, export also lists what it found: inputs, outputs, weights, operators.`,
 		Example: `  dpo-ort export --model models/llama --out graphs
+  dpo-ort export --model exported/model.onnx --out graphs
   dpo-ort export --model models/llama --print block.stash.grad`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runExport(cmd, o) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.model, "model", "", "Hugging Face directory (its config.json)")
+	f.StringVar(&o.model, "model", "", "Hugging Face directory (its config.json), or an ONNX file of a language model")
 	f.StringVar(&o.out, "out", "", "directory to write")
 	f.StringVar(&o.loss, "loss", "sigmoid", "loss: "+strings.Join(loss.Names(), ", ")+"; a mixture (sigmoid=1,sft=0.5); or a file, NAME.onnx")
 	f.StringVar(&o.divergence, "f-divergence", "", "of losses of h: "+strings.Join(loss.Divergences(), ", ")+" (default reverse_kl)")
@@ -81,6 +85,9 @@ func runExport(cmd *cobra.Command, o exportFlags) error {
 	if err != nil {
 		return err
 	}
+	if decoder.Exported != nil {
+		sayExported(cmd.OutOrStdout(), decoder.Exported)
+	}
 	a, err := dpo.NewArtifact(class, decoder, x)
 	if err != nil {
 		return err
@@ -104,4 +111,14 @@ func runExport(cmd *cobra.Command, o exportFlags) error {
 		fmt.Fprintf(out, "%-22s %4d nodes, %2d inputs, %2d outputs\n", name+".onnx", len(g.Nodes), len(g.Inputs), len(g.Outputs))
 	}
 	return nil
+}
+
+// sayExported lists what was found in a model's file, and how its operators are differentiated.
+func sayExported(w io.Writer, x *exported.Model) {
+	for _, line := range x.Report() {
+		fmt.Fprintln(w, line)
+	}
+	for _, o := range x.Operators() {
+		fmt.Fprintf(w, "%-40s %4d; gradient %s\n", o.Name, o.Count, o.How)
+	}
 }

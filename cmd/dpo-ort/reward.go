@@ -40,6 +40,9 @@ func rewardModel(c *dpo.Config) (func(dir string) error, error) {
 	if c.Model == "" {
 		return nil, nil
 	}
+	if err := dpo.NotExported(c.Model, "a reward model is made of a Hugging Face directory"); err != nil {
+		return nil, err
+	}
 	_, d, err := models.Describe(c.Model)
 	if err != nil || d.Scalar {
 		return nil, err

@@ -179,6 +179,9 @@ func cacheFolder(flag string) string {
 
 func planText(p dpo.Plan) string {
 	var b strings.Builder
+	for _, line := range p.Found {
+		fmt.Fprintf(&b, "found     %s\n", line)
+	}
 	fmt.Fprintf(&b, "data      %d groups, %d tokens", p.Groups, p.Tokens)
 	if p.Streamed {
 		fmt.Fprint(&b, " for the first steps; the rest, as far as steps need it, is read while they are taken")

@@ -2,6 +2,7 @@ package exported
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,9 +12,10 @@ import (
 )
 
 // check refuses what cannot be trained, all of it at once: control flow, operators whose shapes are not known or that have no gradient where
-// one is needed, and weights in integers.
-func check(g *onnx.Graph, logits *onnx.Value) error {
+// one is needed, and weights in integers. It gives the operators there are.
+func check(g *onnx.Graph, logits *onnx.Value) ([]Operator, error) {
 	var wrong []string
+	found := map[string]*Operator{}
 	needed := map[*onnx.Value]bool{} // depends on a weight, as a number
 	for _, n := range onnx.Ancestors(g.Nodes, []*onnx.Value{logits}) {
 		on := slices.ContainsFunc(n.Inputs, func(v *onnx.Value) bool {
@@ -22,14 +24,36 @@ func check(g *onnx.Graph, logits *onnx.Value) error {
 		for _, v := range n.Outputs {
 			needed[v] = on && (v.Type.IsFloat() || v.Type == onnx.Undefined)
 		}
+		count(found, n, on && needed[n.Outputs[0]])
 		if why := refusal(n, on && needed[n.Outputs[0]]); why != "" {
 			wrong = append(wrong, fmt.Sprintf("%s (node %s)%s", operator(n), n.Name, why))
 		}
 	}
-	if wrong == nil {
-		return nil
+	if wrong != nil {
+		return nil, fmt.Errorf("it cannot be trained, because of %s", strings.Join(wrong, ", "))
 	}
-	return fmt.Errorf("it cannot be trained, because of %s", strings.Join(wrong, ", "))
+	var all []Operator
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		all = append(all, *found[name])
+	}
+	return all, nil
+}
+
+// count notes how a node's operator is differentiated, if any node of it is.
+func count(found map[string]*Operator, n *onnx.Node, differentiated bool) {
+	name := operator(n)
+	if found[name] == nil {
+		found[name] = &Operator{Name: name, How: "none: sizes, masks and constants alone"}
+	}
+	of := found[name]
+	of.Count++
+	switch {
+	case !differentiated:
+	case formula.Has(n.Domain, n.Op):
+		of.How = "through the plain operators that it is written out as"
+	default:
+		of.How = "by its rule"
+	}
 }
 
 // refusal says why a node cannot be, "" where it can.

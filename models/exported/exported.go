@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/dpo-ort/dpo-ort/runtime/formula"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -31,7 +32,8 @@ type Model struct {
 	Weights map[string]Weight // by tensor
 	Kept    []string          // names of the floating-point constants that are no weights: tables of cosines, masks
 
-	file *onnx.Graph // as it was read, with one constant for each weight
+	file      *onnx.Graph // as it was read, with one constant for each weight
+	operators []Operator
 }
 
 // Inputs of Body beside weights.
@@ -79,7 +81,7 @@ func (m *Model) read() error {
 	if err != nil {
 		return err
 	}
-	if err := check(m.file, logits); err != nil {
+	if m.operators, err = check(m.file, logits); err != nil {
 		return err
 	}
 	settle(m.file)
@@ -96,14 +98,42 @@ func (m *Model) read() error {
 	return m.build(g, cut, weights)
 }
 
-// Report lists what was found, a line each.
+// Report lists what was found, a line each: inputs, outputs, weights, and which constants are none.
 func (m *Model) Report() []string {
 	var lines []string
-	for _, r := range m.Roles {
+	for i, r := range m.Roles {
+		if i > 0 && m.Roles[i-1].Is == r.Is && (r.Is == isPast || r.Is == isLeft) {
+			continue // the same of the next layer
+		}
+		like := 0
+		for i+like+1 < len(m.Roles) && m.Roles[i+like+1].Is == r.Is {
+			like++
+		}
+		if like > 0 {
+			r.Name = fmt.Sprintf("%s and %d more", r.Name, like)
+		}
 		lines = append(lines, r.String())
+	}
+	parameters := int64(0)
+	for _, w := range m.Weights {
+		parameters += int64(len(w.Data) / 4)
+	}
+	lines = append(lines, fmt.Sprintf("%d weights of %d numbers; the head is %s [%d,%d]", len(m.Weights), parameters, m.Head.Unembed, m.Vocab, m.Hidden))
+	if m.Kept != nil {
+		lines = append(lines, "not trained, tables and masks: "+strings.Join(m.Kept, ", "))
 	}
 	return lines
 }
+
+// Operator is one of the file's, on the way to the logits.
+type Operator struct {
+	Name  string
+	Count int
+	How   string // its gradient comes
+}
+
+// Operators lists them by name.
+func (m *Model) Operators() []Operator { return m.operators }
 
 // Tensors lists the weights, sorted.
 func (m *Model) Tensors() []string { return slices.Sorted(maps.Keys(m.Weights)) }
