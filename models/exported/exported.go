@@ -69,11 +69,17 @@ func Open(path string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	m := &Model{Path: path, file: g, Weights: map[string]Weight{}}
-	if err := m.read(); err != nil {
+	m, err := fromGraph(g)
+	if err != nil {
 		return nil, fmt.Errorf("open model %s: %w", path, err)
 	}
+	m.Path = path
 	return m, nil
+}
+
+func fromGraph(g *onnx.Graph) (*Model, error) {
+	m := &Model{file: g, Weights: map[string]Weight{}}
+	return m, m.read()
 }
 
 func (m *Model) read() error {
@@ -89,7 +95,7 @@ func (m *Model) read() error {
 	if err != nil {
 		return err
 	}
-	cut, err := cutHead(g)
+	cut, err := cutHead(g, m.idsInput())
 	if err != nil {
 		return err
 	}

@@ -12,14 +12,16 @@ type cut struct {
 	hidden, unembed, bias *onnx.Value
 	transposed            bool
 	tail                  []*onnx.Node
+	last                  *onnx.Node // the product
+	ids                   string     // the input of token ids
 }
 
 // elementwise operators may follow the last product: they compute number by number, so pieces of the vocabulary know no others.
 var elementwise = map[string]bool{"Mul": true, "Div": true, "Add": true, "Sub": true, "Tanh": true, "Neg": true, "Identity": true}
 
 // cutHead goes back from the logits to the product that makes them.
-func cutHead(g *onnx.Graph) (*cut, error) {
-	c := &cut{}
+func cutHead(g *onnx.Graph, ids string) (*cut, error) {
+	c := &cut{ids: ids}
 	at := g.Outputs[0]
 	for n := at.Node; ; n = at.Node {
 		switch {
@@ -78,7 +80,7 @@ func (c *cut) other(n *onnx.Node, than *onnx.Value) *onnx.Value {
 }
 
 func (c *cut) product(n *onnx.Node) error {
-	c.hidden, c.unembed, c.transposed = n.Inputs[0], n.Inputs[1], true
+	c.last, c.hidden, c.unembed, c.transposed = n, n.Inputs[0], n.Inputs[1], true
 	if n.Op == "Gemm" {
 		if n.Int("transA", 0) != 0 || n.Float("alpha", 1) != 1 || n.Float("beta", 1) != 1 {
 			return noHead("a Gemm of a transposed or scaled factor", n.Outputs[0])

@@ -151,3 +151,8 @@ func named(values []*onnx.Value) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// idsInput is what the file calls the token ids.
+func (m *Model) idsInput() string {
+	return m.Roles[slices.IndexFunc(m.Roles, func(r Role) bool { return r.Is == IDs })].Name
+}

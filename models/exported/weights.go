@@ -21,19 +21,21 @@ type use struct {
 var carries = map[string]bool{"Transpose": true, "Unsqueeze": true, "Squeeze": true, "Reshape": true, "Flatten": true, "Slice": true, "Split": true, "Expand": true, "Cast": true}
 
 // findWeights tells weights from other constants: a weight is what token ids or positions pick rows of, and what meets what was computed
-// from such rows. Tables of cosines and sines, and masks, which meet them too, are known by their numbers. kept are the others' names.
+// from such rows. Tables of cosines and sines, and masks, which meet them too, are known by their numbers; the embedding and the head are
+// weights whatever theirs. kept are the others' names.
 func findWeights(g *onnx.Graph, c *cut) (weights []use, kept []string) {
-	stream := map[*onnx.Value]bool{}       // computed from rows of a weight
+	stream := map[*onnx.Value]bool{} // computed from rows of a weight
+	ids := map[*onnx.Value]bool{g.Input(c.ids): true}
 	moved := map[*onnx.Value]*onnx.Value{} // what only moved, to the constant
 	seen := map[*onnx.Value]bool{}
-	meet := func(v *onnx.Value, by *onnx.Node, input int) {
+	meet := func(v *onnx.Value, by *onnx.Node, input int, sure bool) {
 		if root := moved[v]; root != nil {
 			v = root
 		}
 		if v.Const == nil || !v.Type.IsFloat() || v.Const.Count() < 2 || seen[v] {
 			return
 		}
-		if seen[v] = true; table(v.Const) || masks(v.Const) {
+		if seen[v] = true; !sure && (table(v.Const) || masks(v.Const)) {
 			kept = append(kept, v.Name)
 			return
 		}
@@ -43,17 +45,19 @@ func findWeights(g *onnx.Graph, c *cut) (weights []use, kept []string) {
 		x := n.Input(0)
 		switch {
 		case n.Op == "Gather" && isMatrix(x, moved) && n.Inputs[1].Const == nil:
-			meet(x, n, 0)
+			meet(x, n, 0, ids[n.Inputs[1]])
 			stream[n.Outputs[0]] = true
 		case slices.ContainsFunc(n.Inputs, func(v *onnx.Value) bool { return stream[v] }):
 			for i, v := range n.Inputs {
 				if v != nil && !stream[v] {
-					meet(v, n, i)
+					meet(v, n, i, n == c.last)
 				}
 			}
 			for _, v := range n.Outputs {
 				stream[v] = v.Type.IsFloat()
 			}
+		case carries[n.Op] && ids[x]:
+			ids[n.Outputs[0]] = true
 		case carries[n.Op] && x != nil && (x.Const != nil || moved[x] != nil):
 			for _, v := range n.Outputs {
 				if moved[v] = x; moved[x] != nil {
@@ -72,17 +76,23 @@ func isMatrix(v *onnx.Value, moved map[*onnx.Value]*onnx.Value) bool {
 	return v != nil && v.Const != nil && v.Type.IsFloat() && len(v.Shape) == 2
 }
 
-// table reports cosines or sines by position: at position 0 all are 1, or 0.
+// table reports cosines and sines by position p, cos(pθ) or sin(pθ) in each column: 1 or 0 at position 0, and at position 2 what doubling
+// the angle of position 1 gives.
 func table(t *onnx.Tensor) bool {
 	if len(t.Dims) < 2 || t.Type != onnx.Float32 {
 		return false
 	}
 	width := int(t.Dims[len(t.Dims)-1])
-	if t.Count() <= int64(width) {
+	if t.Count() < 3*int64(width) {
 		return false
 	}
 	for i := range width {
-		if x := float32At(t, i); x != 0 && x != 1 {
+		at0, at1, at2 := float64(float32At(t, i)), float64(float32At(t, width+i)), float64(float32At(t, 2*width+i))
+		doubled := 2*at1*at1 - 1
+		if at0 == 0 {
+			doubled = 2 * at1 * math.Sqrt(1-at1*at1)
+		}
+		if at0 != 0 && at0 != 1 || !(math.Abs(at2-doubled) < 1e-4) {
 			return false
 		}
 	}
@@ -129,6 +139,9 @@ func (m *Model) build(g *onnx.Graph, c *cut, uses []use) error {
 		if err := m.addWeight(name, u.value, transposed); err != nil {
 			return err
 		}
+	}
+	if places[c.unembed] == "" {
+		return noHead("of hidden states that no token id leads to", c.last.Outputs[0])
 	}
 	m.Head = Head{Unembed: places[c.unembed], tail: c.tail}
 	if c.bias != nil {

@@ -8,17 +8,17 @@ import (
 
 // Letters in shapes: N sequences, S tokens of each, H query heads, KV key heads, d entries a head.
 func init() {
-	register(onnx.Microsoft+":Attention", fusedAttention)
-	register(onnx.Microsoft+":MultiHeadAttention", multiHeadAttention)
-	register(onnx.Microsoft+":GroupQueryAttention", groupQueryAttention)
-	register("Attention", standardAttention)
-	register("RotaryEmbedding", standardRotary)
+	register(onnx.Microsoft+":Attention", 2, fusedAttention)
+	register(onnx.Microsoft+":MultiHeadAttention", 3, multiHeadAttention)
+	register(onnx.Microsoft+":GroupQueryAttention", 1, groupQueryAttention)
+	register("Attention", 3, standardAttention)
+	register("RotaryEmbedding", 3, standardRotary)
 }
 
 // fusedAttention projects x to queries, keys and values by one product.
 func fusedAttention(w *writer, n *onnx.Node) []*onnx.Value {
 	w.none(6, "do_rotary", "past_present_share_buffer")
-	heads := n.Int("num_heads", 0)
+	heads := w.positive("num_heads")
 	sizes := n.IntList("qkv_hidden_sizes")
 	if sizes == nil {
 		third := w.size(n.Inputs[1], 1) / 3
@@ -41,9 +41,9 @@ func fusedAttention(w *writer, n *onnx.Node) []*onnx.Value {
 
 // multiHeadAttention takes queries, keys and values [N,S,H·d].
 func multiHeadAttention(w *writer, n *onnx.Node) []*onnx.Value {
-	heads := n.Int("num_heads", 0)
-	if n.Input(1) == nil || n.Input(2) == nil || len(n.Inputs[1].Shape) != 3 {
-		w.Fail("node %s: MultiHeadAttention with packed or cross-attended keys is not supported", n.Name)
+	heads := w.positive("num_heads")
+	if len(n.Inputs[1].Shape) != 3 {
+		w.Fail("node %s: MultiHeadAttention with keys of shape %s is not supported", n.Name, n.Inputs[1].Shape)
 	}
 	parts := slices.Clone(n.Inputs[:3])
 	if bias := n.Input(3); bias != nil {
@@ -66,9 +66,9 @@ func multiHeadAttention(w *writer, n *onnx.Node) []*onnx.Value {
 // given change nothing.
 func groupQueryAttention(w *writer, n *onnx.Node) []*onnx.Value {
 	w.none(11, "smooth_softmax")
-	heads, shared := n.Int("num_heads", 0), n.Int("kv_num_heads", 0)
+	heads, shared := w.positive("num_heads"), w.positive("kv_num_heads")
 	q, k, v := n.Inputs[0], n.Input(1), n.Input(2)
-	if k == nil {
+	if k == nil || v == nil {
 		d := w.size(q, 2) / (heads + 2*shared)
 		parts := w.split(q, heads*d, shared*d, shared*d)
 		q, k, v = parts[0], parts[1], parts[2]
@@ -76,7 +76,7 @@ func groupQueryAttention(w *writer, n *onnx.Node) []*onnx.Value {
 	q, k, v = w.apart(q, heads), w.apart(k, shared), w.apart(v, shared)
 	if n.Int("do_rotary", 0) != 0 {
 		turn := func(x *onnx.Value) *onnx.Value {
-			return w.rotary(x, w.Ints(0), n.Inputs[7], n.Inputs[8], n.Int("rotary_interleaved", 0))
+			return w.rotary(x, w.Ints(0), w.needs(7), w.needs(8), n.Int("rotary_interleaved", 0))
 		}
 		q, k = turn(q), turn(k)
 	}
@@ -90,7 +90,7 @@ func standardAttention(w *writer, n *onnx.Node) []*onnx.Value {
 	q, k, v := n.Inputs[0], n.Inputs[1], n.Inputs[2]
 	flat := len(q.Shape) == 3
 	if flat {
-		heads, shared := n.Int("q_num_heads", 0), n.Int("kv_num_heads", 0)
+		heads, shared := w.positive("q_num_heads"), w.positive("kv_num_heads")
 		q, k, v = w.apart(q, heads), w.apart(k, shared), w.apart(v, shared)
 	}
 	a := attention{causal: n.Int("is_causal", 0) != 0, cap: float64(n.Float("softcap", 0))}
@@ -111,7 +111,7 @@ func standardRotary(w *writer, n *onnx.Node) []*onnx.Value {
 	x, cos, sin, at := n.Inputs[0], n.Inputs[1], n.Inputs[2], n.Input(3)
 	flat := len(x.Shape) == 3
 	if flat {
-		x = w.apart(x, n.Int("num_heads", 0))
+		x = w.apart(x, w.positive("num_heads"))
 	}
 	if at != nil {
 		cos, sin = w.op("Gather", cos, at), w.op("Gather", sin, at)
@@ -152,9 +152,6 @@ func (w *writer) split(x *onnx.Value, sizes ...int64) []*onnx.Value {
 
 // apart is [N,S,H·d] → [N,H,S,d].
 func (w *writer) apart(x *onnx.Value, heads int64) *onnx.Value {
-	if heads <= 0 {
-		w.Fail("node %s: %s has no number of heads", w.node.Name, w.node.Op)
-	}
 	return w.transpose(w.reshape(x, 0, 0, heads, w.size(x, 2)/heads), 0, 2, 1, 3)
 }
 
@@ -174,7 +171,7 @@ type attention struct {
 
 // attend is softmax(q·kᵀ·scale + mask)·v. Key heads are repeated for the query heads that share them.
 func (w *writer) attend(q, k, v *onnx.Value, a attention) *onnx.Value {
-	groups := w.size(q, 1) / w.size(k, 1)
+	groups := w.size(q, 1) / max(w.size(k, 1), 1)
 	k, v = w.repeat(k, groups), w.repeat(v, groups)
 	scores := w.times(w.op("MatMul", q, w.transpose(k, 0, 1, 3, 2)), w.scaleOf(w.size(q, 3)))
 	if a.cap != 0 {

@@ -16,20 +16,29 @@ import (
 // A formula gives a node's outputs; those that it leaves out nobody may read.
 type formula func(w *writer, n *onnx.Node) []*onnx.Value
 
-var formulas = map[string]formula{}
+// entry is a formula with the number of inputs that must be there.
+type entry struct {
+	formula
+	inputs int
+}
 
-func register(op string, f formula) {
-	if formulas[op] != nil {
+var formulas = map[string]entry{}
+
+func register(op string, inputs int, f formula) {
+	if Has("", op) {
 		panic("two formulas for operator " + op)
 	}
-	formulas[op] = f
+	formulas[op] = entry{f, inputs}
 }
 
 // Operators lists the operators that have a formula, as "Op" or "domain:Op", sorted.
 func Operators() []string { return slices.Sorted(maps.Keys(formulas)) }
 
 // Has reports whether an operator has one.
-func Has(domain, op string) bool { return formulas[key(domain, op)] != nil }
+func Has(domain, op string) bool {
+	_, ok := formulas[key(domain, op)]
+	return ok
+}
 
 func key(domain, op string) string {
 	if domain == "" {
@@ -40,11 +49,15 @@ func key(domain, op string) string {
 
 // WriteOut gives what stands in the place of a node; nil for the node itself. It is what [onnx.Rewriting] asks for.
 func WriteOut(b *onnx.Builder, n *onnx.Node, _ int64) []*onnx.Value {
-	f := formulas[key(n.Domain, n.Op)]
-	if f == nil {
+	of, ok := formulas[key(n.Domain, n.Op)]
+	if !ok {
 		return nil
 	}
-	return f(&writer{b, n}, n)
+	w := &writer{b, n}
+	for i := range of.inputs {
+		w.needs(i)
+	}
+	return of.formula(w, n)
 }
 
 // writer is the builder that formulas are written with, and the node that is written out.
@@ -100,6 +113,24 @@ func (w *writer) size(v *onnx.Value, at int) int64 {
 	return n
 }
 
+// needs is an input that must be there.
+func (w *writer) needs(i int) *onnx.Value {
+	v := w.node.Input(i)
+	if v == nil {
+		w.Fail("node %s: %s lacks its input %d", w.node.Name, w.node.Op, i)
+	}
+	return v
+}
+
+// positive is an attribute that counts something.
+func (w *writer) positive(name string) int64 {
+	n := w.node.Int(name, 0)
+	if n <= 0 {
+		w.Fail("node %s: %s of %s is %d", w.node.Name, name, w.node.Op, n)
+	}
+	return n
+}
+
 // none refuses an input, or an attribute that is not 0, which the formula has no place for.
 func (w *writer) none(input int, attributes ...string) {
 	if input >= 0 && w.node.Input(input) != nil {
@@ -113,28 +144,28 @@ func (w *writer) none(input int, attributes ...string) {
 }
 
 func init() {
-	register(onnx.Microsoft+":FastGelu", func(w *writer, n *onnx.Node) []*onnx.Value {
+	register(onnx.Microsoft+":FastGelu", 1, func(w *writer, n *onnx.Node) []*onnx.Value {
 		return []*onnx.Value{w.gelu(w.plus(n.Inputs[0], n.Input(1)), "tanh")}
 	})
-	register(onnx.Microsoft+":BiasGelu", func(w *writer, n *onnx.Node) []*onnx.Value {
+	register(onnx.Microsoft+":BiasGelu", 1, func(w *writer, n *onnx.Node) []*onnx.Value {
 		return []*onnx.Value{w.gelu(w.plus(n.Inputs[0], n.Input(1)), "none")}
 	})
-	register("Swish", func(w *writer, n *onnx.Node) []*onnx.Value { // x·σ(αx)
+	register("Swish", 1, func(w *writer, n *onnx.Node) []*onnx.Value { // x·σ(αx)
 		x := n.Inputs[0]
 		return []*onnx.Value{w.mul(x, w.op("Sigmoid", w.times(x, float64(n.Float("alpha", 1)))))}
 	})
-	register(onnx.Microsoft+":SkipLayerNormalization", func(w *writer, n *onnx.Node) []*onnx.Value { // of x + skip + bias
+	register(onnx.Microsoft+":SkipLayerNormalization", 3, func(w *writer, n *onnx.Node) []*onnx.Value { // of x + skip + bias
 		sum := w.plus(w.add(n.Inputs[0], n.Inputs[1]), n.Input(4))
 		return []*onnx.Value{w.layerNorm(sum, n.Inputs[2], n.Input(3), 1e-12), nil, nil, sum}
 	})
-	register(onnx.Microsoft+":SkipSimplifiedLayerNormalization", func(w *writer, n *onnx.Node) []*onnx.Value {
+	register(onnx.Microsoft+":SkipSimplifiedLayerNormalization", 3, func(w *writer, n *onnx.Node) []*onnx.Value {
 		sum := w.plus(w.add(n.Inputs[0], n.Inputs[1]), n.Input(3))
 		return []*onnx.Value{w.rmsNorm(sum, n.Inputs[2], 1e-12), nil, nil, sum}
 	})
-	register("RMSNormalization", func(w *writer, n *onnx.Node) []*onnx.Value {
+	register("RMSNormalization", 2, func(w *writer, n *onnx.Node) []*onnx.Value {
 		return []*onnx.Value{w.rmsNorm(n.Inputs[0], n.Inputs[1], 1e-5)}
 	})
-	register(onnx.Microsoft+":EmbedLayerNormalization", embedLayerNorm)
+	register(onnx.Microsoft+":EmbedLayerNormalization", 1, embedLayerNorm)
 }
 
 func (w *writer) gelu(x *onnx.Value, approximate string) *onnx.Value {
@@ -156,7 +187,7 @@ func (w *writer) rmsNorm(x, scale *onnx.Value, epsilon float32) *onnx.Value {
 
 // embedLayerNorm is the sum of embeddings of words, positions and segments, and its norm. Its second output counts a mask's ones.
 func embedLayerNorm(w *writer, n *onnx.Node) []*onnx.Value {
-	ids, segments, words, positions := n.Inputs[0], n.Input(1), n.Inputs[2], n.Inputs[3]
+	ids, segments, words, positions := n.Inputs[0], n.Input(1), w.needs(2), w.needs(3)
 	look := func(table, at *onnx.Value) *onnx.Value { return w.op("Gather", table, at) }
 	sum := look(words, ids)
 	at := n.Input(8)
@@ -167,9 +198,9 @@ func embedLayerNorm(w *writer, n *onnx.Node) []*onnx.Value {
 	}
 	sum = w.add(sum, look(positions, at))
 	if segments != nil {
-		sum = w.add(sum, look(n.Inputs[4], segments))
+		sum = w.add(sum, look(w.needs(4), segments))
 	}
-	return []*onnx.Value{w.layerNorm(sum, n.Inputs[5], n.Input(6), 1e-12), nil, sum}
+	return []*onnx.Value{w.layerNorm(sum, w.needs(5), n.Input(6), 1e-12), nil, sum}
 }
 
 // hidden is what is added to a score that must not count.

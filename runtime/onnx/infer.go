@@ -160,6 +160,16 @@ func elementwise(n *Node, _ int64) error {
 	return nil
 }
 
+// quotient is x / y, of numbers rounded toward zero.
+func quotient(x, y Dim) (Dim, bool) {
+	a, fixed := x.Const()
+	b, too := y.Const()
+	if fixed && too && b != 0 {
+		return Const(a / b), true
+	}
+	return x.Div(y)
+}
+
 // elementwiseElems computes with sizes as the operator does with integers.
 func elementwiseElems(n *Node) []Dim {
 	if len(n.Inputs) != 2 || n.Inputs[0].Elems == nil || n.Inputs[1].Elems == nil {
@@ -180,7 +190,7 @@ func elementwiseElems(n *Node) []Dim {
 		case "Mul":
 			out = append(out, x.Mul(y))
 		case "Div":
-			d, ok := x.Div(y)
+			d, ok := quotient(x, y)
 			if !ok {
 				return nil
 			}

@@ -36,7 +36,7 @@ func attributesToInputs(b *Builder, n *Node, names ...string) {
 
 // lastAxis: before opset 13 all dimensions from the axis on counted as one, which is the same for the last.
 func lastAxis(b *Builder, n *Node, opset int64, _ int) {
-	if opset >= 13 {
+	if opset >= 13 || n.Input(0) == nil {
 		return
 	}
 	axis, rank := n.Int("axis", 1), int64(len(n.Inputs[0].Shape))

@@ -114,7 +114,7 @@ func (w *rewriter) visit(n *Node) {
 			w.Fail("node %s: %w", n.Name, err)
 		}
 		outs = []*Value{w.constant(n.Outputs[0].Name, t)}
-	case n.Op == "Identity" && m.Inputs[0].Const != nil: // the same numbers under another name
+	case n.Op == "Identity" && m.Input(0) != nil && m.Inputs[0].Const != nil: // the same numbers under another name
 		outs = []*Value{w.constant(n.Outputs[0].Name, m.Inputs[0].Const)}
 	case w.Replace != nil:
 		outs = w.Replace(w.Builder, m, w.opsets[n.Domain])
@@ -164,7 +164,10 @@ func (s Shape) unknown() bool { return slices.ContainsFunc(s, Dim.Unknown) }
 
 // passedOver is the input that a node gives as it is; nil where it does something.
 func passedOver(n *Node) *Value {
-	x := n.Inputs[0]
+	x := n.Input(0)
+	if x == nil {
+		return nil
+	}
 	switch n.Op {
 	case "Identity", "Dropout":
 		return x

@@ -10,7 +10,7 @@ import sys
 import numpy
 import onnx
 import torch
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -73,8 +73,23 @@ def ort_tiny(directory):
     return directory
 
 
+def external(name, location):
+    """Writes a model of no layers whose head lies in another file."""
+    tensor = numpy_helper.from_array(numpy.zeros((4, 9), numpy.float32), "head.weight")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    embed = numpy_helper.from_array(numpy.ones((9, 4), numpy.float32), "embed.weight")
+    nodes = [helper.make_node("Gather", ["embed.weight", "input_ids"], ["hidden"]), helper.make_node("MatMul", ["hidden", "head.weight"], ["logits"])]
+    graph = helper.make_graph(nodes, name, [helper.make_tensor_value_info("input_ids", onnx.TensorProto.INT64, ["batch", "tokens"])],
+                              [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", "tokens", 9])], [embed, tensor])
+    (OUT / f"{name}.onnx").write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString())
+
+
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
+    external("beside", "weights.bin")
+    external("outside", "../weights.bin")
     for file in ["tokenizer.json", "tokenizer_config.json"]:
         shutil.copy(ROOT / "testdata/models/tiny-llama" / file, OUT)
     for name in sys.argv[1:] or ["gpt2", "llama"]:

@@ -1,0 +1,272 @@
+package exported
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+)
+
+// parts are a language model of no layers, to be changed before its logits are made.
+type parts struct {
+	*onnx.Builder
+	ids, hidden *onnx.Value // [batch,tokens], [batch,tokens,4]
+}
+
+func (p *parts) weight(name string, dims ...int64) *onnx.Value {
+	count, _ := onnx.Dims(dims...).Size().Const()
+	values := make([]float64, count)
+	for i := range values {
+		values[i] = 0.1 + math.Sin(float64(3*i+len(name)))
+	}
+	t, err := onnx.FloatTensor(onnx.Float32, values, dims...)
+	if err != nil {
+		p.Fail("%w", err)
+	}
+	v := p.Constant(t)
+	v.Name = name
+	return v
+}
+
+// unknown is a node of an operator that there may be no rule of.
+func (p *parts) unknown(op, domain, name string, x *onnx.Value) *onnx.Value {
+	n := &onnx.Node{Op: op, Domain: domain, Name: name, Inputs: []*onnx.Value{x}}
+	n.Outputs = []*onnx.Value{{Name: name + ".out", Type: x.Type, Shape: x.Shape, Node: n}}
+	p.Graph().Nodes = append(p.Graph().Nodes, n)
+	return n.Outputs[0]
+}
+
+// lm writes a model: change gives the hidden states, and head the logits; nil leaves them.
+func lm(t testing.TB, change, head func(p *parts) *onnx.Value) string {
+	t.Helper()
+	batch, tokens := onnx.Sym("batch"), onnx.Sym("tokens")
+	g, err := onnx.Build("lm", func(b *onnx.Builder) {
+		p := &parts{Builder: b}
+		p.ids = b.Input("input_ids", onnx.Int64, batch, tokens)
+		p.hidden = b.Op("Gather", []*onnx.Value{p.weight("embed.weight", 9, 4), p.ids}, nil)
+		if change != nil {
+			p.hidden = change(p)
+		}
+		var logits *onnx.Value
+		if head != nil {
+			logits = head(p)
+		} else {
+			logits = b.Op("MatMul", []*onnx.Value{p.hidden, p.weight("head.weight", 4, 9)}, nil)
+		}
+		b.Output("logits", logits)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, g)
+}
+
+func write(t testing.TB, g *onnx.Graph) string {
+	t.Helper()
+	data, err := g.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What cannot be trained is refused by what it is: operators all at once, each with its node.
+func TestRefused(t *testing.T) {
+	then := &onnx.Graph{Name: "then"}
+	for name, c := range map[string]struct {
+		change, head func(p *parts) *onnx.Value
+		says         []string
+	}{
+		"unknown operators": {change: func(p *parts) *onnx.Value {
+			return p.unknown("Mystery", "", "layer.1/Mystery", p.unknown("Fused", onnx.Microsoft, "layer.0/Fused", p.hidden))
+		}, says: []string{"com.microsoft:Fused (node layer.0/Fused): unknown here", "Mystery (node layer.1/Mystery): unknown here"}},
+		"without a rule": {change: func(p *parts) *onnx.Value {
+			return p.Op("Hardmax", []*onnx.Value{p.Op("Mish", []*onnx.Value{p.hidden}, nil)}, nil)
+		}, says: []string{"Mish (node mish_1): without a gradient rule", "Hardmax (node hardmax_1): without a gradient rule"}},
+		"control flow": {change: func(p *parts) *onnx.Value {
+			out := p.unknown("If", "", "branch", p.hidden)
+			out.Node.Attrs = onnx.Attrs{"then_branch": then, "else_branch": then}
+			return out
+		}, says: []string{"If (node branch): control flow"}},
+		"quantised": {change: func(p *parts) *onnx.Value {
+			return p.unknown("MatMulNBits", onnx.Microsoft, "q_proj", p.hidden)
+		}, says: []string{"com.microsoft:MatMulNBits (node q_proj)", "of a quantised model: export it in float32"}},
+		"a fourth kind of input": {change: func(p *parts) *onnx.Value {
+			return p.Op("Mul", []*onnx.Value{p.hidden, p.Input("temperature", onnx.Float32, onnx.Const(1))}, nil)
+		}, says: []string{"input temperature (float32[1]) is neither token ids"}},
+		"a merged decoder": {change: func(p *parts) *onnx.Value {
+			p.Input("use_cache_branch", onnx.Bool, onnx.Const(1))
+			return p.hidden
+		}, says: []string{"use_cache_branch", "of Optimum's merged decoder"}},
+		"two masks": {change: func(p *parts) *onnx.Value {
+			p.Input("mask_a", onnx.Int64, onnx.Sym("batch"), onnx.Sym("tokens"))
+			p.Input("mask_b", onnx.Int64, onnx.Sym("batch"), onnx.Sym("tokens"))
+			return p.hidden
+		}, says: []string{"inputs mask_a and mask_b are both taken for attention_mask"}},
+		"a fixed length": {change: func(p *parts) *onnx.Value {
+			p.Input("position_ids", onnx.Int64, onnx.Sym("batch"), onnx.Const(128))
+			return p.hidden
+		}, says: []string{"input position_ids has the shape [batch,128], of always 128 tokens: export with both axes dynamic"}},
+		"a past that is not only joined": {change: func(p *parts) *onnx.Value {
+			past := p.Input("past_key_values.0.key", onnx.Float32, onnx.Sym("batch"), onnx.Const(2), onnx.Sym("past"), onnx.Const(4))
+			sum := p.Op("ReduceSum", []*onnx.Value{past}, onnx.Attrs{"keepdims": 0})
+			return p.Op("Add", []*onnx.Value{p.hidden, sum}, nil)
+		}, says: []string{"input past_key_values.0.key is read by ReduceSum (node reducesum_1), which cannot do with an empty one"}},
+		"half precision": {head: func(p *parts) *onnx.Value {
+			half := onnx.Attrs{"to": int64(onnx.Float16)}
+			return p.Op("MatMul", []*onnx.Value{p.Op("Cast", []*onnx.Value{p.hidden}, half), p.Op("Cast", []*onnx.Value{p.weight("head.weight", 4, 9)}, half)}, nil)
+		}, says: []string{"output logits is float16: a model is trained in float32"}},
+		"logits of no product": {head: func(p *parts) *onnx.Value {
+			return p.Op("Softmax", []*onnx.Value{p.Op("MatMul", []*onnx.Value{p.hidden, p.weight("head.weight", 4, 9)}, nil)}, nil)
+		}, says: []string{"its logits are not the product of hidden states with a weight: logits is made by Softmax"}},
+		"logits of a computed weight": {head: func(p *parts) *onnx.Value {
+			w := p.weight("head.weight", 4, 9)
+			return p.Op("MatMul", []*onnx.Value{p.hidden, p.Op("Mul", []*onnx.Value{w, w}, nil)}, nil)
+		}, says: []string{"a product of two tensors that are computed"}},
+		"a weight that is infinite": {head: func(p *parts) *onnx.Value {
+			w := p.weight("head.weight", 4, 9)
+			copy(w.Const.Data[8:], []byte{0, 0, 0x80, 0x7f})
+			return p.Op("MatMul", []*onnx.Value{p.hidden, w}, nil)
+		}, says: []string{"weight head.weight holds +Inf at element 2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Open(lm(t, c.change, c.head))
+			for _, part := range c.says {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("%v: %q is wanted in it", err, part)
+				}
+			}
+		})
+	}
+}
+
+func TestNoInputsOrOutputs(t *testing.T) {
+	for name, c := range map[string]struct {
+		make func(b *onnx.Builder)
+		says string
+	}{
+		"no ids": {func(b *onnx.Builder) {
+			b.Input("attention_mask", onnx.Int64, onnx.Sym("batch"), onnx.Sym("tokens"))
+			x := b.Input("position_ids", onnx.Int64, onnx.Sym("batch"), onnx.Sym("tokens"))
+			b.Output("logits", b.Op("Cast", []*onnx.Value{x}, onnx.Attrs{"to": int64(onnx.Float32)}))
+		}, "it has no input of token ids"},
+		"no logits": {func(b *onnx.Builder) {
+			x := b.Input("input_ids", onnx.Int64, onnx.Sym("batch"), onnx.Sym("tokens"))
+			b.Output("scores", b.Op("Cast", []*onnx.Value{x}, onnx.Attrs{"to": int64(onnx.Float32)}))
+		}, "it has no one output of logits"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, err := onnx.Build("lm", c.make)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(write(t, g)); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v: %q is wanted in it", err, c.says)
+			}
+		})
+	}
+}
+
+// Data in another file is read from beside the model, and neither from outside its folder nor through a link.
+func TestExternalData(t *testing.T) {
+	dir := t.TempDir()
+	weights := make([]byte, 4*4*9)
+	weights[3] = 0x3f
+	put := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	read := func(name string) []byte {
+		data, err := os.ReadFile(golden.Testdata(t, "exported", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	outside := put("weights.bin", weights)
+	if _, err := Open(put("model/outside.onnx", read("outside.onnx"))); !errors.Is(err, onnx.ErrExternalPath) {
+		t.Errorf("outside the folder: %v", err)
+	}
+	model := put("model/beside.onnx", read("beside.onnx"))
+	if err := os.Symlink(outside, filepath.Join(dir, "model/weights.bin")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(model); !errors.Is(err, onnx.ErrExternalPath) {
+		t.Errorf("a link: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "model/weights.bin")); err != nil {
+		t.Fatal(err)
+	}
+	put("model/weights.bin", weights)
+	m, err := Open(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := m.Weights["head.weight"]; w.Data[3] != 0x3f {
+		t.Errorf("the head's data are %v", w.Data[:8])
+	}
+}
+
+// Weights are told from other constants, and equal ones from shared ones.
+func TestWeights(t *testing.T) {
+	positions := func(p *parts) *onnx.Value {
+		return p.Op("Range", []*onnx.Value{p.Op("Squeeze", []*onnx.Value{p.Ints(0), p.Ints(0)}, nil),
+			p.Op("Squeeze", []*onnx.Value{p.Op("Shape", []*onnx.Value{p.ids}, onnx.Attrs{"start": 1, "end": 2}), p.Ints(0)}, nil),
+			p.Op("Squeeze", []*onnx.Value{p.Ints(1), p.Ints(0)}, nil)}, nil)
+	}
+	m, err := Open(lm(t, func(p *parts) *onnx.Value {
+		clear(p.Graph().Nodes[0].Inputs[0].Const.Data[:16]) // of padding, as a table of sines begins
+		x := p.Op("Add", []*onnx.Value{p.hidden, p.Op("Gather", []*onnx.Value{p.weight("positions.weight", 9, 4), positions(p)}, nil)}, nil)
+		cosines := p.weight("cos", 9, 4)
+		var angles []float64
+		for i := range 36 {
+			angles = append(angles, math.Cos(float64(i/4)/math.Pow(10, float64(i%4))))
+		}
+		cosines.Const, _ = onnx.FloatTensor(onnx.Float32, angles, 9, 4)
+		x = p.Op("Mul", []*onnx.Value{x, p.Op("Gather", []*onnx.Value{cosines, positions(p)}, nil)}, nil)
+		ones := p.weight("norm.weight", 4)
+		copy(ones.Const.Data, slices.Repeat([]byte{0, 0, 0x80, 0x3f}, 4))
+		norm := func(module string, x *onnx.Value) *onnx.Value {
+			return p.Node(&onnx.Node{Op: "LayerNormalization", Name: "/" + module + "/LayerNormalization", Inputs: []*onnx.Value{x, ones}}, 1)[0]
+		}
+		x = norm("second", norm("norm", x))
+		return p.Op("Mul", []*onnx.Value{x, p.Scalar(onnx.Float32, 3)}, nil)
+	}, func(p *parts) *onnx.Value { // tied, with a bias and a cap
+		table := p.Graph().Nodes[0].Inputs[0]
+		x := p.Op("MatMul", []*onnx.Value{p.hidden, p.Op("Transpose", []*onnx.Value{table}, onnx.Attrs{"perm": []int64{1, 0}})}, nil)
+		x = p.Op("Add", []*onnx.Value{x, p.weight("head.bias", 9)}, nil)
+		x = p.Op("Tanh", []*onnx.Value{p.Op("Div", []*onnx.Value{x, p.Scalar(onnx.Float32, 30)}, nil)}, nil)
+		return p.Op("Mul", []*onnx.Value{x, p.Scalar(onnx.Float32, 30)}, nil)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"embed.weight", "head.bias", "norm.weight", "positions.weight", "second.weight"}; !slices.Equal(m.Tensors(), want) {
+		t.Errorf("weights %v, want %v", m.Tensors(), want)
+	}
+	if !slices.Equal(m.Kept, []string{"cos"}) {
+		t.Errorf("not trained: %v", m.Kept)
+	}
+	if m.Head.Unembed != "embed.weight" || m.Head.Bias != "head.bias" || len(m.Head.tail) != 3 {
+		t.Errorf("head %s, %s, with %d nodes behind it", m.Head.Unembed, m.Head.Bias, len(m.Head.tail))
+	}
+	if got := m.Body.Output("y").Shape.String(); got != "[R,4]" {
+		t.Errorf("the body gives %s", got)
+	}
+}
