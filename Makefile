@@ -49,8 +49,8 @@ lint: ## gofmt, go vet and golangci-lint, as CI runs them
 onnx-backend: deps ## the reader, shape inference and gradients over ONNX's own test suite
 	DPO_ORT_ONNX_BACKEND=$$(scripts/onnx-backend-data) go run ./internal/testreport -count=1 ./runtime/onnx/... ./runtime/autodiff/...
 
-interop: deps ## what pyarrow, DuckDB and Polars make of the Parquet files that we write
-	DPO_ORT_INTEROP_PYTHON=$$(scripts/interop-python) go run ./internal/testreport -count=1 -run 'Interop|TableReadBy|TensorBoard' ./datasets ./dpo/tfevents
+interop: deps ## what pyarrow, DuckDB, Polars, TensorBoard and ONNX Runtime in Python make of the files that we write
+	DPO_ORT_INTEROP_PYTHON=$$(scripts/interop-python) go run ./internal/testreport -count=1 -run 'Interop|TableReadBy|TensorBoard' ./datasets ./dpo ./dpo/tfevents
 
 golden: ## make the reference numbers in testdata anew (Python with PyTorch, transformers and TRL)
 	scripts/golden/make.sh

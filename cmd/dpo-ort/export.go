@@ -119,6 +119,6 @@ func sayExported(w io.Writer, x *exported.Model) {
 		fmt.Fprintln(w, line)
 	}
 	for _, o := range x.Operators() {
-		fmt.Fprintf(w, "%-40s %4d; gradient %s\n", o.Name, o.Count, o.How)
+		fmt.Fprintf(w, "%-40s %4d, %s\n", o.Name, o.Count, o.How)
 	}
 }

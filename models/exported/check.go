@@ -43,16 +43,16 @@ func check(g *onnx.Graph, logits *onnx.Value) ([]Operator, error) {
 func count(found map[string]*Operator, n *onnx.Node, differentiated bool) {
 	name := operator(n)
 	if found[name] == nil {
-		found[name] = &Operator{Name: name, How: "none: sizes, masks and constants alone"}
+		found[name] = &Operator{Name: name, How: "not differentiated: sizes, masks and constants alone"}
 	}
 	of := found[name]
 	of.Count++
 	switch {
 	case !differentiated:
 	case formula.Has(n.Domain, n.Op):
-		of.How = "through the plain operators that it is written out as"
+		of.How = "differentiated as the plain operators that it is written out as"
 	default:
-		of.How = "by its rule"
+		of.How = "differentiated by its rule"
 	}
 }
 

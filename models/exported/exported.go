@@ -135,7 +135,7 @@ func (m *Model) Report() []string {
 type Operator struct {
 	Name  string
 	Count int
-	How   string // its gradient comes
+	How   string // it is differentiated
 }
 
 // Operators lists them by name.

@@ -107,7 +107,7 @@ func TestRefused(t *testing.T) {
 		"a merged decoder": {change: func(p *parts) *onnx.Value {
 			p.Input("use_cache_branch", onnx.Bool, onnx.Const(1))
 			return p.hidden
-		}, says: []string{"use_cache_branch", "of Optimum's merged decoder"}},
+		}, says: []string{"use_cache_branch", "of an older Optimum's merged decoder"}},
 		"two masks": {change: func(p *parts) *onnx.Value {
 			p.Input("mask_a", onnx.Int64, onnx.Sym("batch"), onnx.Sym("tokens"))
 			p.Input("mask_b", onnx.Int64, onnx.Sym("batch"), onnx.Sym("tokens"))

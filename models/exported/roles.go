@@ -66,7 +66,7 @@ func (m *Model) roles() (logits *onnx.Value, shapes map[string]onnx.Shape, err e
 // merged explains the input that Optimum's merged decoders choose their branch by.
 func merged(unknown []string) string {
 	if slices.ContainsFunc(unknown, func(u string) bool { return strings.HasPrefix(u, "use_cache_branch") }) {
-		return " (use_cache_branch: of Optimum's merged decoder; export with --no-post-process, and take decoder_with_past or decoder_model)"
+		return " (use_cache_branch is of an older Optimum's merged decoder: export again, by a current one)"
 	}
 	return ""
 }
