@@ -150,6 +150,9 @@ func (r *Rows) digest() string {
 		line = fmt.Appendln(appendIDs(line[:0], x.Prompt), x.Margin)
 		for _, c := range x.Completions {
 			line = fmt.Appendln(appendIDs(line, c.IDs), c.Start)
+			if c.Gaps != nil {
+				line = fmt.Appendln(line, "gaps", c.Gaps)
+			}
 		}
 		if x.Dissent != 0 || x.Places != nil {
 			line = fmt.Appendln(line, x.Dissent, x.Places)

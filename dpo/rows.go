@@ -176,11 +176,11 @@ func scoredTokens(x datasets.Example) int {
 	return least
 }
 
-// scored is how many tokens of completion k are scored: all from its start, but for the very first of a sequence.
+// scored is how many tokens of completion k are scored: not the very first of a sequence, which nothing predicts.
 func scored(x datasets.Example, k int) int {
-	start := x.Completions[k].Start
-	if len(x.Prompt) == 0 {
-		start = max(start, 1)
+	c := x.Completions[k]
+	if len(x.Prompt) == 0 && c.Scores(0) {
+		return max(c.Scored()-1, 0)
 	}
-	return max(len(x.Completions[k].IDs)-start, 0)
+	return c.Scored()
 }

@@ -239,7 +239,7 @@ func (c Config) reading() datasets.Options { return datasets.Options{Columns: c.
 // encoder gives what turns text into token ids under these settings.
 func (c Config) encoder(tok datasets.Tokenizer) *datasets.Encoder {
 	return &datasets.Encoder{Tokenizer: tok, MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength,
-		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS), First: c.On == onChosen, Ties: datasets.TiePolicy(c.Ties)}
+		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS), First: c.On == onChosen, Turns: datasets.TurnPolicy(c.AssistantTurns), Ties: datasets.TiePolicy(c.Ties)}
 }
 
 // build exports the artifact, or loads the one that the run began with, and makes the policy's weights and states.
