@@ -169,6 +169,7 @@ func TestKeyHoldsWhatDecides(t *testing.T) {
 		"truncate":          func(e *datasets.Encoder) { e.KeepStart = true },
 		"eos":               func(e *datasets.Encoder) { e.EOS = datasets.EOSKeep },
 		"first answers":     func(e *datasets.Encoder) { e.First = true },
+		"all turns":         func(e *datasets.Encoder) { e.Turns = datasets.TurnsAll },
 		"ties":              func(e *datasets.Encoder) { e.Ties = datasets.TiesDrop },
 		"equal answers":     func(e *datasets.Encoder) { e.AllowEqual = true },
 		"tokenizer":         func(e *datasets.Encoder) { e.Tokenizer = renamed{enc.Tokenizer, "other", "template"} },

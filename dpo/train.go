@@ -187,6 +187,7 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 	if err := t.readTraining(enc, vocabulary); err != nil {
 		return err
 	}
+	t.checkEnds(tok)
 	t.eval = &Rows{}
 	if len(t.EvalData) > 0 {
 		if t.eval, err = ReadRows(t.EvalData, t.reading(), enc, vocabulary, t.Cache); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -167,5 +168,56 @@ func TestGapsInABatch(t *testing.T) {
 	}
 	if shape := shapeOf([]datasets.Example{x, y}, longRows); shape.R != 5 || shape.T != int(b.Sizes["T"]) {
 		t.Errorf("planned %d rows of %d tokens, there are %d of %d", shape.R, shape.T, b.Sizes["R"], b.Sizes["T"])
+	}
+}
+
+// The cache gives back which tokens are scored, and the digest of rows tells that apart.
+func TestCachedGaps(t *testing.T) {
+	c, run := turnsConfig(t)
+	enc, cache := c.encoder(withTemplate(t, c.Model, run.template)), t.TempDir()
+	plain := readRows(t, c.Data, enc, "")
+	readRows(t, c.Data, enc, cache)
+	warm := newEntry(cache, c.Data, datasets.Options{}, enc, tinyVocabulary).load()
+	if !reflect.DeepEqual(warm, plain) || warm.digest() != plain.digest() {
+		t.Fatal("rows out of the cache differ from those that were tokenized")
+	}
+	gaps := warm.Examples[1].Completions[0].Gaps
+	if len(gaps) < 2 {
+		t.Fatalf("a conversation of two turns has the gaps %v", gaps)
+	}
+	if gaps[0][1]--; warm.digest() == plain.digest() {
+		t.Error("the digest does not tell what is scored")
+	}
+	for what, gaps := range map[string][][2]int{"in no order": {{5, 6}, {3, 4}}, "empty": {{3, 3}}, "turned": {{4, 3}}, "beyond": {{3, 1 << 20}}, "at the start": {{0, 2}}} {
+		x := plain.Examples[1]
+		x.Completions = slices.Clone(x.Completions)
+		if !sound(x, tinyVocabulary) {
+			t.Fatal("a sound row is not")
+		}
+		if x.Completions[0].Gaps = gaps; sound(x, tinyVocabulary) {
+			t.Errorf("gaps %s are taken for sound", what)
+		}
+	}
+}
+
+// A template that leaves the end of a turn outside of its marks is warned of, once, and one that has it within is not.
+func TestUnlearntEnds(t *testing.T) {
+	c, run := turnsConfig(t)
+	outside := strings.Replace(run.template, "{{ m.content + eos_token }}{% endgeneration %}", "{{ m.content }}{% endgeneration %}{{ eos_token }}", 1)
+	for template, want := range map[string]bool{run.template: false, outside: true} {
+		for _, streamed := range []bool{true, false} {
+			c.NoShuffle = streamed
+			trainer, err := NewTrainer(c, withTemplate(t, c.Model, template), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			warned := slices.ContainsFunc(trainer.warnings, func(w datasets.Warning) bool {
+				return w.Name == "unlearnt-ends" && strings.Contains(w.What, "</s> follows")
+			})
+			if warned != want || len(trainer.warnings) > 1 {
+				t.Errorf("%s: warnings %v", template, trainer.warnings)
+			}
+			trainer.Close()
+		}
 	}
 }
