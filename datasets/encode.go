@@ -58,6 +58,8 @@ type Encoder struct {
 	Ties TiePolicy
 	// Turns says what of conversations is scored; "" is TurnsLast.
 	Turns TurnPolicy
+	// Vocabulary is how many tokens the model has embeddings for; a row with an id beyond them is broken. 0 leaves that unsaid.
+	Vocabulary int
 	// AllowEqual takes answers that are equal, as scoring them does no harm.
 	AllowEqual bool
 }
@@ -152,7 +154,28 @@ func (e *Encoder) within(g Group, x Example, seqs []sequence) (Example, error) {
 	if reason := e.truncate(&x, seqs); reason != "" {
 		return Example{}, e.drop(g, reason)
 	}
+	if e.Vocabulary > 0 {
+		if err := x.CheckIDs(e.Vocabulary); err != nil {
+			return Example{}, &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err}
+		}
+	}
 	return x, nil
+}
+
+// CheckIDs refuses token ids that a model with so many embeddings has none for.
+func (x Example) CheckIDs(vocabulary int) error {
+	all := [][]int32{x.Prompt}
+	for _, c := range x.Completions {
+		all = append(all, c.IDs)
+	}
+	for _, ids := range all {
+		for _, id := range ids {
+			if id < 0 || int(id) >= vocabulary {
+				return fmt.Errorf("token id %d outside the model's vocabulary of %d: tokenizer and model do not belong together", id, vocabulary)
+			}
+		}
+	}
+	return nil
 }
 
 func (e *Encoder) drop(g Group, reason string) error {

@@ -125,7 +125,7 @@ func (e entry) decode(r *bufio.Reader, size int64) (*Rows, error) {
 // sound reports whether an example is one that encodeGroup could have let pass.
 func sound(x datasets.Example, vocabulary int) bool {
 	unsound := func(c datasets.Completion) bool { return !c.Sound() }
-	return len(x.Completions) > 0 && !slices.ContainsFunc(x.Completions, unsound) && checkIDs(x, vocabulary) == nil && scoredTokens(x) > 0 &&
+	return len(x.Completions) > 0 && !slices.ContainsFunc(x.Completions, unsound) && x.CheckIDs(vocabulary) == nil && scoredTokens(x) > 0 &&
 		fits(x.Ref, x) && fits(x.Order, x) && fits(x.Places, x)
 }
 

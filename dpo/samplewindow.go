@@ -109,7 +109,7 @@ func (g *generator) prompt(row int64, text datasets.Text) (*prompt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkIDs(datasets.Example{Prompt: ids}, g.model().Vocab); err != nil {
+	if err := (datasets.Example{Prompt: ids}).CheckIDs(g.model().Vocab); err != nil {
 		return nil, err
 	}
 	if len(ids) >= g.context {
