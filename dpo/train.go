@@ -124,6 +124,7 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 	if err := c.checkModel(m); err != nil {
 		return t, err
 	}
+	t.warnPassedOver(m)
 	if err := t.read(tok); err != nil {
 		return t, err
 	}

@@ -27,8 +27,8 @@ type AdapterSpec struct {
 	Targets []string // modules: the ends of their names, regular expressions for whole names, or AllLinear
 }
 
-// Targets finds the modules that targets name; unknown is one that names none.
-func (d Decoder) Targets(targets []string) (modules []string, unknown string) {
+// Targets finds the modules that targets name; passed are those that name none, which PEFT passes over beside others.
+func (d Decoder) Targets(targets []string) (modules, passed []string) {
 	all := slices.Sorted(maps.Keys(d.modules()))
 	for _, target := range targets {
 		matches := func(module string) bool { return module == target || strings.HasSuffix(module, "."+target) }
@@ -36,19 +36,16 @@ func (d Decoder) Targets(targets []string) (modules []string, unknown string) {
 			matches = func(module string) bool { return strings.HasPrefix(module, d.named("model.layers")+".") }
 		} else if strings.ContainsAny(target, `*+?()[]{}|^$\`) {
 			whole, err := regexp.Compile("^(?:" + target + ")$")
-			if err != nil {
-				return nil, target
-			}
-			matches = whole.MatchString
+			matches = func(module string) bool { return err == nil && whole.MatchString(module) }
 		}
 		found := slices.DeleteFunc(slices.Clone(all), func(module string) bool { return !matches(module) })
 		if len(found) == 0 {
-			return nil, target
+			passed = append(passed, target)
 		}
 		modules = append(modules, found...)
 	}
 	slices.Sort(modules)
-	return slices.Compact(modules), ""
+	return slices.Compact(modules), passed
 }
 
 // ModuleNames lists the ends of the names of modules that an adapter can change.
@@ -71,9 +68,9 @@ func WriteAdapter(dir, base string, spec AdapterSpec, seed int64) error {
 	if m.adapter != nil {
 		return fmt.Errorf("make an adapter: %s is one: merge it first (dpo-ort merge), or leave out the new one to go on training it", base)
 	}
-	modules, unknown := m.Targets(spec.Targets)
-	if unknown != "" {
-		return fmt.Errorf("make an adapter: no module of %s is %s: there are %s", base, unknown, strings.Join(m.ModuleNames(), ", "))
+	modules, passed := m.Targets(spec.Targets)
+	if len(modules) == 0 {
+		return fmt.Errorf("make an adapter: no module of %s is %s: there are %s", base, strings.Join(passed, " or "), strings.Join(m.ModuleNames(), ", "))
 	}
 	m.Adapter = &Adapter{DoRA: spec.DoRA, Modules: map[string]LowRank{}}
 	for _, module := range modules {
