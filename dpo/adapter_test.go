@@ -16,9 +16,9 @@ import (
 )
 
 // goldenAdapters are those of testdata/adapters, made by PEFT: of all products, embedding and head of a tied model; by rsLoRA with patterns; DoRA
-// with biases, and of a head; of one layer alone.
+// with biases, of a head, and of weights that lie as [in,out]; of one layer alone.
 var goldenAdapters = []string{"tiny-llama-lora", "tiny-qwen2-rslora", "tiny-qwen2-dora", "tiny-llama-untied-dora", "tiny-mistral-layers",
-	"tiny-llama-sft", "tiny-qwen3-sft-dora", "tiny-gpt2-lora", "tiny-gemma2-lora"}
+	"tiny-llama-sft", "tiny-qwen3-sft-dora", "tiny-gpt2-lora", "tiny-gpt2-dora", "tiny-gemma2-lora"}
 
 // judgedAdapter is what PEFT and PyTorch say of one: see scripts/golden/make_adapters.py.
 type judgedAdapter struct {

@@ -153,7 +153,7 @@ func (m *Model) drawAdapter(seed int64) (entries []safetensors.Entry, err error)
 	return entries, nil
 }
 
-// rowNorms are the norms of the rows of a module's weight.
+// rowNorms are the norms of the rows of a module's weight as [out,in].
 func (m *Model) rowNorms(module string) ([]float32, error) {
 	t, err := m.moduleWeight(module)
 	if err != nil {
@@ -163,8 +163,12 @@ func (m *Model) rowNorms(module string) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	norms := make([]float32, t.Shape[0])
-	for i, row := range slices.Collect(slices.Chunk(w, int(t.Shape[1]))) {
+	out, in := t.Shape[0], t.Shape[1]
+	if m.inByOut(module) {
+		w, out, in = transposed(w, int(in)), in, out
+	}
+	norms := make([]float32, out)
+	for i, row := range slices.Collect(slices.Chunk(w, int(in))) {
 		sum := 0.0
 		for _, x := range row {
 			sum += float64(x) * float64(x)

@@ -249,8 +249,6 @@ func (d Decoder) checkAdapter() error {
 			return fmt.Errorf("it changes %s, which its base has not: it is another base's", name)
 		case table && d.Adapter.DoRA:
 			return fmt.Errorf("it changes %s with use_dora, which is supported of products alone", name)
-		case d.Transposed && d.Adapter.DoRA:
-			return errors.New("it has use_dora, which is not supported of a base whose weights lie as [in,out] (Conv1D)")
 		case d.Scalar:
 			return errors.New("its base is a reward model, which adapters are not supported of")
 		}

@@ -14,8 +14,13 @@ import (
 // newAdapter makes one of tiny-llama.
 func newAdapter(t *testing.T, spec AdapterSpec) string {
 	t.Helper()
+	return newAdapterOf(t, "tiny-llama", spec)
+}
+
+func newAdapterOf(t *testing.T, base string, spec AdapterSpec) string {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "adapter")
-	if err := WriteAdapter(dir, golden.Testdata(t, "models", "tiny-llama"), spec, 1); err != nil {
+	if err := WriteAdapter(dir, golden.Testdata(t, "models", base), spec, 1); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -132,17 +137,20 @@ func TestTargets(t *testing.T) {
 
 // A new adapter changes nothing: B is zero, of the embedding A, and magnitudes are the rows' norms; the same seed gives the same.
 func TestNewAdaptersChangeNothing(t *testing.T) {
-	for _, dora := range []bool{false, true} {
-		spec := AdapterSpec{Rank: 2, Alpha: 4, DoRA: dora, Targets: []string{AllLinear, "lm_head"}}
-		if !dora {
-			spec.Targets = append(spec.Targets, "embed_tokens")
+	for _, c := range []struct {
+		base, table string
+		dora        bool
+	}{{"tiny-llama", "embed_tokens", false}, {"tiny-llama", "embed_tokens", true}, {"tiny-gpt2", "wte", false}, {"tiny-gpt2", "wte", true}} {
+		spec := AdapterSpec{Rank: 2, Alpha: 4, DoRA: c.dora, Targets: []string{AllLinear, "lm_head"}}
+		if !c.dora {
+			spec.Targets = append(spec.Targets, c.table)
 		}
-		dir := newAdapter(t, spec)
+		dir := newAdapterOf(t, c.base, spec)
 		merged := filepath.Join(t.TempDir(), "merged")
 		if err := WriteMerged(merged, dir, "float32"); err != nil {
 			t.Fatal(err)
 		}
-		base, err := Open(golden.Testdata(t, "models", "tiny-llama"))
+		base, err := Open(golden.Testdata(t, "models", c.base))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,14 +165,14 @@ func TestNewAdaptersChangeNothing(t *testing.T) {
 		}
 		for _, name := range base.Tensors() {
 			if apart := furthestApart(t, base.Weights, m.Weights, name); apart > 1e-7 {
-				t.Errorf("DoRA %v: %s has moved by %v", dora, name, apart)
+				t.Errorf("%s, DoRA %v: %s has moved by %v", c.base, c.dora, name, apart)
 			}
 		}
 		a, err := os.ReadFile(filepath.Join(dir, adapterWeightsName))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b, err := os.ReadFile(filepath.Join(newAdapter(t, spec), adapterWeightsName)); err != nil || string(a) != string(b) {
+		if b, err := os.ReadFile(filepath.Join(newAdapterOf(t, c.base, spec), adapterWeightsName)); err != nil || string(a) != string(b) {
 			t.Errorf("the same seed gives another adapter (%v)", err)
 		}
 	}
