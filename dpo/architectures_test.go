@@ -21,7 +21,7 @@ import (
 // architectureModels are tiny models of the architectures beside Llama, Mistral and Qwen: see scripts/golden/make_architectures.py.
 var architectureModels = []string{
 	"tiny-gpt2", "tiny-gptneox", "tiny-gptj", "tiny-gemma", "tiny-gemma2", "tiny-gemma3",
-	"tiny-phi3", "tiny-olmo2", "tiny-smollm3", "tiny-stablelm",
+	"tiny-phi3", "tiny-phi3-long", "tiny-olmo2", "tiny-smollm3", "tiny-stablelm",
 }
 
 // logProbsByTransformers prints, of each folder, what its model gives a sequence of token ids, and fails where a tensor is missing or left over.

@@ -127,6 +127,7 @@ func weightsDigest(m *models.Model) (string, error) {
 	for _, other := range []string{" Adapter:<nil>", fmt.Sprintf(" Form:%+v", models.Form{})} { // files that were scored before these were known stay valid
 		described = strings.Replace(described, other, "", 1)
 	}
+	described = strings.ReplaceAll(described, " Long:[]", "")
 	fmt.Fprintf(h, "%s %s\n", m.Architecture, described)
 	if m.Adapter != nil {
 		fmt.Fprintf(h, "%+v\n", *m.Adapter)
