@@ -41,7 +41,7 @@ func init() {
 			return map[string]any{"completion": r.value("output"), "label": r.value("kto_tag")}, nil
 		}, row.single, "output answers it, and kto_tag says whether it is desirable")
 	alpaca("alpaca", Singles, []string{"output"}, append(answers, "kto_tag"), func(r row) bool { return !isPairOfTexts(r) },
-		func(r row) (map[string]any, error) { return map[string]any{"completion": r.value("output")}, nil }, row.single, "output answers it")
+		func(r row) (map[string]any, error) { return map[string]any{"completion": r.value("output")}, nil }, row.lastOfTalk, "output answers it")
 }
 
 // isPairOfTexts tells whether output is a list of two.

@@ -56,6 +56,10 @@ type Encoder struct {
 	First bool
 	// Ties says how answers are compared; "" has all answers in an example, in order, as scoring needs them.
 	Ties TiePolicy
+	// Turns says what of conversations is scored; "" is TurnsLast.
+	Turns TurnPolicy
+	// Vocabulary is how many tokens the model has embeddings for; a row with an id beyond them is broken. 0 leaves that unsaid.
+	Vocabulary int
 	// AllowEqual takes answers that are equal, as scoring them does no harm.
 	AllowEqual bool
 }
@@ -83,12 +87,14 @@ type Example struct {
 	Row    int64
 }
 
-// Completion is one answer. IDs[Start:] are scored; before it is the end of the prompt as far
-// as it differs between completions, or, where Example.Prompt is empty, a first token
-// that nothing predicts.
+// Completion is one answer. IDs[Start:] are scored, but for those in Gaps; before it is the end
+// of the prompt as far as it differs between completions, or, where Example.Prompt is empty, a
+// first token that nothing predicts.
 type Completion struct {
-	IDs       []int32
-	Start     int
+	IDs   []int32
+	Start int
+	// Gaps are what others say between the assistant's turns, and after them: first token and end of each, in order and apart, after Start.
+	Gaps      [][2]int
 	Truncated bool // tokens were cut from its end
 }
 
@@ -148,7 +154,28 @@ func (e *Encoder) within(g Group, x Example, seqs []sequence) (Example, error) {
 	if reason := e.truncate(&x, seqs); reason != "" {
 		return Example{}, e.drop(g, reason)
 	}
+	if e.Vocabulary > 0 {
+		if err := x.CheckIDs(e.Vocabulary); err != nil {
+			return Example{}, &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err}
+		}
+	}
 	return x, nil
+}
+
+// CheckIDs refuses token ids that a model with so many embeddings has none for.
+func (x Example) CheckIDs(vocabulary int) error {
+	all := [][]int32{x.Prompt}
+	for _, c := range x.Completions {
+		all = append(all, c.IDs)
+	}
+	for _, ids := range all {
+		for _, id := range ids {
+			if id < 0 || int(id) >= vocabulary {
+				return fmt.Errorf("token id %d outside the model's vocabulary of %d: tokenizer and model do not belong together", id, vocabulary)
+			}
+		}
+	}
+	return nil
 }
 
 func (e *Encoder) drop(g Group, reason string) error {
@@ -186,22 +213,22 @@ func (e *Encoder) unusable(g Group) string {
 // A sequence is a prompt and a completion encoded together.
 type sequence struct {
 	ids    []int32
-	border int  // index of the completion's first token
-	bos    int  // tokens that the tokenizer added at the beginning
-	spans  bool // the first token of the completion begins in the prompt
+	border int      // index of the completion's first token
+	bos    int      // tokens that the tokenizer added at the beginning
+	spans  bool     // the first token of the completion begins in the prompt
+	gaps   [][2]int // of the completion, counted from its first token
 }
 
 // join encodes a prompt and a completion.
 func (e *Encoder) join(g Group, c Text, cut bool) (sequence, error) {
-	prompt, completion, inert, err := e.texts(g, c)
+	w, err := e.texts(g, c)
 	if err != nil {
 		return sequence{}, err
 	}
-	text := prompt + completion
-	if !utf8.ValidString(text) {
+	if !utf8.ValidString(w.text) {
 		return sequence{}, &RowError{File: g.File, Row: g.Row, Err: errors.New("its text is not valid UTF-8")}
 	}
-	ids, ends, err := e.Tokenizer.EncodeInert(text, inert)
+	ids, ends, err := e.Tokenizer.EncodeInert(w.text, w.inert)
 	if err != nil {
 		return sequence{}, &RowError{File: g.File, Row: g.Row, Err: err}
 	}
@@ -213,13 +240,14 @@ func (e *Encoder) join(g Group, c Text, cut bool) (sequence, error) {
 	for s.bos < len(ends) && ends[s.bos] < 0 {
 		s.bos++
 	}
-	if i := slices.IndexFunc(ends, func(end int) bool { return end > len(prompt) }); i >= 0 {
+	if i := slices.IndexFunc(ends, func(end int) bool { return end > w.begin }); i >= 0 {
 		s.border = i
 		before := 0
 		if i > s.bos {
 			before = ends[i-1]
 		}
-		s.spans = before < len(prompt)
+		s.spans = before < w.begin
+		s.gaps = gapsOf(ends[i:], before, w.said)
 	}
 	if c.Messages != nil {
 		// The template wrote all special tokens, the first and the last among them.
@@ -252,7 +280,7 @@ func share(seqs []sequence) Example {
 	}
 	x := Example{Prompt: slices.Clip(seqs[0].ids[:n])}
 	for _, s := range seqs {
-		x.Completions = append(x.Completions, Completion{IDs: s.ids[n:], Start: s.border - n})
+		x.Completions = append(x.Completions, Completion{IDs: s.ids[n:], Start: s.border - n, Gaps: moved(s.gaps, s.border-n)})
 		if s.spans {
 			x.BorderTokens++
 		}

@@ -39,6 +39,7 @@ type Group struct {
 	Label   Label   // of one answer
 
 	HasMargin bool
+	Talk      bool // the row is one conversation, whose earlier turns of the assistant may be learnt as its last
 	Level     bool // of a pair: the data has the same score for both, and so prefers neither
 
 	Ref []float64 // the reference's log-probabilities, in the order of Completions; nil if the row has none

@@ -46,6 +46,11 @@ func markText(text string, specials []string) string {
 	return b.String()
 }
 
+// unmarked is an offset in the text without marks.
+func unmarked(text string, at int) int {
+	return at - utf8.RuneLen(mark)*strings.Count(text[:at], string(mark))
+}
+
 // unmark takes the marks out and returns where the marked special tokens begin.
 func unmark(text string) (clean string, inert []int) {
 	if !strings.ContainsRune(text, mark) {

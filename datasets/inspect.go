@@ -222,7 +222,7 @@ func (in *Inspection) measure(x Example, enc *Encoder) {
 	prompt, answer, whole := 0, 0, 0
 	last := len(in.Lengths) - 1
 	for i, c := range x.Completions {
-		tokens := len(c.IDs) - c.Start
+		tokens := c.Scored()
 		prompt, answer, whole = max(prompt, len(x.Prompt)+c.Start), max(answer, tokens), max(whole, len(x.Prompt)+len(c.IDs))
 		of := in.Lengths[min(1+i, last-1)]
 		of.tokens = append(of.tokens, tokens)

@@ -132,7 +132,14 @@ func (r row) talk() (Group, error) {
 	if last < 1 || text.Messages[last].Role != "assistant" {
 		return Group{}, errors.New("column messages: a conversation whose last turn is the assistant's is needed, with a turn before it")
 	}
-	g := Group{Prompt: Text{Messages: text.Messages[:last:last]}, Completions: []Text{{Messages: text.Messages[last:]}}}
+	g := Group{Talk: true, Prompt: Text{Messages: text.Messages[:last:last]}, Completions: []Text{{Messages: text.Messages[last:]}}}
 	g.Cut, err = r.cut(1, "finish_reason")
+	return g, err
+}
+
+// lastOfTalk is an answer and what was said before it, where the row does not tell a prompt from the rest.
+func (r row) lastOfTalk() (Group, error) {
+	g, err := r.single()
+	g.Talk = true
 	return g, err
 }

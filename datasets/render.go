@@ -15,10 +15,17 @@ type Conversation struct {
 	GenerationPrompt bool   // with the beginning of the assistant's turn
 }
 
+// Writing is the text of a conversation.
+type Writing struct {
+	Text string
+	// Said are the parts of the text that the template marks as the assistant's ({% generation %}), as offsets of first byte and end, in order.
+	Said [][2]int
+}
+
 // A Renderer is a [Tokenizer] that writes conversations as its model's chat template has them.
 type Renderer interface {
-	// Render returns the text of a conversation. An error that wraps ErrMessages concerns all conversations, any other this one.
-	Render(Conversation) (string, error)
+	// Render writes a conversation. An error that wraps ErrMessages concerns all conversations, any other this one.
+	Render(Conversation) (Writing, error)
 }
 
 // ErrMessages is wrapped by the error of a row that holds messages where there is no chat template that can write them.
@@ -32,50 +39,77 @@ func renderer(tok Tokenizer) (Renderer, error) {
 	return nil, ErrMessages
 }
 
-// texts returns prompt and completion as strings, and where in the two together special tokens are spelt that are text.
-func (e *Encoder) texts(g Group, c Text) (prompt, completion string, inert []int, err error) {
-	if c.Messages == nil {
-		return g.Prompt.String, c.String, nil, nil
-	}
-	prompt, completion, inert, err = rendered(e.Tokenizer, g.Prompt, c.Messages)
+// texts writes a group's prompt with one of its answers. Its error is a *[DropError] where nothing of them is to be scored.
+func (e *Encoder) texts(g Group, c Text) (w written, err error) {
+	all := e.Turns == TurnsAll
 	switch {
-	case errors.Is(err, ErrMessages):
-		err = fmt.Errorf("encoding %s: row %d: %w", g.File, g.Row, err)
-	case err != nil:
-		err = &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err}
+	case c.Messages != nil && all && g.Talk:
+		w, err = writeBy(e.Tokenizer, conversation(e.Tokenizer, g.Prompt, c.Messages))
+	case c.Messages != nil:
+		w, err = rendered(e.Tokenizer, g.Prompt, c.Messages)
+	case all:
+		err = errors.New("it is no conversation, which alone has turns of the assistant (column messages, or messages in prompt and completion): leave out --assistant-turns all")
+	default:
+		w = written{text: g.Prompt.String + c.String, begin: len(g.Prompt.String)}
 	}
-	return prompt, completion, inert, err
+	if err == nil && all && w.said == nil {
+		err = errUnmarked
+	}
+	switch {
+	case errors.Is(err, ErrMessages) || errors.Is(err, errUnmarked):
+		return w, fmt.Errorf("encoding %s: row %d: %w", g.File, g.Row, err)
+	case err != nil:
+		return w, &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err}
+	case !all:
+		w.said = nil
+	case !w.scoreSaid():
+		return w, e.drop(g, DropSilent)
+	}
+	return w, nil
+}
+
+// conversation is a prompt with the answer that follows, in which special tokens that are spelt are marked.
+func conversation(tok Tokenizer, p Text, answer []Message) Conversation {
+	specials := tok.Specials()
+	return Conversation{Messages: markSpecials(slices.Concat(p.Messages, answer), specials), Tools: markJSON(p.Tools, specials)}
+}
+
+// writeBy has the tokenizer's template write a conversation, and takes the marks out.
+func writeBy(tok Tokenizer, c Conversation) (w written, err error) {
+	r, err := renderer(tok)
+	if err != nil {
+		return w, err
+	}
+	out, err := r.Render(c)
+	if err != nil {
+		return w, err
+	}
+	w.text, w.inert = unmark(out.Text)
+	for _, part := range out.Said {
+		w.said = append(w.said, [2]int{unmarked(out.Text, part[0]), unmarked(out.Text, part[1])})
+	}
+	return w, nil
 }
 
 // rendered writes a prompt with the answer that follows, and parts the two where the answer begins.
-func rendered(tok Tokenizer, p Text, answer []Message) (prompt, completion string, inert []int, err error) {
-	r, err := renderer(tok)
-	if err != nil {
-		return "", "", nil, err
-	}
-	specials := tok.Specials()
-	before, tools := markSpecials(p.Messages, specials), markJSON(p.Tools, specials)
-	whole, err := r.Render(Conversation{Messages: slices.Concat(before, markSpecials(answer, specials)), Tools: tools})
-	if err != nil {
-		return "", "", nil, err
-	}
-	whole, inert = unmark(whole)
-	if len(before) == 0 {
-		return "", whole, inert, nil
+func rendered(tok Tokenizer, p Text, answer []Message) (written, error) {
+	whole := conversation(tok, p, answer)
+	w, err := writeBy(tok, whole)
+	if err != nil || len(p.Messages) == 0 {
+		return w, err
 	}
 	// Where the assistant goes on in its own turn, or the user speaks first, the template begins no new turn of the assistant.
-	begun := answer[0].Role == "assistant"
-	if prompt, err = r.Render(Conversation{Messages: before, Tools: tools, GenerationPrompt: begun}); err != nil {
-		return "", "", nil, err
+	before := Conversation{Messages: whole.Messages[:len(p.Messages)], Tools: whole.Tools, GenerationPrompt: answer[0].Role == "assistant"}
+	prompt, err := writeBy(tok, before)
+	if err != nil {
+		return w, err
 	}
-	prompt, _ = unmark(prompt)
-	n := shared(prompt, whole)
-	if n < len(prompt) {
-		if err := checkParting(r, Conversation{Messages: before, Tools: tools}, prompt, whole[:n]); err != nil {
-			return "", "", nil, err
-		}
+	w.begin = shared(prompt.text, w.text)
+	if w.begin < len(prompt.text) {
+		before.GenerationPrompt = false
+		err = checkParting(tok, before, prompt.text, w.text[:w.begin])
 	}
-	return whole[:n], whole[n:], inert, nil
+	return w, err
 }
 
 // shared is how much of two texts is the same, in whole characters.
@@ -92,13 +126,12 @@ func shared(a, b string) int {
 
 // checkParting refuses a template that writes the messages of the prompt otherwise when an answer follows: what is scored would not be
 // the answer alone. That the beginning of the assistant's turn differs (it thinks aloud, or is told not to) is no harm.
-func checkParting(r Renderer, c Conversation, prompt, common string) error {
-	plain, err := r.Render(c)
+func checkParting(tok Tokenizer, c Conversation, prompt, common string) error {
+	plain, err := writeBy(tok, c)
 	if err != nil {
 		return err
 	}
-	plain, _ = unmark(plain)
-	if said := shared(plain, prompt); len(common) < said {
+	if said := shared(plain.text, prompt); len(common) < said {
 		return fmt.Errorf("the chat template writes the prompt otherwise when an answer follows, from byte %d on (%.40q): prompt and answer cannot be told apart; leave out what the template drops, or give a template that writes each turn alike (--chat-template FILE)",
 			len(common), prompt[len(common):])
 	}
@@ -126,8 +159,7 @@ func EncodePrompt(tok Tokenizer, prompt Text) ([]int32, error) {
 }
 
 func encodeMessages(tok Tokenizer, prompt Text) ([]int32, error) {
-	r, err := renderer(tok)
-	if err != nil {
+	if _, err := renderer(tok); err != nil {
 		return nil, err
 	}
 	if len(prompt.Messages) == 0 {
@@ -136,13 +168,13 @@ func encodeMessages(tok Tokenizer, prompt Text) ([]int32, error) {
 	if last := prompt.Messages[len(prompt.Messages)-1]; last.Role == "assistant" {
 		return nil, errors.New("the prompt ends with the assistant's turn: the last is to be the user's, or a tool's")
 	}
-	specials := tok.Specials()
-	text, err := r.Render(Conversation{Messages: markSpecials(prompt.Messages, specials), Tools: markJSON(prompt.Tools, specials), GenerationPrompt: true})
+	c := conversation(tok, prompt, nil)
+	c.GenerationPrompt = true
+	w, err := writeBy(tok, c)
 	if err != nil {
 		return nil, err
 	}
-	text, inert := unmark(text)
-	ids, ends, err := tok.EncodeInert(text, inert)
+	ids, ends, err := tok.EncodeInert(w.text, w.inert)
 	if err != nil {
 		return nil, err
 	}

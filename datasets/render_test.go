@@ -15,10 +15,17 @@ import (
 type chattyTokens struct {
 	byteTokens
 	write func(Conversation) (string, error)
+	said  func(text string) [][2]int // parts that the template marks; nil for none
 }
 
-func (c chattyTokens) Render(of Conversation) (string, error) { return c.write(of) }
-func (chattyTokens) Specials() []string                       { return []string{"<e>"} }
+func (c chattyTokens) Render(of Conversation) (w Writing, err error) {
+	w.Text, err = c.write(of)
+	if c.said != nil {
+		w.Said = c.said(w.Text)
+	}
+	return w, err
+}
+func (chattyTokens) Specials() []string { return []string{"<e>"} }
 
 // turns writes each turn in one line.
 func turns(c Conversation) (string, error) {
@@ -75,12 +82,12 @@ func TestRenderedParts(t *testing.T) {
 		}, "", "", nil, "from byte 1 on (\"[user]a <e> b<e>\\n[assistant]\")"},
 		"refused": {user, says("c"), func(Conversation) (string, error) { return "", errors.New("no") }, "", "", nil, "no"},
 	} {
-		before, then, inert, err := rendered(chattyTokens{write: c.write}, c.prompt, c.answer)
+		w, err := rendered(chattyTokens{write: c.write}, c.prompt, c.answer)
 		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %v, want %q", name, err, c.err)
 		}
-		if before != c.before || then != c.then || !slices.Equal(inert, c.inert) {
-			t.Errorf("%s: %q, %q, %v; want %q, %q, %v", name, before, then, inert, c.before, c.then, c.inert)
+		if err == nil && (w.text[:w.begin] != c.before || w.text[w.begin:] != c.then || !slices.Equal(w.inert, c.inert)) {
+			t.Errorf("%s: %q from %d, %v; want %q, %q, %v", name, w.text, w.begin, w.inert, c.before, c.then, c.inert)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func init() {
 			return values, err
 		}, row.single, "the last is the answer, and kto_tag says whether it is desirable")
 	shareGPT("sharegpt", Singles, []string{"conversations"}, []string{"chosen", "rejected", "kto_tag", "completion", "completions", "responses"}, nil,
-		func(r row) (map[string]any, error) { return lastTurn(r, "conversations") }, row.single, "the last is the answer")
+		func(r row) (map[string]any, error) { return lastTurn(r, "conversations") }, row.lastOfTalk, "the last is the answer")
 	addLayout(Layout{
 		Name: "llamafactory v1 pairs", From: "LLaMA-Factory", Kind: Pairs, needs: []string{"chosen_messages", "rejected_messages"}, without: []string{"prompt", "chosen", "rejected"},
 		group: row.pair, Holds: "two conversations, whose common beginning is the prompt; contents are lists of {type: text, value}",

@@ -164,7 +164,7 @@ func ofExample(x Example) sighting {
 	for _, c := range x.Completions {
 		border := uint32(len(x.Prompt) + c.Start) // the same tokens may be cut elsewhere
 		seen.answers = append(seen.answers, digestOf(binary.LittleEndian.AppendUint32(appendTokens(b, c.IDs), border)))
-		seen.lengths = append(seen.lengths, len(c.IDs)-c.Start)
+		seen.lengths = append(seen.lengths, c.Scored())
 	}
 	return seen
 }

@@ -23,7 +23,7 @@ func (e *Encoder) truncate(x *Example, seqs []sequence) string {
 		for i := range x.Completions {
 			c := &x.Completions[i]
 			if room := max(e.MaxLength-len(x.Prompt), 0); len(c.IDs) > room {
-				c.IDs, c.Truncated = c.IDs[:room], true
+				c.cutTo(room)
 			}
 		}
 	}
@@ -40,9 +40,9 @@ func (e *Encoder) settle(x *Example) string {
 	for i := range x.Completions {
 		c := &x.Completions[i]
 		if len(x.Prompt) == 0 {
-			c.Start = max(c.Start, 1)
+			c.beginAt(1)
 		}
-		if c.Start >= len(c.IDs) {
+		if c.Scored() == 0 {
 			return unscored
 		}
 		for _, d := range x.Completions[:i] {

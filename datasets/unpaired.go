@@ -33,7 +33,7 @@ func Unpair(x Example) []Example {
 	out := make([]Example, 2)
 	for k, c := range x.Completions {
 		y := Example{Prompt: slices.Concat(x.Prompt, c.IDs[:c.Start]), Label: []Label{Desirable, Undesirable}[k], Truncated: x.Truncated, File: x.File, Row: x.Row}
-		y.Completions = []Completion{{IDs: c.IDs[c.Start:], Truncated: c.Truncated}}
+		y.Completions = []Completion{{IDs: c.IDs[c.Start:], Gaps: moved(c.Gaps, -c.Start), Truncated: c.Truncated}}
 		if x.Ref != nil {
 			y.Ref = x.Ref[k : k+1]
 		}

@@ -78,6 +78,16 @@ func TestValidateFindsAll(t *testing.T) {
 	if v.Rows != 9 || v.Broken != 4 || v.Dropped != 2 || v.Cut != 2 {
 		t.Errorf("%d rows, %d broken, %d dropped, %d cut", v.Rows, v.Broken, v.Dropped, v.Cut)
 	}
+	// A token that the model has no embedding for breaks a row, where the model is known.
+	enc.Vocabulary = 258
+	if v := validate(t, enc, rows); v.Broken != 4 {
+		t.Errorf("%d broken of ids that all have embeddings", v.Broken)
+	}
+	enc.Vocabulary = 257 // EOS is 257
+	v = validate(t, enc, rows)
+	if got := strings.Join(v.lines(), "\n"); v.Broken != 7 || !strings.Contains(got, "broken 3: token id 257 outside the model's vocabulary of 257: tokenizer and model do not belong together (rows.jsonl:1, rows.jsonl:8, rows.jsonl:9)") {
+		t.Errorf("found\n%s", got)
+	}
 	// Without a tokenizer the text says what it can.
 	if v := validate(t, &Encoder{MaxLength: 12}, rows); v.Broken != 4 || v.Dropped != 2 || v.Cut != 0 {
 		t.Errorf("by text: %d broken, %d dropped, %d cut", v.Broken, v.Dropped, v.Cut)

@@ -73,12 +73,26 @@ func (c *Config) NewAdapter() (write func(dir string) error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, unknown := d.Targets(c.LoRATargets); unknown != "" {
+	if modules, passed := d.Targets(c.LoRATargets); len(modules) == 0 {
 		names := append(d.ModuleNames(), models.AllLinear)
-		return nil, Usage("lora-targets: no module of %s is %q%s: there are %s", c.Model, unknown, wording.Suggest("", unknown, names), strings.Join(names, ", "))
+		return nil, Usage("lora-targets: no module of %s is %q%s: there are %s", c.Model, passed[0], wording.Suggest("", passed[0], names), strings.Join(names, ", "))
 	}
 	base := c.Model
 	spec := models.AdapterSpec{Rank: c.LoRARank, Alpha: c.LoRAAlpha, RSLoRA: c.RSLoRA, DoRA: c.Adapter == "dora", Targets: c.LoRATargets}
 	c.Model = c.Initial()
 	return func(dir string) error { return models.WriteAdapter(dir, base, spec, c.Seed) }, nil
+}
+
+// warnPassedOver tells which names of modules are of none, as PEFT goes on without them.
+func (t *Trainer) warnPassedOver(m *models.Model) {
+	if t.Adapter != "" {
+		if _, passed := m.Targets(t.LoRATargets); passed != nil {
+			t.warn("passed-over", fmt.Sprintf("lora-targets %s: no module of the model has that name, so the adapter leaves it out", strings.Join(passed, " and ")),
+				"there are "+strings.Join(m.ModuleNames(), ", "))
+		}
+	}
+	if m.PassedOver != nil {
+		t.warn("passed-over", fmt.Sprintf("adapter %s: %s is of no module that it changes, and says nothing", m.Dir, strings.Join(m.PassedOver, " and ")),
+			"PEFT passes over it, too; if a module was meant, look at its name")
+	}
 }

@@ -16,9 +16,9 @@ import (
 )
 
 // goldenAdapters are those of testdata/adapters, made by PEFT: of all products, embedding and head of a tied model; by rsLoRA with patterns; DoRA
-// with biases, and of a head; of one layer alone.
+// with biases, of a head, and of weights that lie as [in,out]; of one layer alone.
 var goldenAdapters = []string{"tiny-llama-lora", "tiny-qwen2-rslora", "tiny-qwen2-dora", "tiny-llama-untied-dora", "tiny-mistral-layers",
-	"tiny-llama-sft", "tiny-qwen3-sft-dora", "tiny-gpt2-lora", "tiny-gemma2-lora"}
+	"tiny-llama-sft", "tiny-qwen3-sft-dora", "tiny-gpt2-lora", "tiny-gpt2-dora", "tiny-gemma2-lora"}
 
 // judgedAdapter is what PEFT and PyTorch say of one: see scripts/golden/make_adapters.py.
 type judgedAdapter struct {
@@ -185,5 +185,47 @@ func TestAdapterWithDropoutIsNotTrained(t *testing.T) {
 	c.Model = dir
 	if _, err := train(t, c, false, nil); err == nil || !strings.Contains(err.Error(), "field lora_dropout of the adapter") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// What names no module beside names that do is passed over with a warning, as PEFT does: of targets of a new adapter, and of an adapter's patterns.
+func TestPassedOver(t *testing.T) {
+	c := tinyConfig(t)
+	c.Adapter, c.LoRARank, c.LoRAAlpha, c.LoRATargets, c.Steps = "lora", 2, 4, []string{"q_proj", "x_proj"}, 1
+	write, err := c.NewAdapter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WriteInitial(write); err != nil {
+		t.Fatal(err)
+	}
+	warned := func(c Config) (all []string) {
+		trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Close()
+		for _, w := range trainer.warnings {
+			if w.Name == "passed-over" {
+				all = append(all, w.What)
+			}
+		}
+		return all
+	}
+	if got := warned(c); len(got) != 1 || !strings.Contains(got[0], "lora-targets x_proj: no module of the model") {
+		t.Errorf("of targets: %q", got)
+	}
+	file := filepath.Join(c.Model, "adapter_config.json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patterns := bytes.Replace(text, []byte(`"r": 2`), []byte(`"r": 2, "rank_pattern": {"v_proj": 4, "q_proj": 2}, "alpha_pattern": {"z_proj": 1}`), 1)
+	if err := os.WriteFile(file, patterns, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.LoRATargets = []string{"q_proj"}
+	if got := warned(c); len(got) != 1 || !strings.Contains(got[0], "v_proj of rank_pattern and z_proj of alpha_pattern is of no module that it changes") {
+		t.Errorf("of patterns: %q", got)
 	}
 }

@@ -21,7 +21,7 @@ import (
 // architectureModels are tiny models of the architectures beside Llama, Mistral and Qwen: see scripts/golden/make_architectures.py.
 var architectureModels = []string{
 	"tiny-gpt2", "tiny-gptneox", "tiny-gptj", "tiny-gemma", "tiny-gemma2", "tiny-gemma3",
-	"tiny-phi3", "tiny-olmo2", "tiny-smollm3", "tiny-stablelm",
+	"tiny-phi3", "tiny-phi3-long", "tiny-olmo2", "tiny-smollm3", "tiny-stablelm",
 }
 
 // logProbsByTransformers prints, of each folder, what its model gives a sequence of token ids, and fails where a tensor is missing or left over.
@@ -99,6 +99,8 @@ var otherSettings = map[string]struct {
 	"gemma3, old keys":       {"tiny-gemma3", map[string]any{"rope_parameters": nil, "layer_types": nil, "sliding_window_pattern": 2, "rope_theta": 3000.5, "rope_local_base_freq": 50.5, "rope_scaling": map[string]any{"rope_type": "linear", "factor": 2.5}, "final_logit_softcapping": 2.5}},
 	"gemma3, no window":      {"tiny-gemma3", map[string]any{"layer_types": []string{"full_attention", "full_attention", "full_attention"}}},
 	"phi3, all of all heads": {"tiny-phi3", map[string]any{"sliding_window": nil, "partial_rotary_factor": nil, "num_key_value_heads": nil, "tie_word_embeddings": true}},
+	"phi3, long":             {"tiny-phi3", map[string]any{"original_max_position_embeddings": 20, "rope_scaling": map[string]any{"type": "longrope", "short_factor": []float64{1, 1.25, 1.5}, "long_factor": []float64{1.5, 3, 7}}}},
+	"phi3, long but short":   {"tiny-phi3", map[string]any{"original_max_position_embeddings": 40, "rope_scaling": map[string]any{"type": "longrope", "short_factor": []float64{1, 1.25, 1.5}, "long_factor": []float64{1.5, 3, 7}}}},
 	"olmo2, biases":          {"tiny-olmo2", map[string]any{"attention_bias": true, "num_key_value_heads": nil}},
 	"smollm3, windows":       {"tiny-smollm3", map[string]any{"no_rope_layers": nil, "no_rope_layer_interval": 2, "use_sliding_window": true, "sliding_window": 6}},
 	"stablelm, parallel":     {"tiny-stablelm", map[string]any{"use_parallel_residual": true, "use_qkv_bias": false, "num_key_value_heads": 2}},

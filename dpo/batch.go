@@ -134,7 +134,7 @@ func (l *layout) addPrompt(g int, x datasets.Example) (start int64) {
 func (l *layout) addCompletion(g, k int, promptStart int64, promptLength int, c datasets.Completion, length int) {
 	before := promptStart + int64(promptLength) - 1 // the row that predicts the first token
 	for i, id := range c.IDs {
-		if i >= c.Start && (i > 0 || promptLength > 0) {
+		if c.Scores(i) && (i > 0 || promptLength > 0) {
 			l.rows = append(l.rows, before)
 			l.targets = append(l.targets, int64(id))
 			l.owner = append(l.owner, int64(g*l.K+k))

@@ -17,6 +17,8 @@ type Config struct {
 	Objective string `yaml:"objective,omitempty"` // Preference (also ""), Likelihood or Reward
 	On        string `yaml:"on,omitempty"`        // of Likelihood: "completion", or "chosen" for the best answer of pairs and rankings
 
+	AssistantTurns string `yaml:"assistant-turns,omitempty"` // of Likelihood: "last" (also ""), or "all" that the chat template marks: see datasets.TurnPolicy
+
 	Model string   `yaml:"model"`
 	Ref   string   `yaml:"ref,omitempty"` // "" means the model as it is before the first step
 	Data  []string `yaml:"data"`

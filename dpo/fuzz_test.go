@@ -51,7 +51,7 @@ func FuzzRowCache(f *testing.F) {
 	e := entry{sum: sha256.Sum256(nil), files: []string{"a.jsonl"}, vocabulary: 10}
 	var b bytes.Buffer
 	w := bufio.NewWriter(&b)
-	rows := &Rows{Examples: []datasets.Example{{File: "a.jsonl", Row: 3, Prompt: []int32{1, 2}, Completions: []datasets.Completion{{IDs: []int32{3}}, {IDs: []int32{4, 5}, Start: 1}}, Ref: []float64{-1, -2}}}}
+	rows := &Rows{Examples: []datasets.Example{{File: "a.jsonl", Row: 3, Prompt: []int32{1, 2}, Completions: []datasets.Completion{{IDs: []int32{3}}, {IDs: []int32{4, 5, 6, 7}, Start: 1, Gaps: [][2]int{{2, 3}}}}, Ref: []float64{-1, -2}}}}
 	if err := e.encode(w, rows); err != nil {
 		f.Fatal(err)
 	}

@@ -135,6 +135,7 @@ func weightsDigest(m *models.Model) (string, error) {
 	for _, other := range []string{" Exported:<nil>", " Adapter:<nil>", fmt.Sprintf(" Form:%+v", models.Form{})} { // files that were scored before these were known stay valid
 		described = strings.Replace(described, other, "", 1)
 	}
+	described = strings.ReplaceAll(described, " Long:[]", "")
 	fmt.Fprintf(h, "%s %s\n", m.Architecture, described)
 	if m.Adapter != nil {
 		fmt.Fprintf(h, "%+v\n", *m.Adapter)
@@ -161,6 +162,9 @@ func (r *Rows) digest() string {
 		line = fmt.Appendln(appendIDs(line[:0], x.Prompt), x.Margin)
 		for _, c := range x.Completions {
 			line = fmt.Appendln(appendIDs(line, c.IDs), c.Start)
+			if c.Gaps != nil {
+				line = fmt.Appendln(line, "gaps", c.Gaps)
+			}
 		}
 		if x.Dissent != 0 || x.Places != nil {
 			line = fmt.Appendln(line, x.Dissent, x.Places)

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
@@ -93,4 +94,22 @@ func values(t testing.TB, n *network, g *engine.Gradients) map[string][]float64 
 		out[name] = engine.Array{Type: weights, Data: data}.Floats()
 	}
 	return out
+}
+
+// The digests of models that scored files and checkpoints hold stay, whatever is learnt of other models since.
+func TestWeightsDigestStays(t *testing.T) {
+	for name, want := range map[string]string{
+		"tiny-llama":         "8b0d5cc457f8b9a0b401a31e57476e89fad50248a7dbb3f589a09d191dd417a7",
+		"tiny-llama-dynamic": "6c9e057683665b230c6339786ee36ede3cf2706729db6a71f387dca0f97da783",
+		"tiny-gemma3":        "fe4968fe5c1b91358500f1bb1fd83a4d5655cadaf1b3f9b951d44a38568c3632",
+	} {
+		m, err := models.Open(golden.Testdata(t, "models", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := weightsDigest(m); err != nil || got != want {
+			t.Errorf("%s: %s (%v), was %s", name, got, err, want)
+		}
+		m.Close()
+	}
 }

@@ -94,11 +94,19 @@ func (c Config) checkObjective() (wrong []string) {
 	if o.scalar && c.Beta != 1 {
 		wrong = append(wrong, fmt.Sprintf("beta is no setting of %s, whose rewards are the model's own: it must be 1, it is %v", o.verb, c.Beta))
 	}
-	switch {
-	case c.Objective != Likelihood && c.On != "":
-		wrong = append(wrong, "on is a setting of sft")
-	case c.On != "":
-		if err := OneOf("on", c.On, []string{onCompletion, onChosen}); err != nil {
+	for _, s := range []struct {
+		name, value string
+		known       []string
+	}{
+		{"on", c.On, []string{onCompletion, onChosen}},
+		{"assistant-turns", c.AssistantTurns, []string{string(datasets.TurnsLast), string(datasets.TurnsAll)}},
+	} {
+		if s.value == "" {
+			continue
+		}
+		if c.Objective != Likelihood {
+			wrong = append(wrong, s.name+" is a setting of sft")
+		} else if err := OneOf(s.name, s.value, s.known); err != nil {
 			wrong = append(wrong, err.Error())
 		}
 	}

@@ -2,6 +2,7 @@ package dpo
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -50,7 +51,7 @@ func (t *Trainer) Plan(measure bool) (Plan, error) {
 	if !measure {
 		return p, nil
 	}
-	p.Warnings = t.survey().Warnings()
+	p.Warnings = slices.Concat(t.warnings, t.survey().Warnings())
 	largest, size := t.largest()
 	seconds, err := t.measure(t.policy.batch(pick(t.rows.Examples, largest)))
 	seconds /= float64(len(t.engines))

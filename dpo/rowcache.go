@@ -22,7 +22,7 @@ import (
 // fails a run: what cannot be read is tokenized again, what cannot be written is not kept.
 
 // tokensFormat is part of each key: it counts the changes of rowcodec.go, and of how text becomes ids.
-const tokensFormat = 4
+const tokensFormat = 5
 
 // unusedFor is how long an entry may lie unused before one that is written removes it.
 const unusedFor = 30 * 24 * time.Hour
@@ -41,7 +41,8 @@ type tokensKey struct {
 	EOS                 datasets.EOSPolicy
 	Ties                datasets.TiePolicy
 	AllowEqual          bool
-	First               bool `json:",omitempty"`
+	First               bool                `json:",omitempty"`
+	Turns               datasets.TurnPolicy `json:",omitempty"`
 	Columns             map[string]string
 	Files               []string // extension, which chooses the format, and SHA-256
 }
@@ -64,7 +65,7 @@ func newEntry(folder string, files []string, o datasets.Options, enc *datasets.E
 		return e
 	}
 	e.key = tokensKey{Format: tokensFormat, Vocabulary: vocabulary, MaxLength: enc.MaxLength, MaxPromptLength: enc.MaxPromptLength,
-		KeepStart: enc.KeepStart, EOS: enc.EOS, Ties: enc.Ties, AllowEqual: enc.AllowEqual, First: enc.First, Columns: o.Columns}
+		KeepStart: enc.KeepStart, EOS: enc.EOS, Ties: enc.Ties, AllowEqual: enc.AllowEqual, First: enc.First, Turns: enc.Turns, Columns: o.Columns}
 	if e.key.Tokenizer, e.key.Template = tok.Digests(); e.key.Tokenizer == "" {
 		return e
 	}

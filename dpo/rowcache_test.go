@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,6 +171,7 @@ func TestKeyHoldsWhatDecides(t *testing.T) {
 		"truncate":          func(e *datasets.Encoder) { e.KeepStart = true },
 		"eos":               func(e *datasets.Encoder) { e.EOS = datasets.EOSKeep },
 		"first answers":     func(e *datasets.Encoder) { e.First = true },
+		"all turns":         func(e *datasets.Encoder) { e.Turns = datasets.TurnsAll },
 		"ties":              func(e *datasets.Encoder) { e.Ties = datasets.TiesDrop },
 		"equal answers":     func(e *datasets.Encoder) { e.AllowEqual = true },
 		"tokenizer":         func(e *datasets.Encoder) { e.Tokenizer = renamed{enc.Tokenizer, "other", "template"} },
@@ -279,5 +282,33 @@ func TestCacheNeverFailsARun(t *testing.T) {
 	}
 	if rows := readRows(t, []string{mixed(t)}, tinyEncoder(t), filepath.Join(file, "cache")); len(rows.Examples) == 0 {
 		t.Error("no rows")
+	}
+}
+
+// A row with a token that the model has no embedding for ends the reading, by file and row, whether rows are read at once, stream or come
+// out of the cache.
+func TestRowsBeyondTheVocabulary(t *testing.T) {
+	file := writeLines(t, `{"prompt": "a", "chosen": " a", "rejected": " b"}`, `{"prompt": "a", "chosen": " a", "rejected": " the cat was on a mat"}`)
+	enc := tinyEncoder(t)
+	rows := readRows(t, []string{file}, enc, "")
+	most := slices.Max(rows.Examples[0].Completions[0].IDs)
+	most = max(most, slices.Max(rows.Examples[0].Completions[1].IDs), slices.Max(rows.Examples[0].Prompt))
+	if next := slices.Max(rows.Examples[1].Completions[1].IDs); next <= most {
+		t.Fatalf("the second row has no id above %d", most)
+	}
+	want := fmt.Sprintf("row 1 of %s: token id", file)
+	if _, err := ReadRows([]string{file}, datasets.Options{}, enc, int(most)+1, ""); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("at once: %v, want %s", err, want)
+	}
+	s := newStream([]string{file}, datasets.Options{}, enc, int(most)+1)
+	defer s.stop()
+	if _, err, _ := s.next(); err != nil {
+		t.Errorf("the first row: %v", err)
+	}
+	if _, err, _ := s.next(); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("from a stream: %v, want %s", err, want)
+	}
+	if sound(rows.Examples[1], int(most)+1) || !sound(rows.Examples[0], int(most)+1) {
+		t.Error("out of the cache such a row is taken")
 	}
 }

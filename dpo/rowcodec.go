@@ -13,17 +13,17 @@ import (
 
 // An entry of the cache is, in varints but for the first two lines and floats (8 bytes, little-endian),
 //
-//	"dpo-ort tokens 2\n"
+//	"dpo-ort tokens 3\n"
 //	SHA-256 of the key
 //	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, flag (1: it has one), dissent, label,
 //	    list of prompt ids, list of the reference's log-probabilities, list of the order, list of the places + 1,
-//	    number of completions, and each: list of ids, start, flags (1: truncated)
+//	    number of completions, and each: list of ids, start, list of gaps' first token and end, flags (1: truncated)
 //	number of dropped rows, and each: file, row, length of the reason, reason
 //	rows cut, tokens that span a border
 //	SHA-256 of all before
 //
 // A list is its length + 1 and its items; 0 is one that is nil.
-const tokensMagic = "dpo-ort tokens 2\n"
+const tokensMagic = "dpo-ort tokens 3\n"
 
 func (e entry) encode(w *bufio.Writer, rows *Rows) error {
 	place := map[string]int{}
@@ -58,12 +58,14 @@ func appendExample(b []byte, x datasets.Example, file int) []byte {
 	b = appendList(b, x.Places, appendPlace)
 	b = appendInt(b, len(x.Completions))
 	for _, c := range x.Completions {
-		b = appendFlag(appendInt(appendList(b, c.IDs, appendInt), c.Start), c.Truncated)
+		b = appendFlag(appendList(appendInt(appendList(b, c.IDs, appendInt), c.Start), c.Gaps, appendGap), c.Truncated)
 	}
 	return b
 }
 
 func appendInt[T int | int32](b []byte, v T) []byte { return binary.AppendUvarint(b, uint64(v)) }
+
+func appendGap(b []byte, gap [2]int) []byte { return appendInt(appendInt(b, gap[0]), gap[1]) }
 
 func appendPlace(b []byte, v int) []byte { return appendInt(b, v+1) }
 
@@ -122,7 +124,8 @@ func (e entry) decode(r *bufio.Reader, size int64) (*Rows, error) {
 
 // sound reports whether an example is one that encodeGroup could have let pass.
 func sound(x datasets.Example, vocabulary int) bool {
-	return len(x.Completions) > 0 && checkIDs(x, vocabulary) == nil && scoredTokens(x) > 0 &&
+	unsound := func(c datasets.Completion) bool { return !c.Sound() }
+	return len(x.Completions) > 0 && !slices.ContainsFunc(x.Completions, unsound) && x.CheckIDs(vocabulary) == nil && scoredTokens(x) > 0 &&
 		fits(x.Ref, x) && fits(x.Order, x) && fits(x.Places, x)
 }
 
@@ -137,7 +140,7 @@ func (d *decoder) example(files []string) (x datasets.Example) {
 	x.Label = datasets.Label(d.atMost(uint64(datasets.Undesirable)))
 	x.Prompt, x.Ref, x.Order, x.Places = decodeList(d, d.id), decodeList(d, d.float), decodeList(d, d.int), decodeList(d, d.place)
 	for n := d.count(); n > 0 && d.err == nil; n-- {
-		x.Completions = append(x.Completions, datasets.Completion{IDs: decodeList(d, d.id), Start: d.int(), Truncated: d.flag()})
+		x.Completions = append(x.Completions, datasets.Completion{IDs: decodeList(d, d.id), Start: d.int(), Gaps: decodeList(d, d.gap), Truncated: d.flag()})
 	}
 	return x
 }
@@ -172,11 +175,12 @@ func (d *decoder) atMost(limit uint64) uint64 {
 	return v
 }
 
-func (d *decoder) int() int   { return int(d.atMost(math.MaxInt32)) }
-func (d *decoder) id() int32  { return int32(d.atMost(math.MaxInt32)) }
-func (d *decoder) count() int { return int(d.atMost(d.most)) }
-func (d *decoder) place() int { return d.int() - 1 }
-func (d *decoder) flag() bool { return d.atMost(1) == 1 }
+func (d *decoder) int() int    { return int(d.atMost(math.MaxInt32)) }
+func (d *decoder) id() int32   { return int32(d.atMost(math.MaxInt32)) }
+func (d *decoder) count() int  { return int(d.atMost(d.most)) }
+func (d *decoder) place() int  { return d.int() - 1 }
+func (d *decoder) gap() [2]int { return [2]int{d.int(), d.int()} }
+func (d *decoder) flag() bool  { return d.atMost(1) == 1 }
 
 func (d *decoder) float() float64 {
 	return math.Float64frombits(binary.LittleEndian.Uint64(d.bytes(8)))

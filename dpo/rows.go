@@ -128,7 +128,7 @@ func encodeGroup(group datasets.Group, enc *datasets.Encoder, vocabulary int) en
 	case err != nil:
 		return encoded{err: fmt.Errorf("tokenize row %d of %s: %w", group.Row, group.File, err)}
 	}
-	if err := checkIDs(x, vocabulary); err != nil {
+	if err := x.CheckIDs(vocabulary); err != nil {
 		return encoded{err: fmt.Errorf("row %d of %s: %w", group.Row, group.File, err)}
 	}
 	if scoredTokens(x) == 0 {
@@ -149,22 +149,6 @@ func (r *Rows) add(e encoded) {
 	r.Examples = append(r.Examples, e.example)
 }
 
-// checkIDs refuses token ids that the model has no embedding for.
-func checkIDs(x datasets.Example, vocabulary int) error {
-	all := [][]int32{x.Prompt}
-	for _, c := range x.Completions {
-		all = append(all, c.IDs)
-	}
-	for _, ids := range all {
-		for _, id := range ids {
-			if id < 0 || int(id) >= vocabulary {
-				return fmt.Errorf("token id %d outside the model's vocabulary of %d: tokenizer and model do not belong together", id, vocabulary)
-			}
-		}
-	}
-	return nil
-}
-
 // scoredTokens counts the tokens of the completion that has fewest to be scored.
 func scoredTokens(x datasets.Example) int {
 	least := -1
@@ -176,11 +160,11 @@ func scoredTokens(x datasets.Example) int {
 	return least
 }
 
-// scored is how many tokens of completion k are scored: all from its start, but for the very first of a sequence.
+// scored is how many tokens of completion k are scored: not the very first of a sequence, which nothing predicts.
 func scored(x datasets.Example, k int) int {
-	start := x.Completions[k].Start
-	if len(x.Prompt) == 0 {
-		start = max(start, 1)
+	c := x.Completions[k]
+	if len(x.Prompt) == 0 && c.Scores(0) {
+		return max(c.Scored()-1, 0)
 	}
-	return max(len(x.Completions[k].IDs)-start, 0)
+	return c.Scored()
 }

@@ -93,7 +93,8 @@ type Sampler struct {
 	GenerateConfig
 	tok        datasets.Tokenizer
 	eos        []int32
-	context    int
+	context    int // most tokens of a prompt and what follows
+	bound      string
 	generators []*generator
 	free       chan *generator
 }
@@ -118,7 +119,7 @@ func NewSampler(c GenerateConfig, tok datasets.Tokenizer) (s *Sampler, err error
 	if err != nil {
 		return nil, err
 	}
-	s = &Sampler{GenerateConfig: c, tok: tok, eos: g.EOS, context: cmp.Or(g.Context, math.MaxInt32)}
+	s = &Sampler{GenerateConfig: c, tok: tok, eos: g.EOS, context: cmp.Or(g.Context, math.MaxInt32), bound: "max_position_embeddings"}
 	if id, _, ok := tok.EOS(); ok && !slices.Contains(s.eos, id) {
 		s.eos = append(s.eos, id)
 	}
@@ -129,6 +130,10 @@ func NewSampler(c GenerateConfig, tok datasets.Tokenizer) (s *Sampler, err error
 	}()
 	if err := s.open(); err != nil {
 		return s, err
+	}
+	// Keys that were turned for a shorter sequence are not those of a longer one.
+	if n := s.model().Steady(); n > 0 && n < s.context {
+		s.context, s.bound = n, "original_max_position_embeddings; beyond it its keys change, and nothing is generated"
 	}
 	if tok.VocabSize() > s.model().Vocab {
 		return s, fmt.Errorf("the tokenizer of %s knows %d tokens, its model has embeddings for %d: they do not belong together",

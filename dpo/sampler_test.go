@@ -77,7 +77,7 @@ func TestSampleLogProbsEqualScores(t *testing.T) {
 		for _, temperature := range []float64{1, 0.5, 0} {
 			dir := golden.Testdata(t, "models", model)
 			prompts := mixedPrompts
-			if model == "tiny-llama-dynamic" { // whose context is 16 tokens
+			if model == "tiny-llama-dynamic" || model == "tiny-phi3-long" { // whose context is 16 tokens, and 18
 				prompts = []string{"the cat", "a", "he"}
 			}
 			s := openSampler(t, dir, func(c *GenerateConfig) { c.Samples, c.Batch, c.Temperature = 3, 4, temperature })
@@ -415,5 +415,24 @@ func TestEndless(t *testing.T) {
 		if ids, _ := datasets.EncodePrompt(s.tok, datasets.Text{String: "the cat"}); x.Finish != FinishLength || len(ids)+x.Tokens != 20 {
 			t.Errorf("%+v", x)
 		}
+	}
+}
+
+// Text is continued up to the length at which rotary frequencies change, and no prompt that exceeds it.
+func TestGenerationEndsWhereKeysChange(t *testing.T) {
+	s := openSampler(t, golden.Testdata(t, "models", "tiny-phi3-long"), func(c *GenerateConfig) { c.MaxTokens, c.MinP, c.Temperature = 50, 0, 0 })
+	s.eos = nil
+	for i, samples := range mustSample(t, s, []string{"the cat", "a"}) {
+		ids, err := datasets.EncodePrompt(s.tok, datasets.Text{String: []string{"the cat", "a"}[i]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x := samples[0]; len(ids)+x.Tokens != 18 || x.Finish != FinishLength {
+			t.Errorf("a prompt of %d tokens is continued by %d, and ends by %s; the context is 18", len(ids), x.Tokens, x.Finish)
+		}
+	}
+	_, err := s.generators[0].prompt(0, datasets.Text{String: strings.Repeat("the cat ", 9)})
+	if err == nil || !strings.Contains(err.Error(), "context of 18 (original_max_position_embeddings; beyond it its keys change") {
+		t.Errorf("a prompt that is too long: %v", err)
 	}
 }

@@ -109,11 +109,11 @@ func (g *generator) prompt(row int64, text datasets.Text) (*prompt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkIDs(datasets.Example{Prompt: ids}, g.model().Vocab); err != nil {
+	if err := (datasets.Example{Prompt: ids}).CheckIDs(g.model().Vocab); err != nil {
 		return nil, err
 	}
 	if len(ids) >= g.context {
-		return nil, fmt.Errorf("the prompt's %d tokens leave no room in the model's context of %d (max_position_embeddings)", len(ids), g.context)
+		return nil, fmt.Errorf("the prompt's %d tokens leave no room in the model's context of %d (%s)", len(ids), g.context, g.bound)
 	}
 	p := &prompt{row: row, ids: ids, most: min(g.MaxTokens, g.context-len(ids)), samples: make([]Sample, g.Samples)}
 	p.text, err = g.tok.Decode(ids)

@@ -108,7 +108,7 @@ func (s *Scorer) encode(rows []datasets.Row) together {
 			w.examples[i], err = s.encoder.Encode(row.Group)
 		}
 		if err == nil {
-			err = checkIDs(w.examples[i], s.model().Vocab)
+			err = w.examples[i].CheckIDs(s.model().Vocab)
 		}
 		if errors.Is(err, datasets.ErrMessages) {
 			w.err = err

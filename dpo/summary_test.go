@@ -1,7 +1,6 @@
 package dpo
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,22 +15,13 @@ func summed(t *testing.T, c Config) Summary {
 }
 
 // trained trains and gives the summary, and the metrics of each step.
-func trained(t *testing.T, c Config) (_ Summary, steps []Metrics) {
+func trained(t *testing.T, c Config) (Summary, []Metrics) {
 	t.Helper()
-	trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
+	steps, s, err := trainWith(c, loadTokenizer(t, c.Model), false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer trainer.Close()
-	for e, err := range trainer.Run(context.Background()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Metrics != nil {
-			steps = append(steps, *e.Metrics)
-		}
-	}
-	return trainer.Summary(), steps
+	return s, steps
 }
 
 func writeLines(t *testing.T, lines ...string) string {

@@ -124,6 +124,7 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 	if err := c.checkModel(m); err != nil {
 		return t, err
 	}
+	t.warnPassedOver(m)
 	if err := t.read(tok); err != nil {
 		return t, err
 	}
@@ -187,6 +188,7 @@ func (t *Trainer) read(tok datasets.Tokenizer) (err error) {
 	if err := t.readTraining(enc, vocabulary); err != nil {
 		return err
 	}
+	t.checkEnds(tok)
 	t.eval = &Rows{}
 	if len(t.EvalData) > 0 {
 		if t.eval, err = ReadRows(t.EvalData, t.reading(), enc, vocabulary, t.Cache); err != nil {
@@ -239,7 +241,7 @@ func (c Config) reading() datasets.Options { return datasets.Options{Columns: c.
 // encoder gives what turns text into token ids under these settings.
 func (c Config) encoder(tok datasets.Tokenizer) *datasets.Encoder {
 	return &datasets.Encoder{Tokenizer: tok, MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength,
-		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS), First: c.On == onChosen, Ties: datasets.TiePolicy(c.Ties)}
+		KeepStart: c.Truncate == "end", EOS: datasets.EOSPolicy(c.EOS), First: c.On == onChosen, Turns: datasets.TurnPolicy(c.AssistantTurns), Ties: datasets.TiePolicy(c.Ties)}
 }
 
 // build exports the artifact, or loads the one that the run began with, and makes the policy's weights and states.

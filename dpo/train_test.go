@@ -79,17 +79,22 @@ func loadTokenizer(t *testing.T, dir string) datasets.Tokenizer {
 // train runs until the end, or until stop says so after a step; it gives the steps' metrics.
 func train(t *testing.T, c Config, resume bool, stop func(step int) bool) ([]Metrics, error) {
 	t.Helper()
-	trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), resume)
+	all, _, err := trainWith(c, loadTokenizer(t, c.Model), resume, stop)
+	return all, err
+}
+
+// trainWith is train with a tokenizer, and gives the summary, too.
+func trainWith(c Config, tok datasets.Tokenizer, resume bool, stop func(step int) bool) (all []Metrics, _ Summary, _ error) {
+	trainer, err := NewTrainer(c, tok, resume)
 	if err != nil {
-		return nil, err
+		return nil, Summary{}, err
 	}
 	defer trainer.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	var all []Metrics
 	for e, err := range trainer.Run(ctx) {
 		if err != nil {
-			return all, err
+			return all, trainer.Summary(), err
 		}
 		if e.Metrics != nil {
 			all = append(all, *e.Metrics)
@@ -98,7 +103,7 @@ func train(t *testing.T, c Config, resume bool, stop func(step int) bool) ([]Met
 			}
 		}
 	}
-	return all, nil
+	return all, trainer.Summary(), nil
 }
 
 func mustTrain(t *testing.T, c Config) []Metrics {

@@ -110,6 +110,8 @@ func wanted(dst any) string {
 		return "true or false"
 	case *string:
 		return "a string"
+	case *patterns[int], *patterns[float64]:
+		return "an object of numbers by expressions for modules (of RE2's kind)"
 	}
 	return "another value"
 }

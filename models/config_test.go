@@ -75,7 +75,7 @@ func TestDescribeRefusesWhatItCannotServe(t *testing.T) {
 		"activation":        {map[string]any{"hidden_act": "relu"}, `hidden_act "relu" is not supported`},
 		"no hidden size":    {map[string]any{"hidden_size": nil}, "hidden_size must be a positive integer"},
 		"heads":             {map[string]any{"num_key_value_heads": 3}, "no multiple of num_key_value_heads"},
-		"rope type":         {map[string]any{"rope_scaling": map[string]any{"type": "longrope", "factor": 2}}, `rope type "longrope" is not supported`},
+		"rope type":         {map[string]any{"rope_scaling": map[string]any{"type": "longrope", "factor": 2}}, "rope type longrope is supported of Phi-3 alone"},
 		"rope factor":       {map[string]any{"rope_scaling": map[string]any{"type": "linear"}}, "rope factor"},
 		"rope field":        {map[string]any{"rope_scaling": map[string]any{"type": "linear", "factor": 2, "beta_fast": 32}}, "rope field beta_fast"},
 		"llama3 incomplete": {map[string]any{"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 8}}, "llama3 needs"},

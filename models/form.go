@@ -93,6 +93,16 @@ func (d Decoder) Rotations() (all []Rotation) {
 	return all
 }
 
+// Steady is the length up to which rotary frequencies do not depend on a sequence's length; 0 where they never do.
+func (d Decoder) Steady() (tokens int) {
+	for _, r := range d.Rotations() {
+		if r.Rope.Trained > 0 && (tokens == 0 || r.Rope.Trained < tokens) {
+			tokens = r.Rope.Trained
+		}
+	}
+	return tokens
+}
+
 // rotation is that of a kind of layers; of dimension 0 for none.
 func (d Decoder) rotation(kind LayerKind) Rotation {
 	all := d.Rotations()

@@ -53,6 +53,8 @@ type Model struct {
 	Weights checkpoint // of the base
 	Dropout float64    // that the adapter was trained with
 
+	PassedOver []string // keys of the adapter's patterns that are of no module which it changes
+
 	adapter *safetensors.File // nil for none
 	untied  bool              // of a tied base, merged: its head is no longer the embedding
 }

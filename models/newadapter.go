@@ -27,8 +27,8 @@ type AdapterSpec struct {
 	Targets []string // modules: the ends of their names, regular expressions for whole names, or AllLinear
 }
 
-// Targets finds the modules that targets name; unknown is one that names none.
-func (d Decoder) Targets(targets []string) (modules []string, unknown string) {
+// Targets finds the modules that targets name; passed are those that name none, which PEFT passes over beside others.
+func (d Decoder) Targets(targets []string) (modules, passed []string) {
 	all := slices.Sorted(maps.Keys(d.modules()))
 	for _, target := range targets {
 		matches := func(module string) bool { return module == target || strings.HasSuffix(module, "."+target) }
@@ -36,19 +36,16 @@ func (d Decoder) Targets(targets []string) (modules []string, unknown string) {
 			matches = func(module string) bool { return strings.HasPrefix(module, d.named("model.layers")+".") }
 		} else if strings.ContainsAny(target, `*+?()[]{}|^$\`) {
 			whole, err := regexp.Compile("^(?:" + target + ")$")
-			if err != nil {
-				return nil, target
-			}
-			matches = whole.MatchString
+			matches = func(module string) bool { return err == nil && whole.MatchString(module) }
 		}
 		found := slices.DeleteFunc(slices.Clone(all), func(module string) bool { return !matches(module) })
 		if len(found) == 0 {
-			return nil, target
+			passed = append(passed, target)
 		}
 		modules = append(modules, found...)
 	}
 	slices.Sort(modules)
-	return slices.Compact(modules), ""
+	return slices.Compact(modules), passed
 }
 
 // ModuleNames lists the ends of the names of modules that an adapter can change.
@@ -71,9 +68,9 @@ func WriteAdapter(dir, base string, spec AdapterSpec, seed int64) error {
 	if m.adapter != nil {
 		return fmt.Errorf("make an adapter: %s is one: merge it first (dpo-ort merge), or leave out the new one to go on training it", base)
 	}
-	modules, unknown := m.Targets(spec.Targets)
-	if unknown != "" {
-		return fmt.Errorf("make an adapter: no module of %s is %s: there are %s", base, unknown, strings.Join(m.ModuleNames(), ", "))
+	modules, passed := m.Targets(spec.Targets)
+	if len(modules) == 0 {
+		return fmt.Errorf("make an adapter: no module of %s is %s: there are %s", base, strings.Join(passed, " or "), strings.Join(m.ModuleNames(), ", "))
 	}
 	m.Adapter = &Adapter{DoRA: spec.DoRA, Modules: map[string]LowRank{}}
 	for _, module := range modules {
@@ -156,7 +153,7 @@ func (m *Model) drawAdapter(seed int64) (entries []safetensors.Entry, err error)
 	return entries, nil
 }
 
-// rowNorms are the norms of the rows of a module's weight.
+// rowNorms are the norms of the rows of a module's weight as [out,in].
 func (m *Model) rowNorms(module string) ([]float32, error) {
 	t, err := m.moduleWeight(module)
 	if err != nil {
@@ -166,8 +163,12 @@ func (m *Model) rowNorms(module string) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	norms := make([]float32, t.Shape[0])
-	for i, row := range slices.Collect(slices.Chunk(w, int(t.Shape[1]))) {
+	out, in := t.Shape[0], t.Shape[1]
+	if m.inByOut(module) {
+		w, out, in = transposed(w, int(in)), in, out
+	}
+	norms := make([]float32, out)
+	for i, row := range slices.Collect(slices.Chunk(w, int(in))) {
 		sum := 0.0
 		for _, x := range row {
 			sum += float64(x) * float64(x)

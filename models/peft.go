@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -57,8 +56,8 @@ type adapterConfig struct {
 	base         string // the folder of the base
 	rank         int
 	alpha        float64
-	rankPattern  map[string]int
-	alphaPattern map[string]float64
+	rankPattern  patterns[int]
+	alphaPattern patterns[float64]
 	rsLoRA, doRA bool
 	dropout      float64
 }
@@ -79,7 +78,7 @@ func readAdapter(dir string) (*adapterConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &adapterConfig{Config: of, rankPattern: map[string]int{}, alphaPattern: map[string]float64{}}
+	c := &adapterConfig{Config: of}
 	if kind := c.Text("peft_type", ""); kind != "LORA" {
 		c.refuse("field peft_type is %q: LORA is supported", kind)
 	}
@@ -87,9 +86,9 @@ func readAdapter(dir string) (*adapterConfig, error) {
 	c.rsLoRA, c.doRA = c.Flag("use_rslora", false), c.Flag("use_dora", false)
 	c.read("rank_pattern", &c.rankPattern)
 	c.read("alpha_pattern", &c.alphaPattern)
-	for _, key := range slices.Sorted(maps.Keys(c.alphaPattern)) {
-		if alpha := c.alphaPattern[key]; !(alpha > 0) {
-			c.refuse("field alpha_pattern has %v for %q: it must be positive", alpha, key)
+	for i, alpha := range c.alphaPattern.values {
+		if !(alpha > 0) {
+			c.refuse("field alpha_pattern has %v for %q: it must be positive", alpha, c.alphaPattern.names[i])
 		}
 	}
 	if c.read("lora_dropout", &c.dropout); !(c.dropout >= 0 && c.dropout < 1) {
@@ -137,36 +136,6 @@ func findBase(dir, name string) (string, error) {
 	return "", fmt.Errorf("its base %q is no model's folder here: set %s to that folder", name, baseKey)
 }
 
-// pattern is the value, of a pattern for modules, that is meant for one.
-func pattern[T any](of map[string]T, module string, other T) T {
-	for _, key := range slices.Sorted(maps.Keys(of)) {
-		if means(key, module) {
-			return of[key]
-		}
-	}
-	return other
-}
-
-// means reports whether a pattern's key, an expression for the end of a name, is of a module.
-func means(key, module string) bool {
-	match, err := regexp.MatchString(`^(.*\.)?(`+key+`)$`, module)
-	return err == nil && match
-}
-
-// checkPattern refuses a key of a pattern that is of no module: what it asks for would be left out in silence.
-func checkPattern[T any](field string, of map[string]T, modules map[string]LowRank) error {
-	for _, key := range slices.Sorted(maps.Keys(of)) {
-		meant := false
-		for module := range modules {
-			meant = meant || means(key, module)
-		}
-		if !meant {
-			return fmt.Errorf("field %s of %s names %q, which is no module that it changes", field, adapterConfigName, key)
-		}
-	}
-	return nil
-}
-
 // adapter describes what a file of weights changes.
 func (c *adapterConfig) adapter(f *safetensors.File) (*Adapter, error) {
 	a := &Adapter{DoRA: c.doRA, Modules: map[string]LowRank{}}
@@ -183,20 +152,29 @@ func (c *adapterConfig) adapter(f *safetensors.File) (*Adapter, error) {
 		if err != nil {
 			return nil, err
 		}
-		rank := pattern(c.rankPattern, module, c.rank)
+		rank := c.rankPattern.of(module, c.rank)
 		if len(t.Shape) != 2 || t.Shape[0] != int64(rank) {
 			return nil, fmt.Errorf("tensor %s has shape %v, %s asks for rank %d", name, t.Shape, adapterConfigName, rank)
 		}
-		a.Modules[module] = LowRank{Rank: rank, Scale: scaleOf(rank, pattern(c.alphaPattern, module, c.alpha), c.rsLoRA)}
+		a.Modules[module] = LowRank{Rank: rank, Scale: scaleOf(rank, c.alphaPattern.of(module, c.alpha), c.rsLoRA)}
 	}
 	if len(a.Modules) == 0 {
 		return nil, errors.New("it holds no lora_A: it changes nothing")
 	}
-	err := checkPattern("rank_pattern", c.rankPattern, a.Modules)
-	if err == nil {
-		err = checkPattern("alpha_pattern", c.alphaPattern, a.Modules)
+	return a, nil
+}
+
+// passedOver are the keys of patterns that are of no module which the adapter changes.
+func (c *adapterConfig) passedOver(a *Adapter) (all []string) {
+	for _, of := range []struct {
+		field string
+		keys  []string
+	}{{"rank_pattern", c.rankPattern.unmatched(a.Modules)}, {"alpha_pattern", c.alphaPattern.unmatched(a.Modules)}} {
+		for _, key := range of.keys {
+			all = append(all, fmt.Sprintf("%s of %s", key, of.field))
+		}
 	}
-	return a, err
+	return all
 }
 
 // describeAdapter reads an adapter's folder and its base's config.json.
@@ -243,6 +221,7 @@ func openAdapter(dir string) (m *Model, err error) {
 	}
 	m.Dir, m.adapter, m.Dropout = dir, f, c.dropout
 	if m.Adapter, err = c.adapter(f); err == nil {
+		m.PassedOver = c.passedOver(m.Adapter)
 		err = m.checkAdapterWeights()
 	}
 	if err != nil {
@@ -274,8 +253,6 @@ func (d Decoder) checkAdapter() error {
 			return fmt.Errorf("it changes %s, which its base has not: it is another base's", name)
 		case table && d.Adapter.DoRA:
 			return fmt.Errorf("it changes %s with use_dora, which is supported of products alone", name)
-		case d.Transposed && d.Adapter.DoRA:
-			return errors.New("it has use_dora, which is not supported of a base whose weights lie as [in,out] (Conv1D)")
 		case d.Scalar:
 			return errors.New("its base is a reward model, which adapters are not supported of")
 		}

@@ -13,8 +13,13 @@ import (
 // newAdapter makes one of tiny-llama.
 func newAdapter(t *testing.T, spec AdapterSpec) string {
 	t.Helper()
+	return newAdapterOf(t, "tiny-llama", spec)
+}
+
+func newAdapterOf(t *testing.T, base string, spec AdapterSpec) string {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "adapter")
-	if err := WriteAdapter(dir, golden.Testdata(t, "models", "tiny-llama"), spec, 1); err != nil {
+	if err := WriteAdapter(dir, golden.Testdata(t, "models", base), spec, 1); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -47,6 +52,9 @@ func TestAdapterConfigurationsAreRefusedByName(t *testing.T) {
 		{`"r": 2`, `"r": 0`, "field r must be a positive integer, it is 0"},
 		{`"r": 2`, `"r": 3`, "has shape [2 64], adapter_config.json asks for rank 3"},
 		{`"r": 2`, `"r": 2, "rank_pattern": {"o_proj": 1}`, "has shape [2 32], adapter_config.json asks for rank 1"},
+		{`"r": 2`, `"r": 2, "rank_pattern": {"(?=q)q_proj": 2}`, `field rank_pattern is {"(?=q)q_proj": 2}: an object of numbers by expressions for modules (of RE2's kind) is needed`},
+		{`"r": 2`, `"r": 2, "rank_pattern": ["q_proj"]`, `field rank_pattern is ["q_proj"]`},
+		{`"r": 2`, `"r": 2, "alpha_pattern": {"q_proj": 0}`, `field alpha_pattern has 0 for "q_proj": it must be positive`},
 		{`"modules_to_save": null`, `"modules_to_save": ["lm_head"]`, "unsupported field modules_to_save"},
 		{`"fan_in_fan_out": false`, `"lora_bias": true`, "unsupported field lora_bias"},
 		{`"init_lora_weights": true`, `"init_lora_weights": "pissa"`, `field init_lora_weights is "pissa", which changes the base's weights`},
@@ -113,10 +121,13 @@ func TestTargets(t *testing.T) {
 	}
 	for target, want := range map[string]int{"q_proj": 2, "self_attn.q_proj": 2, "lm_head": 1, "embed_tokens": 1, AllLinear: 14,
 		`.*layers\.0\..*proj`: 7, "model.layers.1.mlp.up_proj": 1, "input_layernorm": 0, "q_pro": 0, "(": 0, "norm": 0} {
-		modules, unknown := d.Targets([]string{target})
-		if len(modules) != want || (unknown == "") != (want > 0) {
-			t.Errorf("%s names %v (unknown %q), want %d", target, modules, unknown, want)
+		modules, passed := d.Targets([]string{target})
+		if len(modules) != want || (passed == nil) != (want > 0) {
+			t.Errorf("%s names %v (passed over %q), want %d", target, modules, passed, want)
 		}
+	}
+	if modules, passed := d.Targets([]string{"q_porj", "v_proj", "(", "o_proj"}); len(modules) != 4 || !slices.Equal(passed, []string{"q_porj", "("}) {
+		t.Errorf("two names that are of no module beside two that are: %v, passed over %q", modules, passed)
 	}
 	if modules, _ := d.Targets([]string{"q_proj", AllLinear}); len(modules) != 14 {
 		t.Errorf("a module that is named twice is there twice: %v", modules)
@@ -125,17 +136,20 @@ func TestTargets(t *testing.T) {
 
 // A new adapter changes nothing: B is zero, of the embedding A, and magnitudes are the rows' norms; the same seed gives the same.
 func TestNewAdaptersChangeNothing(t *testing.T) {
-	for _, dora := range []bool{false, true} {
-		spec := AdapterSpec{Rank: 2, Alpha: 4, DoRA: dora, Targets: []string{AllLinear, "lm_head"}}
-		if !dora {
-			spec.Targets = append(spec.Targets, "embed_tokens")
+	for _, c := range []struct {
+		base, table string
+		dora        bool
+	}{{"tiny-llama", "embed_tokens", false}, {"tiny-llama", "embed_tokens", true}, {"tiny-gpt2", "wte", false}, {"tiny-gpt2", "wte", true}} {
+		spec := AdapterSpec{Rank: 2, Alpha: 4, DoRA: c.dora, Targets: []string{AllLinear, "lm_head"}}
+		if !c.dora {
+			spec.Targets = append(spec.Targets, c.table)
 		}
-		dir := newAdapter(t, spec)
+		dir := newAdapterOf(t, c.base, spec)
 		merged := filepath.Join(t.TempDir(), "merged")
 		if err := WriteMerged(merged, dir, "float32"); err != nil {
 			t.Fatal(err)
 		}
-		base, err := Open(golden.Testdata(t, "models", "tiny-llama"))
+		base, err := Open(golden.Testdata(t, "models", c.base))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,14 +164,14 @@ func TestNewAdaptersChangeNothing(t *testing.T) {
 		}
 		for _, name := range base.Tensors() {
 			if apart := furthestApart(t, base.Weights, m.Weights, name); apart > 1e-7 {
-				t.Errorf("DoRA %v: %s has moved by %v", dora, name, apart)
+				t.Errorf("%s, DoRA %v: %s has moved by %v", c.base, c.dora, name, apart)
 			}
 		}
 		a, err := os.ReadFile(filepath.Join(dir, adapterWeightsName))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b, err := os.ReadFile(filepath.Join(newAdapter(t, spec), adapterWeightsName)); err != nil || string(a) != string(b) {
+		if b, err := os.ReadFile(filepath.Join(newAdapterOf(t, c.base, spec), adapterWeightsName)); err != nil || string(a) != string(b) {
 			t.Errorf("the same seed gives another adapter (%v)", err)
 		}
 	}
@@ -193,5 +207,27 @@ func TestConfigurationNamesTheModules(t *testing.T) {
 	want := []string{"lm_head", "model.layers.1.mlp.down_proj", "model.layers.1.mlp.gate_proj", "model.layers.1.mlp.up_proj"}
 	if c.read("target_modules", &named); !slices.Equal(named, want) {
 		t.Errorf("target_modules is %v, want %v", named, want)
+	}
+}
+
+// Of patterns that are of one module the first in the file counts, and those of no module are passed over and told of, as in PEFT 0.21
+// (get_pattern_key, and its warning).
+func TestAdapterPatterns(t *testing.T) {
+	dir := newAdapter(t, plain)
+	change(t, dir, adapterConfigName, `"r": 2`, `"r": 2, "alpha_pattern": {"layers.1.self_attn.q_proj": 6, "[qv]_proj": 8, "q_proj": 10, "proj": 12, "mlp..*_proj": 14, "model": 16}, "rank_pattern": {"x_proj": 7}`)
+	m, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for module, alpha := range map[string]float64{
+		"layers.0.self_attn.q_proj": 8, "layers.1.self_attn.q_proj": 6, "layers.1.self_attn.v_proj": 8, "layers.0.self_attn.k_proj": 4, "layers.0.mlp.up_proj": 14,
+	} {
+		if got := m.Adapter.Modules["model."+module].Scale; got != alpha/2 {
+			t.Errorf("%s is scaled by %v, want %v", module, got, alpha/2)
+		}
+	}
+	if want := []string{"x_proj of rank_pattern", "proj of alpha_pattern", "model of alpha_pattern"}; !slices.Equal(m.PassedOver, want) {
+		t.Errorf("passed over %q, want %q", m.PassedOver, want)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // Rope is a rotary position embedding (Su et al. 2021, arXiv 2104.09864): pair i of a head turns by position·InvFreq[i].
 type Rope struct {
-	Type    string    `json:"type"`     // default, linear, llama3, dynamic or yarn
+	Type    string    `json:"type"`     // default, linear, llama3, dynamic, yarn or longrope
 	Dim     int       `json:"dim"`      // how many entries of a head turn
 	Theta   float64   `json:"theta"`    // the base
 	InvFreq []float64 `json:"inv_freq"` // [Dim/2], radians a position
@@ -19,6 +19,8 @@ type Rope struct {
 	Trained int     `json:"trained,omitempty"`
 	// What cosines and sines are multiplied by; 0 for 1.
 	Magnitude float64 `json:"magnitude,omitempty"`
+	// Longrope has other radians for a sequence longer than Trained positions: [Dim/2].
+	Long []float64 `json:"long,omitempty"`
 }
 
 // ropeFields are the keys of rope_scaling (older checkpoints) and rope_parameters (transformers 5).
@@ -38,6 +40,11 @@ type ropeFields struct {
 	Mscale    float64 `json:"mscale"`
 	MscaleAll float64 `json:"mscale_all_dim"`
 	Truncate  *bool   `json:"truncate"`
+	// longrope's alone
+	Short []float64 `json:"short_factor"`
+	Long  []float64 `json:"long_factor"`
+
+	longFrom int // length that longrope's long factors begin after; 0 of an architecture without longrope
 }
 
 // Bases and factors of models are far below these; above, frequencies are 0, or no numbers.
@@ -85,9 +92,12 @@ func (f ropeFields) read(c *Config, raw json.RawMessage, headDim int, partial bo
 		if f.Type == "" {
 			f.Type = f.OldType
 		}
+		if f.longFrom > 0 && (f.Type == "su" || f.Type == "yarn") { // which transformers makes longrope there
+			f.Type = "longrope"
+		}
 		refuseUnknownRope(c, raw, f.Type)
 	}
-	if f.Type != "yarn" && f.Attention != 0 && f.Attention != 1 {
+	if f.Type != "yarn" && f.Type != "longrope" && f.Attention != 0 && f.Attention != 1 {
 		c.refuse("rope attention_factor %v is not supported", f.Attention)
 	}
 	if !(f.Theta > 0 && f.Theta <= maxTheta) {
@@ -103,6 +113,14 @@ func (f ropeFields) read(c *Config, raw json.RawMessage, headDim int, partial bo
 	case "", "default":
 		r.Type = "default"
 		r.InvFreq = inverseFrequencies(r.Theta, r.Dim)
+		return r
+	case "longrope":
+		if f.longFrom == 0 {
+			c.refuse("rope type longrope is supported of Phi-3 alone")
+			return Rope{}
+		}
+		r.InvFreq = inverseFrequencies(r.Theta, r.Dim)
+		r.longrope(c, f)
 		return r
 	case "linear", "dynamic", "llama3", "yarn":
 	default:
@@ -122,8 +140,11 @@ func refuseUnknownRope(c *Config, raw json.RawMessage, ropeType string) {
 	_ = json.Unmarshal(raw, &all) // ropeFields was read from the same bytes
 	read := []string{"rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor",
 		"original_max_position_embeddings", "partial_rotary_factor", "attention_factor"}
-	if ropeType == "yarn" {
+	switch ropeType {
+	case "yarn":
 		read = append(read, "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate")
+	case "longrope":
+		read = append(read, "short_factor", "long_factor")
 	}
 	for _, known := range read {
 		delete(all, known)
@@ -186,18 +207,26 @@ func inverseFrequencies(theta float64, dim int) []float64 {
 	return w
 }
 
-// Stretched is the length of a sequence whose frequencies depend on it; 0 where they do not.
+// Stretched is the length of a sequence whose frequencies depend on it, or a length whose frequencies it shares; 0 where they do not.
 func (r Rope) Stretched(length int) int {
-	if r.Type != "dynamic" || length <= r.Trained {
+	switch {
+	case length <= r.Trained:
 		return 0
+	case r.Type == "dynamic":
+		return length
+	case r.Type == "longrope":
+		return r.Trained + 1
 	}
-	return length
+	return 0
 }
 
 // Frequencies are the radians a position for a sequence of that many tokens: [Dim/2].
 func (r Rope) Frequencies(length int) []float64 {
-	if r.Stretched(length) == 0 {
+	switch {
+	case r.Stretched(length) == 0:
 		return r.InvFreq
+	case r.Long != nil:
+		return r.Long
 	}
 	grow := r.Factor*float64(length)/float64(r.Trained) - (r.Factor - 1)
 	return inverseFrequencies(r.Theta*math.Pow(grow, float64(r.Dim)/float64(r.Dim-2)), r.Dim)

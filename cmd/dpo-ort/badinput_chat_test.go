@@ -21,8 +21,22 @@ func badChats() []badCase {
 			w.field("model/tokenizer_config.json", "chat_template", field)
 		}, train, 1, 0, ""}
 	}
+	const talk = `{"messages": [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": "sat"}]}` + "\n"
+	const marking = "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}\n{% endif %}{% endfor %}"
+	turns := func(name, template, rows, more string, code int) badCase {
+		return badCase{"chat all turns " + name, func(w *work) {
+			w.write("pairs.jsonl", rows)
+			w.write("chat.jinja", template)
+		}, "sft --model model --data pairs.jsonl --out out --quiet --batch 8 --steps 1 --chat-template chat.jinja --assistant-turns " + more, code, 0, ""}
+	}
 	row := func(old, new string) string { return strings.Replace(chatRow, old, new, 1) }
 	return []badCase{
+		turns("without marks", plainChat, talk, "all", 1),
+		turns("of strings", marking, `{"prompt": "a", "completion": " b"}`, "all", 1),
+		turns("of another name", marking, talk, "every", exitUsage),
+		turns("where there are none", marking, strings.Replace(talk, `"sat"`, `""`, 1), "all", 1),
+		turns("cut away", marking, talk, "all --max-length 2 --max-prompt-length 1", 1),
+		{"chat all turns of preferences", func(w *work) { w.write("run.yaml", "assistant-turns: all\n") }, train + " --config run.yaml", exitUsage, 0, ""},
 		{"chat without template", func(w *work) { w.write("pairs.jsonl", chatRow) }, train, 1, 0, ""},
 		{"chat without template, scored", func(w *work) { w.write("pairs.jsonl", chatRow) }, "score --model model --data pairs.jsonl --out scored.parquet", 1, 0, ""},
 		{"chat template of no end", nil, train + " --chat-template /dev/zero", 1, 0, ""},

@@ -26,6 +26,10 @@ func badModels() []badCase {
 	file := func(name, path, text string) badCase {
 		return badCase{name, func(w *work) { w.write(path, text) }, train, 1, 0, ""}
 	}
+	larger := func(w *work) { // a tokenizer of one token more than the model
+		text := w.read("model/tokenizer.json")
+		w.write("model/tokenizer.json", strings.Replace(text, `"added_tokens":`, `"added_tokens": [{"id": 320, "content": "<more>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}], "older":`, 1))
+	}
 	return []badCase{
 		raw("truncated", func(text string) string { return text[:len(text)/2] }),
 		raw("overlong", func(text string) string { return text + "more" }),
@@ -78,10 +82,11 @@ func badModels() []badCase {
 		{"tokenizer missing", func(w *work) { w.remove("model/tokenizer.json") }, train, 1, 0, ""},
 		file("tokenizer garbage", "model/tokenizer.json", "garbage"),
 		{"tokenizer cut", func(w *work) { w.write("model/tokenizer.json", w.read("model/tokenizer.json")[:4000]) }, train, 1, 0, ""},
-		{"tokenizer larger than the model", func(w *work) {
-			text := w.read("model/tokenizer.json")
-			w.write("model/tokenizer.json", strings.Replace(text, `"added_tokens":`, `"added_tokens": [{"id": 320, "content": "<more>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}], "older":`, 1))
-		}, train, 1, 0, ""},
+		{"tokenizer larger than the model", larger, train, 1, 0, ""},
+		{"validate tokens without embeddings", func(w *work) {
+			larger(w)
+			w.write("bad.jsonl", goodRow+strings.Replace(goodRow, "cat", "<more>", 1))
+		}, "data validate --model model --data bad.jsonl", 1, 0, ""},
 		{"tokenizer without EOS", func(w *work) {
 			w.field("model/config.json", "eos_token_id", nil)
 			w.field("model/tokenizer_config.json", "eos_token", nil)

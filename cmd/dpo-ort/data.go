@@ -9,6 +9,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo"
+	"github.com/dpo-ort/dpo-ort/models"
 )
 
 func init() { register(newData) }
@@ -73,6 +74,9 @@ func (o *encodeFlags) encoder() (enc *datasets.Encoder, end func(), err error) {
 		return nil, nil, err
 	}
 	enc.Tokenizer = tok
+	if _, d, err := models.Describe(o.model); err == nil { // a folder of a tokenizer alone has no model to compare with
+		enc.Vocabulary = d.Vocab
+	}
 	return enc, func() { tok.Close() }, nil
 }
 

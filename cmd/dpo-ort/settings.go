@@ -24,6 +24,7 @@ import (
 func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.Objective, "objective", c.Objective, "what is trained")
 	f.StringVar(&c.On, "on", c.On, "what to learn: each row's completion, or of pairs and rankings the chosen, best answer (Preferred-FT)")
+	f.StringVar(&c.AssistantTurns, "assistant-turns", c.AssistantTurns, "what to learn of conversations: last, each one's last turn (the default), or all that the chat template marks as the assistant's")
 	f.StringVar(&c.Model, "model", c.Model, "Hugging Face directory of the model to train")
 	f.StringVar(&c.Ref, "ref", c.Ref, "directory of the reference (default: the model before its first step)")
 	f.StringVar(&c.Adapter, "adapter", c.Adapter, "train an adapter in place of the weights: lora or dora")
@@ -89,10 +90,10 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 
 // useless are the settings that mean nothing under an objective.
 var useless = map[string][]string{
-	"": {"objective", "on"},
+	"": {"objective", "on", "assistant-turns"},
 	dpo.Likelihood: {"objective", "ref", "ref-columns", "loss", "beta", "label-smoothing", "loss-settings", "f-divergence", "reference-free", "ties",
 		"ld-alpha", "use-weighting", "sync-ref-model", "ref-model-mixup-alpha", "ref-model-sync-steps"},
-	dpo.Reward: {"objective", "on", "ref", "ref-columns", "beta", "adapter", "lora-rank", "lora-alpha", "rslora", "lora-targets", "loss-settings", "f-divergence", "reference-free",
+	dpo.Reward: {"objective", "on", "assistant-turns", "ref", "ref-columns", "beta", "adapter", "lora-rank", "lora-alpha", "rslora", "lora-targets", "loss-settings", "f-divergence", "reference-free",
 		"ld-alpha", "use-weighting", "sync-ref-model", "ref-model-mixup-alpha", "ref-model-sync-steps"},
 }
 

@@ -17,7 +17,8 @@ func newSFT() *cobra.Command {
 		Short: "Train a model on answers by themselves, by maximum likelihood",
 		Long: `sft trains by supervised fine-tuning, on prompt and completion, whose prompt may be empty, or on text; with --on chosen, on the best
 answer of each pair or ranking: the DPO paper's Preferred-FT, and its reference where there is no other. The loss is -log pi averaged
-over the answers' tokens of a step, prompts are not learnt. An answer whose finish_reason is length gets no EOS.
+over the answers' tokens of a step, prompts are not learnt. Of a conversation (messages) the last turn is the answer; with --assistant-turns all,
+all is learnt that the chat template marks as the assistant's ({% generation %}). An answer whose finish_reason is length gets no EOS.
 
 With --init it begins with random weights for a config.json, drawn from --seed and kept under run/init; --tokenizer names the
 tokenizer.json to go with it, if none lies beside it. Random weights want a higher rate: --lr 1e-3 for small models.
@@ -27,6 +28,7 @@ in optimizer, rate, clipping and lengths, and the paper's in batch and epochs.`,
 		Example: `  dpo-ort sft --model models/llama --data answers.parquet --out sft
   dpo-ort sft --model models/llama --data pairs.parquet --on chosen --out preferred
   dpo-ort sft --init config.json --tokenizer models/llama --data corpus.parquet --lr 1e-3 --out small
+  dpo-ort sft --model models/llama --data talks.parquet --assistant-turns all --out sft
   dpo-ort sft --resume --out sft`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.initial = func(c *dpo.Config) (func(dir string) error, error) { return begin(c, config, tokenizer) }

@@ -74,27 +74,27 @@ func (e *unusableError) Is(target error) bool { return target == datasets.ErrMes
 func (e *unusableError) Unwrap() error { return e.err }
 
 // Render writes a conversation. Where there are several templates, tool_use is for those with tools, as in transformers.
-func (r *Renderer) Render(c datasets.Conversation) (string, error) {
+func (r *Renderer) Render(c datasets.Conversation) (datasets.Writing, error) {
 	if r.err != nil {
-		return "", r.err
+		return datasets.Writing{}, r.err
 	}
 	t := r.named["default"]
 	if tools := r.named["tool_use"]; tools != nil && c.Tools != "" {
 		t = tools
 	}
 	if t == nil {
-		return "", datasets.ErrMessages
+		return datasets.Writing{}, datasets.ErrMessages
 	}
 	vars, err := r.variables(t, c)
 	if err != nil {
-		return "", err
+		return datasets.Writing{}, err
 	}
 	out, err := t.Render(vars, Options{})
 	var e *Error
 	if errors.As(err, &e) && (e.Kind == Unsupported || e.Kind == Security) {
 		err = &unusableError{r.Source, err}
 	}
-	return out.Text, err
+	return datasets.Writing{Text: out.Text, Said: out.Generated}, err
 }
 
 // variables are what the template finds, if it can write all that the conversation has.

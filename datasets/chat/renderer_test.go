@@ -37,7 +37,7 @@ func TestRenderer(t *testing.T) {
 	} {
 		r := NewRenderer("m", []byte(c.text), map[string]string{"bos_token": "<s>"})
 		got, err := r.Render(c.of)
-		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || errors.Is(err, datasets.ErrMessages) != c.fatality {
+		if got.Text != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || errors.Is(err, datasets.ErrMessages) != c.fatality {
 			t.Errorf("%s: %q, %v; want %q, %q", name, got, err, c.want, c.err)
 		}
 	}

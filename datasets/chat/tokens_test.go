@@ -32,13 +32,15 @@ var refused = map[string]string{
 
 // TestTokens holds that conversations become the token ids that transformers' apply_chat_template(tokenize=True) gives them, by Qwen3's
 // tokenizer and a small one: what the template writes, and no token beside it; and special tokens spelt in messages as text
-// (there: sanitize_control_tokens=True). The Encoder's prompt and answer are the same ids, parted.
+// (there: sanitize_control_tokens=True). The Encoder's prompt and answer are the same ids, parted. Where all turns of the assistant are scored these are
+// the tokens of return_assistant_tokens_mask=True.
 func TestTokens(t *testing.T) {
 	var file struct {
 		Cases []struct {
 			Tokenizer, Template, Said string
 			Tools                     bool
 			IDs                       []int32
+			Assistant                 []int // 1 where a token is the assistant's; nil where the template marks nothing
 		}
 	}
 	var said struct {
@@ -50,7 +52,7 @@ func TestTokens(t *testing.T) {
 	for _, name := range []string{"qwen3", "tiny-llama"} {
 		t.Run(name, func(t *testing.T) {
 			tok := open(t, name)
-			n := 0
+			n, masked := 0, 0
 			for _, c := range file.Cases {
 				if c.Tokenizer != name {
 					continue
@@ -72,16 +74,36 @@ func TestTokens(t *testing.T) {
 				if got := slices.Concat(x.Prompt, x.Completions[0].IDs); !slices.Equal(got, c.IDs) {
 					t.Errorf("%s, %s:\n got %v\nwant %v", c.Template, c.Said, got, c.IDs)
 				}
+				if c.Assistant != nil {
+					masked++
+					x, err := (&datasets.Encoder{Tokenizer: r, Turns: datasets.TurnsAll}).Encode(g)
+					if got := mask(x); err != nil || !slices.Equal(slices.Concat(x.Prompt, x.Completions[0].IDs), c.IDs) || !slices.Equal(got, c.Assistant) {
+						t.Errorf("%s, %s, all turns (%v):\n got %v\nwant %v", c.Template, c.Said, err, got, c.Assistant)
+					}
+				}
 				prompt, err := datasets.EncodePrompt(r, g.Prompt)
 				if err != nil || !slices.Equal(prompt, c.IDs[:len(prompt)]) && c.Template != "zephyr" {
 					t.Errorf("%s, %s: prompt alone %v (%v), want the beginning of %v", c.Template, c.Said, prompt, err, c.IDs)
 				}
 			}
-			if n < 10 {
-				t.Errorf("%d cases", n)
+			if n < 10 || masked < 4 {
+				t.Errorf("%d cases, %d masks", n, masked)
 			}
 		})
 	}
+}
+
+// mask has 1 for each token that is scored.
+func mask(x datasets.Example) (ones []int) {
+	ones = make([]int, len(x.Prompt))
+	for _, c := range x.Completions {
+		for i := range c.IDs {
+			if ones = append(ones, 0); c.Scores(i) {
+				ones[len(ones)-1] = 1
+			}
+		}
+	}
+	return ones
 }
 
 // read makes a group of a row.

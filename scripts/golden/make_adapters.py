@@ -28,6 +28,7 @@ ADAPTERS = {
     "tiny-llama-sft": ("tiny-llama", dict(r=4, lora_alpha=8, target_modules=LAYERS)),
     "tiny-qwen3-sft-dora": ("tiny-qwen3", dict(r=4, lora_alpha=8, use_dora=True, target_modules=LAYERS)),
     "tiny-gpt2-lora": ("tiny-gpt2", dict(r=2, lora_alpha=8, fan_in_fan_out=True, target_modules=["c_attn", "c_proj", "c_fc", "wte"])),
+    "tiny-gpt2-dora": ("tiny-gpt2", dict(r=2, lora_alpha=4, use_dora=True, fan_in_fan_out=True, target_modules=["c_attn", "c_proj", "c_fc"])),
     "tiny-gemma2-lora": ("tiny-gemma2", dict(r=2, lora_alpha=6, target_modules=LAYERS + ["embed_tokens"])),
 }
 PREFIX = "base_model.model."

@@ -81,7 +81,7 @@ def tokenizers(folder):
     (folder / "tokenizer.json").write_bytes(gzip.decompress((QWEN3 / "qwen3.tokenizer.json.gz").read_bytes()))
     (folder / "tokenizer_config.json").write_bytes((QWEN3 / "qwen3.tokenizer_config.json").read_bytes())
     yield "qwen3", AutoTokenizer.from_pretrained(folder), ["qwen3", "chatml-generation"]
-    yield "tiny-llama", AutoTokenizer.from_pretrained(ROOT / "testdata" / "models" / "tiny-llama"), ["mistral", "zephyr"]
+    yield "tiny-llama", AutoTokenizer.from_pretrained(ROOT / "testdata" / "models" / "tiny-llama"), ["mistral", "zephyr", "chatml-generation"]
 
 
 def tokens():

@@ -1,7 +1,7 @@
 """Writes what TRL, transformers and PyTorch say of the objectives beside preferences.
 
-trl/tiny-llama-sft.json and trl/tiny-llama-reward.json: ten steps of SFTTrainer on prompts and chosen answers, and of RewardTrainer on pairs, in
-float32, as make_trl.py has them of DPOTrainer. The reward model is tiny-llama's backbone with the head `score`.
+trl/tiny-llama-sft.json, trl/tiny-llama-turns.json and trl/tiny-llama-reward.json: ten steps of SFTTrainer on prompts and chosen answers, of the
+same on all of the assistant's turns in conversations (assistant_only_loss), and of RewardTrainer on pairs, in float32, as make_trl.py has them of DPOTrainer. The reward model is tiny-llama's backbone with the head `score`.
 reward.json: of one model of each architecture, with a head `score` on its backbone, the rewards of groups of token ids (`rewards`, in float64;
 `rewards32` by plain float32 transformers), and of tiny-llama the Bradley-Terry loss, the mean of −log σ(r_w − r_l) over the pairs;
 tiny-llama.reward.safetensors is its gradient.
@@ -29,6 +29,10 @@ REWARDED = ["tiny-llama", "tiny-mistral", "tiny-qwen2", "tiny-qwen3"]
 RUN = dict(optimizer="adamw", rows=64, batch=8, max_grad_norm=1.0, max_length=512)
 SFT = RUN | dict(lr=1e-3)
 REWARD = RUN | dict(lr=3e-4)
+# What ends a turn is learnt, the line break after it is not.
+TEMPLATE = "{% for m in messages %}{{ m.role }}:{% if m.role == 'assistant' %}{% generation %}{{ m.content + eos_token }}{% endgeneration %}" \
+    "{% else %} {{ m.content }}{% endif %}{{ '\n' }}{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+TURNS = SFT | dict(rows=24, max_length=150, template=TEMPLATE)
 STEPS = 10
 
 
@@ -56,9 +60,11 @@ def run(what, trainer, config, r, model, rows, kept, extra):
     args = config(output_dir="/tmp/trl", per_device_train_batch_size=r["batch"], max_steps=STEPS, learning_rate=r["lr"], lr_scheduler_type="constant",
                   max_grad_norm=r["max_grad_norm"], max_length=r["max_length"], bf16=False, gradient_checkpointing=False, logging_steps=1,
                   report_to=[], save_strategy="no", use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True, seed=0)
-    log = Log(kept)
-    in_order(trainer)(model=model, args=args, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(MODELS / "tiny-llama"),
-                      callbacks=[log], optimizers=(OPTIMIZERS[r["optimizer"]](model.parameters(), r["lr"]), None)).train()
+    log, tokenizer = Log(kept), AutoTokenizer.from_pretrained(MODELS / "tiny-llama")
+    if "template" in r:
+        args.assistant_only_loss, tokenizer.chat_template = True, r["template"]
+    in_order(trainer)(model=model, args=args, train_dataset=rows, processing_class=tokenizer,
+                      callbacks=[log], optimizers=(OPTIMIZERS[r["optimizer"]](list(model.named_parameters()), r["lr"]), None)).train()
     print(f"{what}: loss {log.lines[0]['loss']:.4f} to {log.lines[-1]['loss']:.4f}")
     (OUT / "trl" / f"tiny-llama-{what}.json").write_text(json.dumps({"settings": r | extra, "steps": log.lines}, indent=1) + "\n")
 
@@ -102,6 +108,9 @@ def main():
     pairs = load_dataset("json", data_files=str(ROOT / "testdata/pref/tiny.pairs.jsonl"), split="train")
     chosen = pairs.rename_column("chosen", "completion").remove_columns("rejected")
     run("sft", SFTTrainer, SFTConfig, SFT, AutoModelForCausalLM.from_pretrained(MODELS / "tiny-llama", dtype=torch.float32), chosen,
+        ["loss", "grad_norm", "num_tokens"], {})
+    talks = load_dataset("json", data_files=str(ROOT / "testdata/pref/tiny.talks.jsonl"), split="train")
+    run("turns", SFTTrainer, SFTConfig, TURNS, AutoModelForCausalLM.from_pretrained(MODELS / "tiny-llama", dtype=torch.float32), talks,
         ["loss", "grad_norm", "num_tokens"], {})
     model = classifier("tiny-llama").train()
     run("reward", RewardTrainer, RewardConfig, REWARD, model, pairs, ["loss", "grad_norm", "num_tokens", "accuracy", "margin", "mean_reward"],

@@ -1,4 +1,5 @@
-"""Writes made-up preferences to testdata/pref: tiny.pairs.jsonl, the same as tiny.pairs.parquet, and tiny.ranked.jsonl."""
+"""Writes made-up preferences to testdata/pref: tiny.pairs.jsonl, the same as tiny.pairs.parquet, tiny.ranked.jsonl,
+and conversations, tiny.talks.jsonl."""
 import json
 import pathlib
 import random
@@ -30,6 +31,13 @@ def main():
             k = rng.randint(2, 4)
             answers = [story(rng, GOOD if rank < k / 2 else BAD, rng.randint(1, 3)) for rank in range(k)]
             file.write(json.dumps({"prompt": f"One day {rng.choice(NAMES)}", "completions": answers, "ranks": list(range(1, k + 1))}) + "\n")
+    rng = random.Random(8)
+    with open(OUT / "tiny.talks.jsonl", "w") as file:
+        for i in range(24):
+            turns = [{"role": "system", "content": "Be kind."}] if i % 3 == 0 else []
+            for _ in range(1 + i % 4):
+                turns += [{"role": "user", "content": f"One day {rng.choice(NAMES)}"}, {"role": "assistant", "content": story(rng, GOOD, rng.randint(1, 3))}]
+            file.write(json.dumps({"messages": turns}) + "\n")
 
 
 if __name__ == "__main__":
