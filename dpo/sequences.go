@@ -23,7 +23,7 @@ func newSequences(groups []datasets.Example) *engine.Batch {
 			n := g*K + k
 			tokens := append(x.Prompt[:len(x.Prompt):len(x.Prompt)], c.IDs...)
 			for i, id := range tokens {
-				if i > 0 && i >= len(x.Prompt)+c.Start {
+				if i > 0 && c.Scores(i-len(x.Prompt)) {
 					rows = append(rows, int64(n*S+i-1))
 					b.Targets, b.Sequence = append(b.Targets, int64(id)), append(b.Sequence, int64(n))
 				}
