@@ -169,6 +169,10 @@ func (h *fetcher) follow(r hub.Ref) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		if e.Failed != nil {
+			said.notice("fetch     %v; trying again in %s", e.Failed, duration(e.Wait.Seconds()))
+			continue
+		}
 		if last = e; e.Paths == nil {
 			p.show(dpo.Event{Phase: "fetch MiB", Done: mebibytes(e.Done), Total: mebibytes(e.Total)})
 		}

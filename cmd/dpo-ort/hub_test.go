@@ -176,3 +176,22 @@ func TestHubGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// A hub that cannot be reached is asked twice, of which a line tells, and what was fetched before is offered.
+func TestHubCannotBeReached(t *testing.T) {
+	h := fakehub.New(t)
+	h.Add("datasets/own/pairs", "main", map[string]string{"x.jsonl": `{"prompt": "a", "chosen": "b", "rejected": "c"}` + "\n"})
+	dir := t.TempDir()
+	inspect := []string{"data", "inspect", "--data", "hf://datasets/own/pairs"}
+	if said, err := fromHub(t, h, dir, nil, inspect...); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	said, err := fromHub(t, h, dir, []string{"HF_ENDPOINT=http://127.0.0.1:1"}, inspect...)
+	told := "fetch     hf://datasets/own/pairs: connection to 127.0.0.1:1: "
+	if err == nil || strings.Count(said, told) != 1 || !strings.Contains(said, "; trying again in ") || !strings.Contains(said, "take that with --offline") {
+		t.Errorf("%v: %s", err, said)
+	}
+	if said, err := fromHub(t, h, dir, []string{"HF_ENDPOINT=http://127.0.0.1:1"}, append(inspect, "--offline")...); err != nil {
+		t.Errorf("%v: %s", err, said)
+	}
+}

@@ -42,7 +42,7 @@ type Client struct {
 	Offline  bool          // ask nobody, and take what is in the cache
 	Stall    time.Duration // that a server may send nothing
 	Backoff  time.Duration // before the second try; it doubles from try to try
-	Attempts int           // tries in a row that may bring nothing
+	Attempts int           // tries in a row that may bring nothing; of a host that cannot be reached at all, two are enough
 
 	token string
 	http  *http.Client
@@ -121,48 +121,84 @@ type Event struct {
 	Done, Total int64    // bytes of all files that are not in the cache
 	Commit      string   // what the revision stands for
 	Paths       []string // of the last event: a model's folder, or the files of data
+
+	Failed error         // why a try brought nothing
+	Wait   time.Duration // before the next
 }
+
+// progress is how far a fetch has come, and who is told.
+type progress struct {
+	Event
+	yield func(Event) bool
+}
+
+// came tells of bytes that have come, or of fewer than none where what had come was thrown away.
+func (p *progress) came(bytes int64) error {
+	if p.Done += bytes; !p.yield(p.Event) {
+		return errLoopEnded
+	}
+	return nil
+}
+
+// failed tells of a try that another follows.
+func (p *progress) failed(err error, wait time.Duration) error {
+	e := p.Event
+	if e.Failed, e.Wait = err, wait; !p.yield(e) {
+		return errLoopEnded
+	}
+	return nil
+}
+
+// errLoopEnded is of a loop over events that ended before the last.
+var errLoopEnded = errors.New("the loop ended")
 
 // Fetch brings what a reference names into the cache; of a model without its weights, if only its tokenizer and configuration are
 // wanted. An error is the last. A loop that ends before leaves what has come, for the next.
 func (c *Client) Fetch(ctx context.Context, r Ref, weights bool) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		if err := c.fetch(ctx, r, weights, func(e Event) bool { return yield(e, nil) }); err != nil && !errors.Is(err, errLoopEnded) {
+		err := c.fetch(ctx, r, weights, &progress{yield: func(e Event) bool { return yield(e, nil) }})
+		if errors.Is(err, errTries) && c.caches(ctx, r, weights) {
+			err = fmt.Errorf("%w; the cache has it as it was fetched last: take that with --offline", err)
+		}
+		if err != nil && !errors.Is(err, errLoopEnded) {
 			yield(Event{}, err)
 		}
 	}
 }
 
-func (c *Client) fetch(ctx context.Context, r Ref, weights bool, yield func(Event) bool) error {
-	at, err := c.find(ctx, r)
+// caches tells whether all of a reference is there without asking anybody.
+func (c *Client) caches(ctx context.Context, r Ref, weights bool) bool {
+	offline := *c
+	offline.Offline = true
+	return offline.fetch(ctx, r, weights, &progress{yield: func(Event) bool { return true }}) == nil
+}
+
+func (c *Client) fetch(ctx context.Context, r Ref, weights bool, p *progress) error {
+	at, err := c.find(ctx, r, p)
 	if err != nil {
 		return err
 	}
 	if at.files == nil {
-		return at.fromSnapshot(weights, yield)
+		return at.fromSnapshot(weights, p)
 	}
 	names, err := at.choose(weights)
 	if err != nil {
 		return fmt.Errorf("%s: %w", r, err)
 	}
-	e := Event{Commit: at.hash}
+	p.Commit = at.hash
 	var missing []string
 	for _, name := range names {
 		if f := at.files[name]; !at.has(f) {
 			missing = append(missing, name)
-			e.Total += f.size()
+			p.Total += f.size()
 		}
 	}
 	if missing != nil && c.Offline {
 		return fmt.Errorf("%s: %s of commit %s is %w %s, and nothing may be fetched offline: run once without --offline and HF_HUB_OFFLINE", r, some(missing), at.hash, errNotCached, c.Cache)
 	}
 	for _, name := range missing {
-		e.File = name
-		err := c.download(ctx, at, name, func(bytes int64) bool {
-			e.Done += bytes
-			return yield(e)
-		})
-		if err != nil {
+		p.File = name
+		if err := c.download(ctx, at, name, p); err != nil {
 			return err
 		}
 	}
@@ -171,9 +207,8 @@ func (c *Client) fetch(ctx context.Context, r Ref, weights bool, yield func(Even
 			return err
 		}
 	}
-	e.File, e.Paths = "", at.paths(names)
-	yield(e)
-	return nil
+	p.File, p.Paths = "", at.paths(names)
+	return p.came(0)
 }
 
 // choose gives the files that the reference names.
@@ -197,7 +232,7 @@ func (at *commit) paths(names []string) (out []string) {
 
 // fromSnapshot takes what another program has fetched of a commit whose list of files is not known. Whether that is all, nobody can say, so data is to be
 // named file by file.
-func (at *commit) fromSnapshot(weights bool, yield func(Event) bool) error {
+func (at *commit) fromSnapshot(weights bool, p *progress) error {
 	at.files = map[string]file{}
 	for _, name := range at.cached {
 		at.files[name] = file{BlobID: "there"}
@@ -209,6 +244,6 @@ func (at *commit) fromSnapshot(weights bool, yield func(Event) bool) error {
 	if err != nil {
 		return fmt.Errorf("%s, of which the cache has a part: %w", at.ref, err)
 	}
-	yield(Event{Commit: at.hash, Paths: at.paths(names)})
-	return nil
+	p.Commit, p.Paths = at.hash, at.paths(names)
+	return p.came(0)
 }

@@ -31,7 +31,7 @@ type commit struct {
 }
 
 // find gives the commit that a reference means. One that is named by its hash is not asked for again; nor is any where the client is offline.
-func (c *Client) find(ctx context.Context, r Ref) (*commit, error) {
+func (c *Client) find(ctx context.Context, r Ref, p *progress) (*commit, error) {
 	at := &commit{store: c.store(r), ref: r, hash: r.Revision}
 	pinned := commitRule.MatchString(r.Revision)
 	if !pinned && c.Offline {
@@ -52,7 +52,7 @@ func (c *Client) find(ctx context.Context, r Ref) (*commit, error) {
 		}
 		return at, nil
 	}
-	return at, c.list(ctx, at)
+	return at, c.list(ctx, at, p)
 }
 
 // listed is what the hub's interface says of a repository at a revision.
@@ -70,11 +70,11 @@ type listed struct {
 }
 
 // list asks the hub for a commit's hash and files, and keeps both.
-func (c *Client) list(ctx context.Context, at *commit) error {
+func (c *Client) list(ctx context.Context, at *commit, p *progress) error {
 	r := at.ref
 	address := fmt.Sprintf("%s/api/%s/%s/revision/%s?blobs=true", c.Endpoint, r.kind(), r.Repo, url.PathEscape(r.Revision))
 	var text []byte
-	err := c.retry(ctx, func() (bool, error) {
+	err := c.retry(ctx, p, func() (bool, error) {
 		a, err := c.get(ctx, address, nil)
 		if err != nil {
 			return false, prefixed(r, err)
@@ -147,7 +147,7 @@ func prefixed(r Ref, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &more):
-		return &again{fmt.Errorf("%s: %w", r, more.err), more.after}
+		return &again{fmt.Errorf("%s: %w", r, more.err), more.after, more.most}
 	case strings.HasPrefix(err.Error(), r.String()):
 		return err
 	}
