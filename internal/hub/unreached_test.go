@@ -62,7 +62,10 @@ func TestUnreached(t *testing.T) {
 // Of one that can be reached each try is told of.
 func TestTriesAreTold(t *testing.T) {
 	h := fakehub.New(t)
-	h.Serve = func(w http.ResponseWriter, _ *http.Request) bool { http.Error(w, "", http.StatusBadGateway); return true }
+	h.Serve = func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "", http.StatusBadGateway)
+		return true
+	}
 	failed, err := tries(t, client(t, h, nil), "hf://own/tiny")
 	if len(failed) != 3 || !strings.Contains(failed[2], "answers 502") || err == nil || !strings.Contains(err.Error(), "(4 tries in a row brought nothing") {
 		t.Errorf("%q, then %v", failed, err)
