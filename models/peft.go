@@ -62,7 +62,7 @@ type adapterConfig struct {
 // harmlessAdapter fields say how an adapter was made or is loaded; targets are those that the weights are of, and how a weight lies
 // its base says (fan_in_fan_out).
 var harmlessAdapter = []string{"auto_mapping", "eva_config", "exclude_modules", "inference_mode", "layers_pattern", "layers_to_transform",
-	"megatron_core", "peft_version", "qalora_group_size", "revision", "target_modules", "task_type", "ensure_weight_tying", "fan_in_fan_out"}
+	"megatron_core", "peft_version", "qalora_group_size", "target_modules", "task_type", "ensure_weight_tying", "fan_in_fan_out"}
 
 // readAdapter reads DIR/adapter_config.json. What would change the numbers and is not known here is refused by name.
 func readAdapter(dir string) (*adapterConfig, error) {
@@ -71,11 +71,11 @@ func readAdapter(dir string) (*adapterConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read adapter configuration: %w", err)
 	}
-	of, err := parseConfig(path, data)
+	fields, err := parseConfig(path, data)
 	if err != nil {
 		return nil, err
 	}
-	c := &adapterConfig{Config: of, rankPattern: map[string]int{}, alphaPattern: map[string]float64{}}
+	c := &adapterConfig{Config: fields, rankPattern: map[string]int{}, alphaPattern: map[string]float64{}}
 	if kind := c.Text("peft_type", ""); kind != "LORA" {
 		c.refuse("field peft_type is %q: LORA is supported", kind)
 	}
@@ -95,13 +95,14 @@ func readAdapter(dir string) (*adapterConfig, error) {
 		c.refuse("field bias is %q: none is supported", bias)
 	}
 	c.readStart()
-	name := ""
-	c.read(baseKey, &name)
+	var of baseName
+	c.read(baseKey, &of.Name)
+	c.read("revision", &of.Revision)
 	c.passed = harmlessAdapter
 	if err := c.finish(); err != nil {
 		return nil, err
 	}
-	if c.base, err = findBase(dir, name); err != nil {
+	if c.base, err = findBase(dir, of); err != nil {
 		return nil, fmt.Errorf("read adapter configuration %s: %w", path, err)
 	}
 	return c, nil
@@ -115,22 +116,6 @@ func (c *adapterConfig) readStart() {
 	if named && !slices.Contains([]string{"gaussian", "eva", "orthogonal"}, name) {
 		c.refuse("field init_lora_weights is %q, which changes the base's weights: merge it where it was trained", name)
 	}
-}
-
-// findBase is the folder of an adapter's base: a path, or one from the adapter's folder.
-func findBase(dir, name string) (string, error) {
-	if name == "" {
-		return "", fmt.Errorf("field %s is missing: name the folder of the adapter's base", baseKey)
-	}
-	for _, path := range []string{name, filepath.Join(dir, name)} {
-		if _, err := os.Stat(filepath.Join(path, configName)); err == nil {
-			if IsAdapter(path) {
-				return "", fmt.Errorf("its base %s is an adapter itself: merge that first (dpo-ort merge)", path)
-			}
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("its base %q is no model's folder here: set %s to that folder", name, baseKey)
 }
 
 // pattern is the value, of a pattern for modules, that is meant for one.

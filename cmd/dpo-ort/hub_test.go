@@ -14,6 +14,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/internal/hub/fakehub"
+	"github.com/dpo-ort/dpo-ort/models"
 )
 
 // fromHub runs the program with a hub for the public one, and gives what it wrote and how it ended.
@@ -34,22 +35,30 @@ func hubCommand(t *testing.T, h *fakehub.Hub, dir string, env []string, args ...
 	return cmd
 }
 
-// TestHub trains on a model and data of a hub, whose connection drops once, and again offline to the same bits.
-func TestHub(t *testing.T) {
-	h := fakehub.New(t)
-	h.Token = "hf_not_to_be_seen"
-	files := map[string]string{"pytorch_model.bin": "a pickle"}
-	entries, err := os.ReadDir(golden.Testdata(t, "models", "tiny-llama"))
+// filesOf are the files of a folder by their names.
+func filesOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := map[string]string{}
 	for _, e := range entries {
-		text, err := os.ReadFile(golden.Testdata(t, "models", "tiny-llama", e.Name()))
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		files[e.Name()] = string(text)
 	}
+	return files
+}
+
+// TestHub trains on a model and data of a hub, whose connection drops once, and again offline to the same bits.
+func TestHub(t *testing.T) {
+	h := fakehub.New(t)
+	h.Token = "hf_not_to_be_seen"
+	files := filesOf(t, golden.Testdata(t, "models", "tiny-llama"))
+	files["pytorch_model.bin"] = "a pickle"
 	pairs, err := os.ReadFile(golden.Testdata(t, "pref", "tiny.pairs.jsonl"))
 	if err != nil {
 		t.Fatal(err)
@@ -193,5 +202,43 @@ func TestHubCannotBeReached(t *testing.T) {
 	}
 	if said, err := fromHub(t, h, dir, []string{"HF_ENDPOINT=http://127.0.0.1:1"}, append(inspect, "--offline")...); err != nil {
 		t.Errorf("%v: %s", err, said)
+	}
+}
+
+// An adapter's base that is called OWNER/NAME comes with the adapter where that is named hf://. Of an adapter in a folder it is taken from the cache, and nobody is asked.
+func TestHubHasAnAdaptersBase(t *testing.T) {
+	h := fakehub.New(t)
+	base := golden.Testdata(t, "models", "tiny-llama")
+	h.Add("models/own/base", "v1", filesOf(t, base))
+	dir := t.TempDir()
+	adapter := filepath.Join(dir, "adapter")
+	if err := models.WriteAdapter(adapter, base, models.AdapterSpec{Rank: 2, Alpha: 4, Targets: []string{models.AllLinear}}, 1); err != nil {
+		t.Fatal(err)
+	}
+	files := filesOf(t, adapter)
+	files["adapter_config.json"] = strings.Replace(files["adapter_config.json"], strconv.Quote(base), `"own/base", "revision": "v1"`, 1)
+	if err := os.WriteFile(filepath.Join(adapter, "adapter_config.json"), []byte(files["adapter_config.json"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.Add("models/own/adapter", "main", files)
+
+	said, err := fromHub(t, h, dir, nil, "doctor", "--model", "adapter")
+	if seen := h.Seen(); err == nil || seen != nil || !strings.Contains(said, "fetch it from the hub once (dpo-ort doctor --model hf://own/base@v1), or set base_model_name_or_path") {
+		t.Errorf("a folder, and an empty cache: asked %v: %v: %s", seen, err, said)
+	}
+	if said, err := fromHub(t, h, dir, nil, "doctor", "--model", "hf://own/adapter"); err != nil || !strings.Contains(said, "fetched   hf://own/base@v1 at commit") {
+		t.Errorf("of the hub: %v: %s", err, said)
+	}
+	h.Seen()
+	for _, args := range [][]string{
+		{"doctor", "--model", "adapter"}, {"doctor", "--model", "hf://own/adapter", "--offline"}, {"merge", "--model", "adapter", "--out", "merged"},
+		{"train", "--model", "adapter", "--data", golden.Testdata(t, "pref", "tiny.pairs.jsonl"), "--out", "out", "--steps", "1", "--batch", "2"},
+	} {
+		if said, err := fromHub(t, h, dir, nil, args...); err != nil {
+			t.Errorf("%v, from the cache: %v: %s", args, err, said)
+		}
+	}
+	if seen := h.Seen(); seen != nil {
+		t.Errorf("asked: %+v", seen)
 	}
 }
