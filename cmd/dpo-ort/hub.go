@@ -26,6 +26,7 @@ type fetcher struct {
 	cmd     *cobra.Command
 	client  *hub.Client
 	known   map[string][]string // the paths of what was fetched by this command
+	names   map[string]string   // of these paths, with commits
 }
 
 // fetching is the program's.
@@ -33,7 +34,7 @@ var fetching fetcher
 
 // begin puts local paths in place of what a command's flags name on the hub, and finds the bases of adapters that they name.
 func (h *fetcher) begin(cmd *cobra.Command) error {
-	h.cmd, h.client, h.known = cmd, nil, map[string][]string{}
+	h.cmd, h.client, h.known, h.names = cmd, nil, map[string][]string{}, map[string]string{}
 	var wrong error
 	visit := func(do func(*pflag.Flag) error) {
 		cmd.Flags().Visit(func(f *pflag.Flag) {
@@ -89,6 +90,7 @@ func (h *fetcher) config(c *dpo.Config) error {
 	if err := h.data(&c.Data, &c.EvalData); err != nil {
 		return err
 	}
+	c.Names = h.names
 	return h.bases(c.Model, c.Ref)
 }
 
@@ -242,6 +244,12 @@ func (h *fetcher) follow(c *hub.Client, r hub.Ref) ([]string, error) {
 	if last.Total > 0 {
 		p.end()
 		p.say("fetched   %s at commit %s, %s\n", r, last.Commit, size(last.Total))
+	}
+	for i, path := range last.Paths {
+		name := last.Pinned[i].String()
+		if _, err := hub.Parse(name); err == nil { // a file's name may be no glob
+			h.names[path] = name
+		}
 	}
 	return last.Paths, nil
 }

@@ -63,7 +63,7 @@ func TestHub(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Add("models/own/tiny", "main", files)
+	model := h.Add("models/own/tiny", "main", files)
 	commit := h.Add("datasets/own/pairs", "main", map[string]string{"data/train.jsonl": string(pairs), "data/test.jsonl": string(pairs)})
 	dropped := false
 	h.Serve = func(w http.ResponseWriter, r *http.Request) bool {
@@ -94,10 +94,29 @@ func TestHub(t *testing.T) {
 	if seen := h.Seen(); seen != nil {
 		t.Errorf("asked offline: %+v", seen)
 	}
-	a, err1 := os.ReadFile(filepath.Join(dir, "online", "model.safetensors"))
-	b, err2 := os.ReadFile(filepath.Join(dir, "offline", "model.safetensors"))
-	if err1 != nil || err2 != nil || !bytes.Equal(a, b) {
-		t.Errorf("the models differ: %v, %v", err1, err2)
+
+	// The run names what it was made of, so that neither a resume nor the same settings elsewhere take what the branch has become.
+	settings, err := os.ReadFile(filepath.Join(dir, "online", "run", "config.yaml"))
+	if want := "model: hf://own/tiny@" + model + "\ndata:\n- hf://datasets/own/pairs@" + commit + "/data/train.jsonl\n"; err != nil || !strings.HasPrefix(string(settings), want) {
+		t.Errorf("%v: the settings are\n%s\nwant\n%s", err, settings, want)
+	}
+	h.Add("models/own/tiny", "main", map[string]string{"config.json": "{}", "model.safetensors": "another"})
+	for _, args := range [][]string{{"--resume", "--out", "online"}, {"--config", "online/run/config.yaml", "--out", "again"}, {"--config", "online/run/config.yaml", "--out", "once more", "--offline"}} {
+		if said, err := fromHub(t, h, dir, nil, append([]string{"train", "--quiet"}, args...)...); err != nil {
+			t.Errorf("%v: %v: %s", args, err, said)
+		}
+	}
+	if seen := h.Seen(); seen != nil {
+		t.Errorf("asked for a commit that is there: %+v", seen)
+	}
+	a, err := os.ReadFile(filepath.Join(dir, "online", "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{"offline", "again", "once more"} {
+		if b, err := os.ReadFile(filepath.Join(dir, out, "model.safetensors")); err != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s: the models differ: %v", out, err)
+		}
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "hub", "hub", "*", "snapshots", "*", "*.bin")); err != nil || left != nil {
 		t.Errorf("a pickle was fetched: %v %v", left, err)

@@ -121,6 +121,7 @@ type Event struct {
 	Done, Total int64    // bytes of all files that are not in the cache
 	Commit      string   // what the revision stands for
 	Paths       []string // of the last event: a model's folder, or the files of data
+	Pinned      []Ref    // what each of these is, at that commit
 
 	Failed error         // why a try brought nothing
 	Wait   time.Duration // before the next
@@ -207,8 +208,8 @@ func (c *Client) fetch(ctx context.Context, r Ref, weights bool, p *progress) er
 			return err
 		}
 	}
-	p.File, p.Paths = "", at.paths(names)
-	return p.came(0)
+	p.File = ""
+	return at.done(names, p)
 }
 
 // choose gives the files that the reference names.
@@ -219,15 +220,17 @@ func (at *commit) choose(weights bool) ([]string, error) {
 	return chooseModel(at.files, weights)
 }
 
-// paths are where the files lie: of a model, the folder.
-func (at *commit) paths(names []string) (out []string) {
+// done tells where the files lie: of a model, the folder.
+func (at *commit) done(names []string, p *progress) error {
 	if !at.ref.Dataset {
-		return []string{at.snapshot(at.hash, "")}
+		names = []string{""}
 	}
+	p.Commit = at.hash
 	for _, name := range names {
-		out = append(out, at.snapshot(at.hash, name))
+		p.Paths = append(p.Paths, at.snapshot(at.hash, name))
+		p.Pinned = append(p.Pinned, Ref{at.ref.Dataset, at.ref.Repo, at.hash, name})
 	}
-	return out
+	return p.came(0)
 }
 
 // fromSnapshot takes what another program has fetched of a commit whose list of files is not known. Whether that is all, nobody can say, so data is to be
@@ -244,6 +247,5 @@ func (at *commit) fromSnapshot(weights bool, p *progress) error {
 	if err != nil {
 		return fmt.Errorf("%s, of which the cache has a part: %w", at.ref, err)
 	}
-	p.Commit, p.Paths = at.hash, at.paths(names)
-	return p.came(0)
+	return at.done(names, p)
 }
