@@ -226,6 +226,7 @@ func (h *fetcher) follow(c *hub.Client, r hub.Ref) ([]string, error) {
 	p := t.progress(h.cmd.ErrOrStderr())
 	defer p.end()
 	var last hub.Event
+	shown := -1
 	for e, err := range c.Fetch(h.cmd.Context(), r, h.weights()) {
 		if err != nil && h.cmd.Context().Err() != nil {
 			return nil, fmt.Errorf("%w while %s was fetched; the same command goes on from what has come", dpo.ErrInterrupted, r)
@@ -237,8 +238,9 @@ func (h *fetcher) follow(c *hub.Client, r hub.Ref) ([]string, error) {
 			said.notice("fetch     %v; trying again in %s", e.Failed, duration(e.Wait.Seconds()))
 			continue
 		}
-		if last = e; e.Paths == nil {
-			p.show(dpo.Event{Phase: "fetch MiB", Done: mebibytes(e.Done), Total: mebibytes(e.Total)})
+		if last = e; e.Paths == nil && mebibytes(e.Done) != shown {
+			shown = mebibytes(e.Done)
+			p.show(dpo.Event{Phase: "fetch MiB", Done: shown, Total: mebibytes(e.Total)})
 		}
 	}
 	if last.Total > 0 {

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -130,6 +131,7 @@ type Event struct {
 // progress is how far a fetch has come, and who is told.
 type progress struct {
 	Event
+	of    Ref
 	yield func(Event) bool
 }
 
@@ -144,7 +146,7 @@ func (p *progress) came(bytes int64) error {
 // failed tells of a try that another follows.
 func (p *progress) failed(err error, wait time.Duration) error {
 	e := p.Event
-	if e.Failed, e.Wait = err, wait; !p.yield(e) {
+	if e.Failed, e.Wait = fmt.Errorf("%s: %w", p.of, err), wait; !p.yield(e) {
 		return errLoopEnded
 	}
 	return nil
@@ -157,13 +159,14 @@ var errLoopEnded = errors.New("the loop ended")
 // wanted. An error is the last. A loop that ends before leaves what has come, for the next.
 func (c *Client) Fetch(ctx context.Context, r Ref, weights bool) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		err := c.fetch(ctx, r, weights, &progress{yield: func(e Event) bool { return yield(e, nil) }})
+		err := c.fetch(ctx, r, weights, &progress{of: r, yield: func(e Event) bool { return yield(e, nil) }})
+		if err == nil || errors.Is(err, errLoopEnded) {
+			return
+		}
 		if errors.Is(err, errTries) && c.caches(ctx, r, weights) {
 			err = fmt.Errorf("%w; the cache has it as it was fetched last: take that with --offline", err)
 		}
-		if err != nil && !errors.Is(err, errLoopEnded) {
-			yield(Event{}, err)
-		}
+		yield(Event{}, fmt.Errorf("%s: %w", r, err))
 	}
 }
 
@@ -179,12 +182,12 @@ func (c *Client) fetch(ctx context.Context, r Ref, weights bool, p *progress) er
 	if err != nil {
 		return err
 	}
-	if at.files == nil {
-		return at.fromSnapshot(weights, p)
-	}
 	names, err := at.choose(weights)
 	if err != nil {
-		return fmt.Errorf("%s: %w", r, err)
+		return err
+	}
+	if at.part {
+		return at.done(names, p)
 	}
 	p.Commit = at.hash
 	var missing []string
@@ -195,7 +198,7 @@ func (c *Client) fetch(ctx context.Context, r Ref, weights bool, p *progress) er
 		}
 	}
 	if missing != nil && c.Offline {
-		return fmt.Errorf("%s: %s of commit %s is %w %s, and nothing may be fetched offline: run once without --offline and HF_HUB_OFFLINE", r, some(missing), at.hash, errNotCached, c.Cache)
+		return fmt.Errorf("%s of commit %s is not in the cache %s; %s", some(missing), at.hash, c.Cache, onceOnline)
 	}
 	for _, name := range missing {
 		p.File = name
@@ -212,12 +215,21 @@ func (c *Client) fetch(ctx context.Context, r Ref, weights bool, p *progress) er
 	return at.done(names, p)
 }
 
-// choose gives the files that the reference names.
-func (at *commit) choose(weights bool) ([]string, error) {
-	if at.ref.Dataset {
-		return chooseData(at.files, at.ref.Path)
+// choose gives the files that the reference names. Where only a part of the files is known, nobody can say what a glob would match, so data is to be named
+// file by file.
+func (at *commit) choose(weights bool) (names []string, err error) {
+	if _, there := at.files[at.ref.Path]; at.part && at.ref.Dataset && !there {
+		return nil, fmt.Errorf("the cache has no list of the files of commit %s: name one of those there (%s); %s", at.hash, some(slices.Sorted(maps.Keys(at.files))), onceOnline)
 	}
-	return chooseModel(at.files, weights)
+	if at.ref.Dataset {
+		names, err = chooseData(at.files, at.ref.Path)
+	} else {
+		names, err = chooseModel(at.files, weights)
+	}
+	if err != nil && at.part {
+		err = fmt.Errorf("the cache has a part of it alone: %w; %s", err, onceOnline)
+	}
+	return names, err
 }
 
 // done tells where the files lie: of a model, the folder.
@@ -231,21 +243,4 @@ func (at *commit) done(names []string, p *progress) error {
 		p.Pinned = append(p.Pinned, Ref{at.ref.Dataset, at.ref.Repo, at.hash, name})
 	}
 	return p.came(0)
-}
-
-// fromSnapshot takes what another program has fetched of a commit whose list of files is not known. Whether that is all, nobody can say, so data is to be
-// named file by file.
-func (at *commit) fromSnapshot(weights bool, p *progress) error {
-	at.files = map[string]file{}
-	for _, name := range at.cached {
-		at.files[name] = file{BlobID: "there"}
-	}
-	if _, there := at.files[at.ref.Path]; at.ref.Dataset && !there {
-		return fmt.Errorf("%s: offline, and the cache has no list of the files of commit %s: name one of those there (%s), or run once without --offline and HF_HUB_OFFLINE", at.ref, at.hash, some(at.cached))
-	}
-	names, err := at.choose(weights)
-	if err != nil {
-		return fmt.Errorf("%s, of which the cache has a part: %w", at.ref, err)
-	}
-	return at.done(names, p)
 }

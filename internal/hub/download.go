@@ -41,7 +41,7 @@ func (c *Client) download(ctx context.Context, at *commit, name string, p *progr
 		return err
 	}
 	if err := d.whole(ctx); err != nil {
-		return prefixed(at.ref, err)
+		return err
 	}
 	if _, err := d.out.Sync(); err != nil {
 		return err

@@ -178,7 +178,7 @@ var errTries = errors.New("tries in a row brought nothing")
 // refused is the error of an answer that is not what was asked for; what names it in words.
 func (c *Client) refused(r Ref, what string, a *answer) error {
 	code := a.StatusCode
-	head := fmt.Sprintf("%s: the hub answers %d for %s", r, code, what)
+	head := fmt.Sprintf("the hub answers %d for %s", code, what)
 	switch {
 	case code == http.StatusUnauthorized && c.token == "":
 		return fmt.Errorf("%s: it is not there, or is private or gated: check the name, or set HF_TOKEN to a token of an account that may read it", head)
