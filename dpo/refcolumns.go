@@ -102,10 +102,10 @@ func (t *Trainer) fresh(file string) (columnUse, error) {
 }
 
 // asRun says by which flags a run would take what has been scored, where flags are enough.
-func (was identity) asRun(is identity) string {
-	flags := was.flags("train with", is)
-	was.MaxLength, was.MaxPromptLength, was.Truncate, was.EOS, was.DType = is.MaxLength, is.MaxPromptLength, is.Truncate, is.EOS, is.DType
-	if other, err := differences(was, is); err != nil || other != nil || is.Tokenizer == "" {
+func (id identity) asRun(run identity) string {
+	flags := id.flags("train with", run)
+	id.MaxLength, id.MaxPromptLength, id.Truncate, id.EOS, id.DType = run.MaxLength, run.MaxPromptLength, run.Truncate, run.EOS, run.DType
+	if other, err := differences(id, run); err != nil || other != nil || run.Tokenizer == "" {
 		return ""
 	}
 	return flags + ", or "

@@ -10,7 +10,6 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
-	"github.com/dpo-ort/dpo-ort/models"
 )
 
 // Drop is a row that holds nothing to learn from, as run/dropped.jsonl lists it.
@@ -162,15 +161,6 @@ func checkIDs(x datasets.Example, vocabulary int) error {
 				return fmt.Errorf("token id %d outside the model's vocabulary of %d: tokenizer and model do not belong together", id, vocabulary)
 			}
 		}
-	}
-	return nil
-}
-
-// checkPositions refuses a row, as it is asked of a model, that is longer than the model's table of positions. A sequence's last token is never
-// embedded.
-func checkPositions(d models.Decoder, x datasets.Example) error {
-	if tokens := longest(x) - 1; d.Positions > 0 && tokens > d.Positions {
-		return fmt.Errorf("it needs %d positions, and the model's table has %d: set --max-length to that, or less", tokens, d.Positions)
 	}
 	return nil
 }

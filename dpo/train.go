@@ -434,7 +434,7 @@ func (t *Trainer) begin() error {
 		if err := t.writeDropped(); err != nil {
 			return err
 		}
-		text, err := yaml.Marshal(t.Config.named())
+		text, err := yaml.Marshal(t.named())
 		if err != nil {
 			return fmt.Errorf("write settings: %w", err)
 		}

@@ -49,20 +49,6 @@ func (of baseName) folder(dir string) string {
 	return ""
 }
 
-// findBase is the folder of an adapter's base.
-func findBase(dir string, of baseName) (string, error) {
-	path := of.folder(dir)
-	switch {
-	case of.Name == "":
-		return "", fmt.Errorf("field %s is missing: name the folder of the adapter's base", baseKey)
-	case path == "":
-		return "", fmt.Errorf("its base %q is no model's folder here: %sset %s to that folder", of.Name, of.fetch(), baseKey)
-	case IsAdapter(path):
-		return "", fmt.Errorf("its base %s is an adapter itself: merge that first (dpo-ort merge)", path)
-	}
-	return path, nil
-}
-
 // hubName is OWNER/NAME.
 var hubName = regexp.MustCompile(`^\w[\w-]*/\w[\w.-]*$`)
 

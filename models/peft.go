@@ -71,11 +71,11 @@ func readAdapter(dir string) (*adapterConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read adapter configuration: %w", err)
 	}
-	fields, err := parseConfig(path, data)
+	of, err := parseConfig(path, data)
 	if err != nil {
 		return nil, err
 	}
-	c := &adapterConfig{Config: fields, rankPattern: map[string]int{}, alphaPattern: map[string]float64{}}
+	c := &adapterConfig{Config: of, rankPattern: map[string]int{}, alphaPattern: map[string]float64{}}
 	if kind := c.Text("peft_type", ""); kind != "LORA" {
 		c.refuse("field peft_type is %q: LORA is supported", kind)
 	}
@@ -95,14 +95,14 @@ func readAdapter(dir string) (*adapterConfig, error) {
 		c.refuse("field bias is %q: none is supported", bias)
 	}
 	c.readStart()
-	var of baseName
-	c.read(baseKey, &of.Name)
-	c.read("revision", &of.Revision)
+	var base baseName
+	c.read(baseKey, &base.Name)
+	c.read("revision", &base.Revision)
 	c.passed = harmlessAdapter
 	if err := c.finish(); err != nil {
 		return nil, err
 	}
-	if c.base, err = findBase(dir, of); err != nil {
+	if c.base, err = findBase(dir, base); err != nil {
 		return nil, fmt.Errorf("read adapter configuration %s: %w", path, err)
 	}
 	return c, nil
@@ -116,6 +116,20 @@ func (c *adapterConfig) readStart() {
 	if named && !slices.Contains([]string{"gaussian", "eva", "orthogonal"}, name) {
 		c.refuse("field init_lora_weights is %q, which changes the base's weights: merge it where it was trained", name)
 	}
+}
+
+// findBase is the folder of an adapter's base.
+func findBase(dir string, of baseName) (string, error) {
+	path := of.folder(dir)
+	switch {
+	case of.Name == "":
+		return "", fmt.Errorf("field %s is missing: name the folder of the adapter's base", baseKey)
+	case path == "":
+		return "", fmt.Errorf("its base %q is no model's folder here: %sset %s to that folder", of.Name, of.fetch(), baseKey)
+	case IsAdapter(path):
+		return "", fmt.Errorf("its base %s is an adapter itself: merge that first (dpo-ort merge)", path)
+	}
+	return path, nil
 }
 
 // pattern is the value, of a pattern for modules, that is meant for one.
