@@ -85,8 +85,8 @@ func TestHub(t *testing.T) {
 		}
 		return said
 	}
-	if said := train("online", token); !strings.Contains(said, "fetched   hf://datasets/own/pairs/data/train* at commit "+commit) || !dropped {
-		t.Errorf("dropped %v; said %s", dropped, said)
+	if said := train("online", token); !strings.Contains(said, "fetched   hf://datasets/own/pairs/data/train* at commit "+commit) || !dropped || strings.Count(said, "fetch MiB 1/1") != 2 {
+		t.Errorf("dropped %v; a line a MiB of each: %s", dropped, said)
 	}
 	h.Seen()
 	train("offline", nil, "--offline")
