@@ -62,7 +62,7 @@ func examine(cmd *cobra.Command, checks []check) error {
 	var failed []error
 	for _, c := range checks {
 		found, err := c.look()
-		for _, e := range joined(err) {
+		for _, e := range reasonsOf(err) {
 			failed = append(failed, fmt.Errorf("%s: %w", c.name, e))
 		}
 		switch {
@@ -76,12 +76,17 @@ func examine(cmd *cobra.Command, checks []check) error {
 	return errors.Join(failed...)
 }
 
-// joined are the errors that one is joined of.
-func joined(err error) []error {
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		return all.Unwrap()
+// several is an error for each of the reasons that one check may have.
+type several []error
+
+func (s several) Error() string { return errors.Join(s...).Error() }
+
+// reasonsOf are the reasons of an error, one in most cases.
+func reasonsOf(err error) several {
+	if all, ok := err.(several); ok {
+		return all
 	}
-	return slices.DeleteFunc([]error{err}, func(err error) bool { return err == nil })
+	return slices.DeleteFunc(several{err}, func(err error) bool { return err == nil })
 }
 
 // deviceChecks are for the parts of a device, if ONNX Runtime can be loaded, and for the device itself.
@@ -157,7 +162,7 @@ func modelChecks(dir string) (checks []check) {
 
 func checkModel(dir string, refused []error) (string, error) {
 	if refused != nil {
-		return "", errors.Join(refused...)
+		return "", several(refused)
 	}
 	m, err := models.Open(dir)
 	if err != nil {
