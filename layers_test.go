@@ -37,7 +37,7 @@ var layers = map[string][]string{
 	"models/safetensors": {"internal/plainjson", "internal/safefile"},
 	"datasets":           {"internal/plainjson", "internal/safefile"},
 	"datasets/chat":      {"datasets"},
-	"datasets/tokenizer": {"internal/plainjson", "datasets"},
+	"datasets/tokenizer": {"internal/plainjson", "internal/safefile", "datasets"},
 	"runtime/engine":     {"runtime/artifact", "runtime/ort", "runtime/onnx", "models/safetensors"},
 	"runtime/artifact":   {"internal/plainjson", "runtime/onnx", "internal/safefile"},
 	"runtime/autodiff":   {"runtime/onnx"},

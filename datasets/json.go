@@ -21,8 +21,15 @@ func init() { register(jsonArray{}, ".json") }
 type jsonArray struct{}
 
 func (jsonArray) records(path string, want func(columns []string) map[string]bool) iter.Seq2[record, error] {
+	return recordsOf(arrayObjects(path), path, want)
+}
+
+func (jsonArray) table(path string) (tableFile, error) { return newJSONTable(path, arrayObjects) }
+
+// recordsOf decodes the wanted fields of a file's objects.
+func recordsOf(objects iter.Seq2[object, error], path string, want func(columns []string) map[string]bool) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
-		for o, err := range arrayObjects(path) {
+		for o, err := range objects {
 			var rec record
 			if err == nil {
 				rec, err = o.record(path, want(o.names))
@@ -33,8 +40,6 @@ func (jsonArray) records(path string, want func(columns []string) map[string]boo
 		}
 	}
 }
-
-func (jsonArray) table(path string) (tableFile, error) { return newJSONTable(path, arrayObjects) }
 
 // object is one row of JSON: its fields in order, values as they are in the file.
 type object struct {

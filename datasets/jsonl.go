@@ -16,17 +16,7 @@ func init() { register(jsonLines{}, ".jsonl", ".ndjson") }
 type jsonLines struct{}
 
 func (jsonLines) records(path string, want func(columns []string) map[string]bool) iter.Seq2[record, error] {
-	return func(yield func(record, error) bool) {
-		for o, err := range lineObjects(path) {
-			var rec record
-			if err == nil {
-				rec, err = o.record(path, want(o.names))
-			}
-			if !yield(rec, err) {
-				return
-			}
-		}
-	}
+	return recordsOf(lineObjects(path), path, want)
 }
 
 func (jsonLines) table(path string) (tableFile, error) { return newJSONTable(path, lineObjects) }

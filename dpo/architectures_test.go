@@ -3,6 +3,7 @@ package dpo
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -182,6 +183,55 @@ func TestBareNamesAreTheBackbones(t *testing.T) {
 	reward := filepath.Join(t.TempDir(), "reward")
 	if err := models.WriteReward(reward, dir, 1); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A row longer than the table of positions is refused before the first step, with its file and row; scoring, the other rows are scored. One that the
+// table just holds is used, and so is a longer one that --max-length cuts.
+func TestRowsBeyondThePositions(t *testing.T) {
+	c := tinyConfig(t)
+	c.Model = golden.Testdata(t, "models", "tiny-gpt2")
+	rows := func(lengths ...int) string {
+		var text strings.Builder
+		for _, n := range lengths {
+			fmt.Fprintf(&text, `{"prompt": "a", "chosen": "%s", "rejected": "b"}`+"\n", strings.Repeat("7", n))
+		}
+		file := filepath.Join(t.TempDir(), "long.jsonl")
+		if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	// A digit is a token. Beside them are BOS and the prompt, and EOS, the last, which needs no position.
+	const most = 126
+	file := rows(3, most, most+1)
+	c.Data, c.Steps, c.Batch, c.Out = []string{file}, 1, 3, filepath.Join(t.TempDir(), "out")
+	want := "it needs 129 positions, and the model's table has 128: set --max-length to that, or less"
+	if _, err := train(t, c, false, nil); err == nil || !strings.Contains(err.Error(), "row 2 of "+file+": "+want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	if _, err := os.Stat(filepath.Join(c.Out, runFolder)); err == nil {
+		t.Error("the run has begun")
+	}
+	c.MaxLength, c.MaxPromptLength = 128, 64
+	if steps := mustTrain(t, c); steps[0].RowsTruncated != 2 {
+		t.Errorf("cut at 128: %+v", steps[0])
+	}
+	s, err := NewScorer(ScoreConfig{Model: c.Model, Beta: 0.1, Truncate: "prompt", EOS: "add", Device: "cpu"}, loadTokenizer(t, c.Model))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var groups []datasets.Group
+	for g, err := range datasets.Read([]string{file}, datasets.Options{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups = append(groups, g)
+	}
+	scores, err := s.Score(groups)
+	if err != nil || scores[0].Err != nil || scores[1].Err != nil || scores[2].Err == nil || scores[2].Err.Error() != want {
+		t.Errorf("%v: %+v, want %s", err, scores, want)
 	}
 }
 

@@ -87,6 +87,15 @@ func longest(x datasets.Example) (n int) {
 	return n
 }
 
+// checkPositions refuses a row, as it is asked of a model, that is longer than the model's table of positions. A sequence's last token is never
+// embedded.
+func checkPositions(d models.Decoder, x datasets.Example) error {
+	if tokens := longest(x) - 1; d.Positions > 0 && tokens > d.Positions {
+		return fmt.Errorf("it needs %d positions, and the model's table has %d: set --max-length to that, or less", tokens, d.Positions)
+	}
+	return nil
+}
+
 // add appends one packed row, of a sequence of so many tokens.
 func (l *layout) add(id int32, position, length int) int64 {
 	row := int64(len(l.ids))

@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -93,6 +94,22 @@ type Config struct {
 
 	// Cache is the folder that keeps token ids for the next run; "" keeps none. No setting of a run: it changes no number.
 	Cache string `yaml:"-"`
+
+	// Names are those that a run writes down in place of paths: what lies in a hub's cache, by its name there and its commit. No setting either.
+	Names map[string]string `yaml:"-" json:"-"`
+}
+
+// named has names in place of the paths that have one.
+func (c Config) named() Config {
+	name := func(path string) string { return cmp.Or(c.Names[path], path) }
+	names := func(paths []string) (out []string) {
+		for _, path := range paths {
+			out = append(out, name(path))
+		}
+		return out
+	}
+	c.Model, c.Ref, c.Data, c.EvalData = name(c.Model), name(c.Ref), names(c.Data), names(c.EvalData)
+	return c
 }
 
 // presets set hyper-parameters; the names of losses mean the same under each.

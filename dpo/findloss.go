@@ -3,11 +3,10 @@ package dpo
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/dpo-ort/dpo-ort/dpo/loss"
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/internal/wording"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
@@ -30,7 +29,7 @@ func FindLoss(name, divergence string) (l *loss.Loss, err error) {
 const largestLoss = 64 << 20
 
 func readLoss(path string) (*loss.Loss, error) {
-	data, err := readBounded(path, largestLoss)
+	data, err := safefile.Read(path, largestLoss)
 	if err != nil {
 		return nil, fmt.Errorf("loss: %w", err)
 	}
@@ -47,25 +46,6 @@ func lossFromBytes(name string, data []byte) (*loss.Loss, error) {
 		return nil, fmt.Errorf("loss %s: %w", l.Name, err)
 	}
 	return l, nil
-}
-
-// readBounded reads a regular file that has no more than so many bytes.
-func readBounded(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file", path)
-	case info.Size() > most:
-		return nil, fmt.Errorf("%s has %d bytes: %d are read at most", path, info.Size(), most)
-	}
-	return io.ReadAll(io.LimitReader(f, most))
 }
 
 // resolveLoss finds the loss that the settings name.

@@ -181,6 +181,9 @@ func (t *Trainer) admit(examples []datasets.Example) error {
 			return err
 		}
 		examples[i] = asked(t.policy.model.Decoder, x)
+		if err := checkPositions(t.policy.model.Decoder, examples[i]); err != nil {
+			return fmt.Errorf("row %d of %s: %w", x.Row, x.File, err)
+		}
 	}
 	return nil
 }

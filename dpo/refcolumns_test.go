@@ -162,6 +162,67 @@ func TestStaleColumnsAreRefused(t *testing.T) {
 	}
 }
 
+// What was scored whole is the reference of rows that the run does not cut; that of the others is computed.
+func TestColumnsOfWholeRows(t *testing.T) {
+	c := tinyConfig(t)
+	c.Steps = 2
+	whole := c
+	whole.MaxLength = 0
+	data := scoredFor(t, whole, c.Data[0])
+	required := c
+	required.Data, required.RefColumns, required.Out = []string{data}, "require", filepath.Join(t.TempDir(), "out")
+	if _, count, err := phases(t, required); err != nil || count["reference"] != 0 {
+		t.Errorf("no row is cut: %v, events %v", err, count)
+	}
+	c.MaxLength, c.MaxPromptLength = 40, 12
+	want, _, err := phases(t, c)
+	if err != nil || want[0].RowsTruncated == 0 || want[0].RowsTruncated >= 20 {
+		t.Fatalf("%v, cut rows: %+v", err, want)
+	}
+	c.Data, c.Out = []string{data}, filepath.Join(t.TempDir(), "out")
+	trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	if plan, err := trainer.Plan(true); err != nil || plan.Known != plan.Groups-plan.Truncated {
+		t.Errorf("%v: of %d groups %d are cut, and %d known", err, plan.Groups, plan.Truncated, plan.Known)
+	}
+	c.Out = filepath.Join(t.TempDir(), "out")
+	got, count, err := phases(t, c)
+	if err != nil || count["reference"] == 0 {
+		t.Fatalf("%v, events %v", err, count)
+	}
+	for i, w := range want {
+		if math.Abs(got[i].Loss-w.Loss) > 1e-5 {
+			t.Errorf("step %d: loss %v, with the reference computed %v", i+1, got[i].Loss, w.Loss)
+		}
+	}
+	c.RefColumns, c.Out = "require", filepath.Join(t.TempDir(), "out")
+	if _, err := train(t, c, false, nil); err == nil || !strings.Contains(err.Error(), "was scored whole, and is cut to --max-length 40: score the file with --max-length 40 --max-prompt-length 12 --truncate prompt, or raise that") {
+		t.Errorf("required: %v", err)
+	}
+}
+
+// A message of stale columns has the flags that make the run as the scores, where flags do, and the scores as the run.
+func TestStaleColumnsNameFlags(t *testing.T) {
+	was := identity{Ref: "r", Tokenizer: "t", MaxLength: 512, MaxPromptLength: 256, Truncate: "prompt", EOS: "add"}
+	is := was
+	is.MaxLength, is.EOS, is.DType = 400, "keep", "bfloat16"
+	other := is
+	other.Ref = "another"
+	for _, c := range []struct{ got, want string }{
+		{was.asRun(is), "train with --max-length 512 --eos add --dtype float32, or "},
+		{was.asRun(other), ""},
+		{is.flags(" and", was), " and --max-length 400 --eos keep --dtype bfloat16"},
+		{is.flags(" and", is), ""},
+	} {
+		if c.got != c.want {
+			t.Errorf("%q, want %q", c.got, c.want)
+		}
+	}
+}
+
 // Columns that say not where they are from are left alone, and do not do where they are required; a file without some is
 // computed beside one with all.
 func TestColumnsOfUnknownOrigin(t *testing.T) {

@@ -110,6 +110,10 @@ func (s *Scorer) encode(rows []datasets.Row) together {
 		if err == nil {
 			err = w.examples[i].CheckIDs(s.model().Vocab)
 		}
+		if err == nil {
+			w.asked[i] = asked(s.model().Decoder, w.examples[i])
+			err = checkPositions(s.model().Decoder, w.asked[i])
+		}
 		if errors.Is(err, datasets.ErrMessages) {
 			w.err = err
 			break
@@ -118,7 +122,7 @@ func (s *Scorer) encode(rows []datasets.Row) together {
 			w.scores[i].Err = reason(err)
 			continue
 		}
-		w.usable, w.asked[i] = append(w.usable, i), asked(s.model().Decoder, w.examples[i])
+		w.usable = append(w.usable, i)
 	}
 	return w
 }

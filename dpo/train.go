@@ -53,10 +53,10 @@ type Trainer struct {
 	method      *method
 	schedule    optim.Schedule
 	rows, eval  *Rows
-	stream      *stream         // what rows grow by; nil where all were read first
-	columns     map[string]bool // whether a file's ref_ columns can be used
-	known       *references     // before the first step: what ref_ columns hold, or the run has computed before
-	fromColumns int             // groups whose reference the data holds
+	stream      *stream              // what rows grow by; nil where all were read first
+	columns     map[string]columnUse // by file
+	known       *references          // before the first step: what ref_ columns hold, or the run has computed before
+	fromColumns int                  // groups whose reference the data holds
 	refs        *references
 	follower    *engine.Weights // the reference that follows the policy; nil of one that stays
 	beside      *standing       // the reference, where it is run while steps are taken; nil until then
@@ -97,7 +97,7 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	t = &Trainer{Config: c, state: state{Evaluated: -1}, columns: map[string]bool{}}
+	t = &Trainer{Config: c, state: state{Evaluated: -1}, columns: map[string]columnUse{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.Close())
@@ -436,7 +436,7 @@ func (t *Trainer) begin() error {
 		if err := t.writeDropped(); err != nil {
 			return err
 		}
-		text, err := yaml.Marshal(t.Config)
+		text, err := yaml.Marshal(t.named())
 		if err != nil {
 			return fmt.Errorf("write settings: %w", err)
 		}

@@ -62,7 +62,11 @@ func (c *Config) architecture() (string, error) {
 		}
 	}
 	if len(names) != 1 {
-		return "", fmt.Errorf("read %s: field architectures must name one class, such as [\"LlamaForCausalLM\"]; it holds %q", c.Path, names)
+		holds := "is missing"
+		if raw := c.fields["architectures"]; raw != nil {
+			holds = "is " + shown(raw)
+		}
+		return "", fmt.Errorf("read %s: field architectures %s: it must name one class, such as [\"LlamaForCausalLM\"]", c.Path, holds)
 	}
 	return names[0], nil
 }
@@ -213,9 +217,11 @@ func (c *Config) ignore(names ...string) {
 	c.passed = append(c.passed, names...)
 }
 
-// refuse records why the configuration cannot be served.
+// refuse records why the configuration cannot be served, each reason once.
 func (c *Config) refuse(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Sprintf(format, args...))
+	if reason := fmt.Sprintf(format, args...); !slices.Contains(c.errs, reason) {
+		c.errs = append(c.errs, reason)
+	}
 }
 
 // unknown are the fields that were not read and are not known to change nothing.

@@ -70,7 +70,7 @@ func TestDescribeRefusesWhatItCannotServe(t *testing.T) {
 		want   string
 	}{
 		"architecture":      {map[string]any{"architectures": []string{"MambaForCausalLM"}}, "architecture MambaForCausalLM is not supported"},
-		"no architecture":   {map[string]any{"architectures": nil}, "architectures must name one class"},
+		"no architecture":   {map[string]any{"architectures": nil}, "it must name one class"},
 		"unknown field":     {map[string]any{"sliding_window": 128}, "unsupported field sliding_window"},
 		"activation":        {map[string]any{"hidden_act": "relu"}, `hidden_act "relu" is not supported`},
 		"no hidden size":    {map[string]any{"hidden_size": nil}, "hidden_size must be a positive integer"},

@@ -3,6 +3,7 @@ package models
 import (
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -166,8 +167,46 @@ func TestSurveyConfig(t *testing.T) {
 	want := ConfigSurvey{"GPT2LMHeadModel", "GPT-2",
 		[]string{"activation_function", "layer_norm_epsilon", "n_embd", "n_head", "n_layer", "n_positions", "vocab_size"},
 		[]string{"architectures", "attn_pdrop", "bos_token_id", "embd_pdrop", "eos_token_id", "initializer_range", "model_type", "n_ctx", "pad_token_id", "resid_pdrop", "summary_type"},
-		[]string{"field add_cross_attention is not known, and may change what the model computes", `activation_function "relu" is not supported (gelu, gelu_new, gelu_pytorch_tanh, silu are)`}}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, want %+v", got, want)
+		nil}
+	refused := []string{"activation_function \"relu\" is not supported (gelu, gelu_new, gelu_pytorch_tanh, silu are)", "field add_cross_attention is not known, and may change what the model computes"}
+	for _, err := range got.Refuses {
+		reason, ok := strings.CutPrefix(err.Error(), "read "+filepath.Join(dir, configName)+": ")
+		if !ok || len(refused) == 0 || reason != refused[0] {
+			t.Errorf("refused: %v, want %q", err, refused)
+		}
+		refused = refused[min(1, len(refused)):]
+	}
+	if got.Refuses = nil; len(refused) > 0 || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v; not refused: %q", got, want, refused)
+	}
+}
+
+// A fault that two rotary embeddings have is told once, and a number of layers that is not the file's in place of the tensors that lack.
+func TestFaultsOfAConfigAreToldOnce(t *testing.T) {
+	for _, c := range []struct {
+		model, field string
+		value        any
+		want         string
+	}{
+		{"tiny-gemma3", "head_dim", 7, "head_dim 7 is odd, but rotary embeddings turn pairs"},
+		{"tiny-gpt2", "n_layer", 4, "config.json asks for 4 layers, the weights hold 2: set num_hidden_layers (n_layer of GPT-2 and GPT-J) to what they hold, or bring the weights that it is of"},
+		{"tiny-llama", "num_hidden_layers", 1, "config.json asks for 1 layers, the weights hold 2: set num_hidden_layers (n_layer of GPT-2 and GPT-J) to what they hold, or bring the weights that it is of"},
+		{"tiny-gpt2", "n_layer", "two", `field n_layer is "two": a whole number is needed`},
+		{"tiny-llama", "architectures", []string{}, `field architectures is []: it must name one class, such as ["LlamaForCausalLM"]`},
+	} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(golden.Testdata(t, "models", c.model))); err != nil {
+			t.Fatal(err)
+		}
+		of, err := ReadConfig(dir)
+		if err == nil {
+			err = of.write(filepath.Join(dir, configName), map[string]any{c.field: c.value})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir); err == nil || !strings.HasSuffix(err.Error(), ": "+c.want) || strings.Count(err.Error(), c.want) != 1 {
+			t.Errorf("%s with %s %v: %v, want %s", c.model, c.field, c.value, err, c.want)
+		}
 	}
 }

@@ -249,6 +249,10 @@ func (m *Model) WeightType() string {
 }
 
 func (m *Model) checkWeights() error {
+	if held := m.layersHeld(); held > 0 && held != m.Layers {
+		return fmt.Errorf("open the weights of %s: config.json asks for %d layers, the weights hold %d: set num_hidden_layers (n_layer of GPT-2 and GPT-J) to what they hold, or bring the weights that it is of",
+			m.Dir, m.Layers, held)
+	}
 	want := m.Shapes()
 	names := slices.Sorted(maps.Keys(want))
 	found := make([]string, len(names))
@@ -263,6 +267,23 @@ func (m *Model) checkWeights() error {
 		return fmt.Errorf("open the weights of %s: %w", m.Dir, someOf(wrong))
 	}
 	return nil
+}
+
+// layersHeld counts the layers that the file has tensors of, whose names may lack the backbone's.
+func (m *Model) layersHeld() int {
+	layers := m.named("model.layers") + "."
+	_, bare, _ := strings.Cut(layers, ".")
+	held := map[string]bool{}
+	for _, name := range m.Weights.Names() {
+		below, ok := strings.CutPrefix(name, layers)
+		if !ok {
+			below, ok = strings.CutPrefix(name, bare)
+		}
+		if layer, _, _ := strings.Cut(below, "."); ok {
+			held[layer] = true
+		}
+	}
+	return len(held)
 }
 
 // uses reports whether a tensor of the file is one of those that are wanted.

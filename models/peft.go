@@ -65,7 +65,7 @@ type adapterConfig struct {
 // harmlessAdapter fields say how an adapter was made or is loaded; targets are those that the weights are of, and how a weight lies
 // its base says (fan_in_fan_out).
 var harmlessAdapter = []string{"auto_mapping", "eva_config", "exclude_modules", "inference_mode", "layers_pattern", "layers_to_transform",
-	"megatron_core", "peft_version", "qalora_group_size", "revision", "target_modules", "task_type", "ensure_weight_tying", "fan_in_fan_out"}
+	"megatron_core", "peft_version", "qalora_group_size", "target_modules", "task_type", "ensure_weight_tying", "fan_in_fan_out"}
 
 // readAdapter reads DIR/adapter_config.json. What would change the numbers and is not known here is refused by name.
 func readAdapter(dir string) (*adapterConfig, error) {
@@ -98,13 +98,14 @@ func readAdapter(dir string) (*adapterConfig, error) {
 		c.refuse("field bias is %q: none is supported", bias)
 	}
 	c.readStart()
-	name := ""
-	c.read(baseKey, &name)
+	var base baseName
+	c.read(baseKey, &base.Name)
+	c.read("revision", &base.Revision)
 	c.passed = harmlessAdapter
 	if err := c.finish(); err != nil {
 		return nil, err
 	}
-	if c.base, err = findBase(dir, name); err != nil {
+	if c.base, err = findBase(dir, base); err != nil {
 		return nil, fmt.Errorf("read adapter configuration %s: %w", path, err)
 	}
 	return c, nil
@@ -120,20 +121,18 @@ func (c *adapterConfig) readStart() {
 	}
 }
 
-// findBase is the folder of an adapter's base: a path, or one from the adapter's folder.
-func findBase(dir, name string) (string, error) {
-	if name == "" {
+// findBase is the folder of an adapter's base.
+func findBase(dir string, of baseName) (string, error) {
+	path := of.folder(dir)
+	switch {
+	case of.Name == "":
 		return "", fmt.Errorf("field %s is missing: name the folder of the adapter's base", baseKey)
+	case path == "":
+		return "", fmt.Errorf("its base %q is no model's folder here: %sset %s to that folder", of.Name, of.fetch(), baseKey)
+	case IsAdapter(path):
+		return "", fmt.Errorf("its base %s is an adapter itself: merge that first (dpo-ort merge)", path)
 	}
-	for _, path := range []string{name, filepath.Join(dir, name)} {
-		if _, err := os.Stat(filepath.Join(path, configName)); err == nil {
-			if IsAdapter(path) {
-				return "", fmt.Errorf("its base %s is an adapter itself: merge that first (dpo-ort merge)", path)
-			}
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("its base %q is no model's folder here: set %s to that folder", name, baseKey)
+	return path, nil
 }
 
 // adapter describes what a file of weights changes.

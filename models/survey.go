@@ -1,6 +1,7 @@
 package models
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -10,7 +11,7 @@ import (
 type ConfigSurvey struct {
 	Class, Family   string
 	Reads, PassesBy []string
-	Refuses         []string
+	Refuses         []error
 }
 
 // SurveyConfig reads DIR/config.json, of an adapter its base's. An error says why nothing can be said of it: it is no configuration, or its
@@ -33,9 +34,11 @@ func SurveyConfig(dir string) (s ConfigSurvey, err error) {
 	}
 	unknown := c.unknown()
 	for _, name := range unknown {
-		s.Refuses = append(s.Refuses, "field "+name+" is not known, and may change what the model computes")
+		c.refuse("field %s is not known, and may change what the model computes", name)
 	}
-	s.Refuses = append(s.Refuses, c.errs...)
+	for _, reason := range c.errs {
+		s.Refuses = append(s.Refuses, fmt.Errorf("read %s: %s", c.Path, reason))
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
 		switch {
 		case slices.Contains(unknown, name):

@@ -77,6 +77,8 @@ func badModels() []badCase {
 			w.field("model/config.json", "hidden_act", "relu")
 			w.field("model/config.json", "rope_parameters", map[string]any{"rope_type": "longrope", "rope_theta": 1e4})
 		}, "doctor --model model", 1, 0, ""},
+		{"doctor says what is wrong with the layers", func(w *work) { w.field("model/config.json", "num_hidden_layers", 5) }, "doctor --model model", 1, 0, ""},
+		{"doctor without an architecture", func(w *work) { w.field("model/config.json", "architectures", nil) }, "doctor --model model", 1, 0, ""},
 		config("unsupported rope", "rope_parameters", map[string]any{"rope_type": "longrope", "rope_theta": 1e4}),
 
 		{"tokenizer missing", func(w *work) { w.remove("model/tokenizer.json") }, train, 1, 0, ""},

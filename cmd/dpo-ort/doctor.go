@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,15 +63,31 @@ func examine(cmd *cobra.Command, checks []check) error {
 	var failed []error
 	for _, c := range checks {
 		found, err := c.look()
-		if err != nil {
-			found, failed = "wrong", append(failed, fmt.Errorf("%s: %w", c.name, err))
-			if errors.Is(err, ort.ErrMissing) {
-				found = "missing"
-			}
+		for _, e := range reasonsOf(err) {
+			failed = append(failed, fmt.Errorf("%s: %w", c.name, e))
+		}
+		switch {
+		case errors.Is(err, ort.ErrMissing):
+			found = "missing"
+		case err != nil:
+			found = "wrong"
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%-12s %s\n", c.name, found)
 	}
 	return errors.Join(failed...)
+}
+
+// several is an error for each of the reasons that one check may have.
+type several []error
+
+func (s several) Error() string { return errors.Join(s...).Error() }
+
+// reasonsOf are the reasons of an error, one in most cases.
+func reasonsOf(err error) several {
+	if all, ok := err.(several); ok {
+		return all
+	}
+	return slices.DeleteFunc(several{err}, func(err error) bool { return err == nil })
 }
 
 // deviceChecks are for the parts of a device, if ONNX Runtime can be loaded, and for the device itself.
@@ -128,8 +145,8 @@ func checkpointChecks(run string) (checks []check) {
 	return checks
 }
 
-// modelChecks are for a model's config.json, of which they say what is read, what changes nothing and, a check each, what is not supported; for
-// its weights, if it is supported; and for its tokenizer.
+// modelChecks are for a model's config.json, of which they say what is read and what changes nothing; for the model, with each reason why its
+// configuration is not supported, or what is wrong with its weights; and for its tokenizer.
 func modelChecks(dir string) (checks []check) {
 	say := func(name, found string) {
 		checks = append(checks, check{name, func() (string, error) { return found, nil }})
@@ -151,16 +168,14 @@ func modelChecks(dir string) (checks []check) {
 		say("reads", strings.Join(s.Reads, ", "))
 		say("ignores", strings.Join(s.PassesBy, ", "))
 	}
-	for _, reason := range s.Refuses {
-		checks = append(checks, check{"refuses", func() (string, error) { return "", errors.New(reason) }})
-	}
-	if s.Refuses == nil {
-		checks = append(checks, check{"model", func() (string, error) { return checkModel(dir) }})
-	}
-	return append(checks, check{"tokenizer", func() (string, error) { return checkTokenizer(dir) }})
+	return append(checks, check{"model", func() (string, error) { return checkModel(dir, s.Refuses) }},
+		check{"tokenizer", func() (string, error) { return checkTokenizer(dir) }})
 }
 
-func checkModel(dir string) (string, error) {
+func checkModel(dir string, refused []error) (string, error) {
+	if refused != nil {
+		return "", several(refused)
+	}
 	m, err := models.Open(dir)
 	if err != nil {
 		return "", err

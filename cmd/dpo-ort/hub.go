@@ -11,6 +11,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/dpo"
 	"github.com/dpo-ort/dpo-ort/internal/hub"
+	"github.com/dpo-ort/dpo-ort/models"
 )
 
 // What names models and data: there, hf:// stands for what the hub has. All below the program sees local paths.
@@ -25,29 +26,43 @@ type fetcher struct {
 	cmd     *cobra.Command
 	client  *hub.Client
 	known   map[string][]string // the paths of what was fetched by this command
+	names   map[string]string   // of these paths, with commits
 }
 
 // fetching is the program's.
 var fetching fetcher
 
-// begin puts local paths in place of what a command's flags name on the hub.
+// begin puts local paths in place of what a command's flags name on the hub, and finds the bases of adapters that they name.
 func (h *fetcher) begin(cmd *cobra.Command) error {
-	h.cmd, h.client, h.known = cmd, nil, map[string][]string{}
+	h.cmd, h.client, h.known, h.names = cmd, nil, map[string][]string{}, map[string]string{}
 	var wrong error
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if wrong == nil {
-			wrong = h.flag(f)
+	visit := func(do func(*pflag.Flag) error) {
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if wrong == nil {
+				wrong = do(f)
+			}
+		})
+	}
+	visit(h.flag)
+	visit(func(f *pflag.Flag) error {
+		if !slices.Contains(modelFlags, f.Name) {
+			return nil
 		}
+		return h.bases(textsOf(f)...)
 	})
 	return wrong
 }
 
-func (h *fetcher) flag(f *pflag.Flag) error {
-	list, several := f.Value.(pflag.SliceValue)
-	texts := []string{f.Value.String()}
-	if several {
-		texts = list.GetSlice()
+// textsOf are the values of a flag that may have several.
+func textsOf(f *pflag.Flag) []string {
+	if list, several := f.Value.(pflag.SliceValue); several {
+		return list.GetSlice()
 	}
+	return []string{f.Value.String()}
+}
+
+func (h *fetcher) flag(f *pflag.Flag) error {
+	texts := textsOf(f)
 	if !slices.ContainsFunc(texts, hub.Is) {
 		return nil
 	}
@@ -56,10 +71,10 @@ func (h *fetcher) flag(f *pflag.Flag) error {
 		return dpo.Usage("%s takes a path of this machine, not %s: hf:// names what is fetched, by %s", f.Name, texts[0], strings.Join(slices.Concat(modelFlags, dataFlags), ", "))
 	}
 	paths, err := h.all(texts, model)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case several:
+	}
+	if list, several := f.Value.(pflag.SliceValue); several {
 		return list.Replace(paths)
 	}
 	return f.Value.Set(paths[0])
@@ -72,7 +87,38 @@ func (h *fetcher) config(c *dpo.Config) error {
 			return err
 		}
 	}
-	return h.data(&c.Data, &c.EvalData)
+	if err := h.data(&c.Data, &c.EvalData); err != nil {
+		return err
+	}
+	c.Names = h.names
+	return h.bases(c.Model, c.Ref)
+}
+
+// bases finds, in the cache alone, the bases that adapters in folders of this machine call by names on the hub. Of one that is not there whoever opens
+// the adapter tells.
+func (h *fetcher) bases(dirs ...string) error {
+	for _, dir := range dirs {
+		r, ok := missingBase(dir)
+		if !ok {
+			continue
+		}
+		if err := h.connect(); err != nil {
+			return err
+		}
+		cache := *h.client
+		cache.Offline = true
+		if paths, err := h.follow(&cache, r); err == nil {
+			models.SetBase(r.Repo, r.Revision, paths[0])
+		}
+	}
+	return nil
+}
+
+// missingBase is what an adapter's base is called on the hub.
+func missingBase(dir string) (r hub.Ref, ok bool) {
+	name, revision := models.MissingBase(dir)
+	r, err := hub.Parse(hub.Ref{Repo: name, Revision: revision}.String())
+	return r, name != "" && err == nil && !r.Dataset
 }
 
 func (h *fetcher) model(name *string) error {
@@ -134,16 +180,34 @@ func (h *fetcher) fetch(text string, model bool) ([]string, error) {
 	if r.Dataset == model {
 		return nil, dpo.Usage("%s is a %s, where a %s is needed", text, kindOf(r.Dataset), kindOf(!r.Dataset))
 	}
-	if h.client == nil {
-		if h.client, err = hub.New(os.Getenv); err != nil {
-			return nil, dpo.Usage("%v", err)
-		}
-		h.client.Offline = h.client.Offline || h.offline
-	}
-	if h.known[text], err = h.follow(r); err != nil {
+	if err := h.connect(); err != nil {
 		return nil, err
 	}
-	return h.known[text], nil
+	paths, err := h.follow(h.client, r)
+	if err != nil {
+		return nil, err
+	}
+	if base, ok := missingBase(paths[0]); model && ok {
+		found, err := h.follow(h.client, base)
+		if err != nil {
+			return nil, fmt.Errorf("the base of adapter %s: %w", text, err)
+		}
+		models.SetBase(base.Repo, base.Revision, found[0])
+	}
+	h.known[text] = paths
+	return paths, nil
+}
+
+// connect makes the client, once.
+func (h *fetcher) connect() (err error) {
+	if h.client != nil {
+		return nil
+	}
+	if h.client, err = hub.New(os.Getenv); err != nil {
+		return dpo.Usage("%v", err)
+	}
+	h.client.Offline = h.client.Offline || h.offline
+	return nil
 }
 
 func kindOf(dataset bool) string {
@@ -154,7 +218,7 @@ func kindOf(dataset bool) string {
 }
 
 // follow fetches a reference and shows how far it is, in MiB.
-func (h *fetcher) follow(r hub.Ref) ([]string, error) {
+func (h *fetcher) follow(c *hub.Client, r hub.Ref) ([]string, error) {
 	t := talk{quiet: said.quiet}
 	if said.json {
 		t.format = "json"
@@ -162,20 +226,32 @@ func (h *fetcher) follow(r hub.Ref) ([]string, error) {
 	p := t.progress(h.cmd.ErrOrStderr())
 	defer p.end()
 	var last hub.Event
-	for e, err := range h.client.Fetch(h.cmd.Context(), r, h.weights()) {
+	shown := -1
+	for e, err := range c.Fetch(h.cmd.Context(), r, h.weights()) {
 		if err != nil && h.cmd.Context().Err() != nil {
 			return nil, fmt.Errorf("%w while %s was fetched; the same command goes on from what has come", dpo.ErrInterrupted, r)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if last = e; e.Paths == nil {
-			p.show(dpo.Event{Phase: "fetch MiB", Done: mebibytes(e.Done), Total: mebibytes(e.Total)})
+		if e.Failed != nil {
+			said.notice("fetch     %v; trying again in %s", e.Failed, duration(e.Wait.Seconds()))
+			continue
+		}
+		if last = e; e.Paths == nil && mebibytes(e.Done) != shown {
+			shown = mebibytes(e.Done)
+			p.show(dpo.Event{Phase: "fetch MiB", Done: shown, Total: mebibytes(e.Total)})
 		}
 	}
 	if last.Total > 0 {
 		p.end()
 		p.say("fetched   %s at commit %s, %s\n", r, last.Commit, size(last.Total))
+	}
+	for i, path := range last.Paths {
+		name := last.Pinned[i].String()
+		if _, err := hub.Parse(name); err == nil { // a file's name may be no glob
+			h.names[path] = name
+		}
 	}
 	return last.Paths, nil
 }

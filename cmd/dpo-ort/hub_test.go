@@ -14,6 +14,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/internal/hub/fakehub"
+	"github.com/dpo-ort/dpo-ort/models"
 )
 
 // fromHub runs the program with a hub for the public one, and gives what it wrote and how it ended.
@@ -34,27 +35,35 @@ func hubCommand(t *testing.T, h *fakehub.Hub, dir string, env []string, args ...
 	return cmd
 }
 
-// TestHub trains on a model and data of a hub, whose connection drops once, and again offline to the same bits.
-func TestHub(t *testing.T) {
-	h := fakehub.New(t)
-	h.Token = "hf_not_to_be_seen"
-	files := map[string]string{"pytorch_model.bin": "a pickle"}
-	entries, err := os.ReadDir(golden.Testdata(t, "models", "tiny-llama"))
+// filesOf are the files of a folder by their names.
+func filesOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := map[string]string{}
 	for _, e := range entries {
-		text, err := os.ReadFile(golden.Testdata(t, "models", "tiny-llama", e.Name()))
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		files[e.Name()] = string(text)
 	}
+	return files
+}
+
+// TestHub trains on a model and data of a hub, whose connection drops once, and again offline to the same bits.
+func TestHub(t *testing.T) {
+	h := fakehub.New(t)
+	h.Token = "hf_not_to_be_seen"
+	files := filesOf(t, golden.Testdata(t, "models", "tiny-llama"))
+	files["pytorch_model.bin"] = "a pickle"
 	pairs, err := os.ReadFile(golden.Testdata(t, "pref", "tiny.pairs.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Add("models/own/tiny", "main", files)
+	model := h.Add("models/own/tiny", "main", files)
 	commit := h.Add("datasets/own/pairs", "main", map[string]string{"data/train.jsonl": string(pairs), "data/test.jsonl": string(pairs)})
 	dropped := false
 	h.Serve = func(w http.ResponseWriter, r *http.Request) bool {
@@ -76,8 +85,8 @@ func TestHub(t *testing.T) {
 		}
 		return said
 	}
-	if said := train("online", token); !strings.Contains(said, "fetched   hf://datasets/own/pairs/data/train* at commit "+commit) || !dropped {
-		t.Errorf("dropped %v; said %s", dropped, said)
+	if said := train("online", token); !strings.Contains(said, "fetched   hf://datasets/own/pairs/data/train* at commit "+commit) || !dropped || strings.Count(said, "fetch MiB 1/1") != 2 {
+		t.Errorf("dropped %v; a line a MiB of each: %s", dropped, said)
 	}
 	h.Seen()
 	train("offline", nil, "--offline")
@@ -85,10 +94,29 @@ func TestHub(t *testing.T) {
 	if seen := h.Seen(); seen != nil {
 		t.Errorf("asked offline: %+v", seen)
 	}
-	a, err1 := os.ReadFile(filepath.Join(dir, "online", "model.safetensors"))
-	b, err2 := os.ReadFile(filepath.Join(dir, "offline", "model.safetensors"))
-	if err1 != nil || err2 != nil || !bytes.Equal(a, b) {
-		t.Errorf("the models differ: %v, %v", err1, err2)
+
+	// The run names what it was made of, so that neither a resume nor the same settings elsewhere take what the branch has become.
+	settings, err := os.ReadFile(filepath.Join(dir, "online", "run", "config.yaml"))
+	if want := "model: hf://own/tiny@" + model + "\ndata:\n- hf://datasets/own/pairs@" + commit + "/data/train.jsonl\n"; err != nil || !strings.HasPrefix(string(settings), want) {
+		t.Errorf("%v: the settings are\n%s\nwant\n%s", err, settings, want)
+	}
+	h.Add("models/own/tiny", "main", map[string]string{"config.json": "{}", "model.safetensors": "another"})
+	for _, args := range [][]string{{"--resume", "--out", "online"}, {"--config", "online/run/config.yaml", "--out", "again"}, {"--config", "online/run/config.yaml", "--out", "once more", "--offline"}} {
+		if said, err := fromHub(t, h, dir, nil, append([]string{"train", "--quiet"}, args...)...); err != nil {
+			t.Errorf("%v: %v: %s", args, err, said)
+		}
+	}
+	if seen := h.Seen(); seen != nil {
+		t.Errorf("asked for a commit that is there: %+v", seen)
+	}
+	a, err := os.ReadFile(filepath.Join(dir, "online", "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{"offline", "again", "once more"} {
+		if b, err := os.ReadFile(filepath.Join(dir, out, "model.safetensors")); err != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s: the models differ: %v", out, err)
+		}
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "hub", "hub", "*", "snapshots", "*", "*.bin")); err != nil || left != nil {
 		t.Errorf("a pickle was fetched: %v %v", left, err)
@@ -174,5 +202,62 @@ func TestHubGoesOn(t *testing.T) {
 		if want := []string{"bytes=" + strconv.Itoa(come) + "-"}; !slices.Equal(ranges, want) {
 			t.Errorf("%v: asked for %q, want %q", how, ranges, want)
 		}
+	}
+}
+
+// A hub that cannot be reached is asked twice, of which a line tells, and what was fetched before is offered.
+func TestHubCannotBeReached(t *testing.T) {
+	h := fakehub.New(t)
+	h.Add("datasets/own/pairs", "main", map[string]string{"x.jsonl": `{"prompt": "a", "chosen": "b", "rejected": "c"}` + "\n"})
+	dir := t.TempDir()
+	inspect := []string{"data", "inspect", "--data", "hf://datasets/own/pairs"}
+	if said, err := fromHub(t, h, dir, nil, inspect...); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	said, err := fromHub(t, h, dir, []string{"HF_ENDPOINT=http://127.0.0.1:1"}, inspect...)
+	told := "fetch     hf://datasets/own/pairs: connection to 127.0.0.1:1: "
+	if err == nil || strings.Count(said, told) != 1 || !strings.Contains(said, "; trying again in ") || !strings.Contains(said, "take that with --offline") {
+		t.Errorf("%v: %s", err, said)
+	}
+	if said, err := fromHub(t, h, dir, []string{"HF_ENDPOINT=http://127.0.0.1:1"}, append(inspect, "--offline")...); err != nil {
+		t.Errorf("%v: %s", err, said)
+	}
+}
+
+// An adapter's base that is called OWNER/NAME comes with the adapter where that is named hf://. Of an adapter in a folder it is taken from the cache, and nobody is asked.
+func TestHubHasAnAdaptersBase(t *testing.T) {
+	h := fakehub.New(t)
+	base := golden.Testdata(t, "models", "tiny-llama")
+	h.Add("models/own/base", "v1", filesOf(t, base))
+	dir := t.TempDir()
+	adapter := filepath.Join(dir, "adapter")
+	if err := models.WriteAdapter(adapter, base, models.AdapterSpec{Rank: 2, Alpha: 4, Targets: []string{models.AllLinear}}, 1); err != nil {
+		t.Fatal(err)
+	}
+	files := filesOf(t, adapter)
+	files["adapter_config.json"] = strings.Replace(files["adapter_config.json"], strconv.Quote(base), `"own/base", "revision": "v1"`, 1)
+	if err := os.WriteFile(filepath.Join(adapter, "adapter_config.json"), []byte(files["adapter_config.json"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.Add("models/own/adapter", "main", files)
+
+	said, err := fromHub(t, h, dir, nil, "doctor", "--model", "adapter")
+	if seen := h.Seen(); err == nil || seen != nil || !strings.Contains(said, "fetch it from the hub once (dpo-ort doctor --model hf://own/base@v1), or set base_model_name_or_path") {
+		t.Errorf("a folder, and an empty cache: asked %v: %v: %s", seen, err, said)
+	}
+	if said, err := fromHub(t, h, dir, nil, "doctor", "--model", "hf://own/adapter"); err != nil || !strings.Contains(said, "fetched   hf://own/base@v1 at commit") {
+		t.Errorf("of the hub: %v: %s", err, said)
+	}
+	h.Seen()
+	for _, args := range [][]string{
+		{"doctor", "--model", "adapter"}, {"doctor", "--model", "hf://own/adapter", "--offline"}, {"merge", "--model", "adapter", "--out", "merged"},
+		{"train", "--model", "adapter", "--data", golden.Testdata(t, "pref", "tiny.pairs.jsonl"), "--out", "out", "--steps", "1", "--batch", "2"},
+	} {
+		if said, err := fromHub(t, h, dir, nil, args...); err != nil {
+			t.Errorf("%v, from the cache: %v: %s", args, err, said)
+		}
+	}
+	if seen := h.Seen(); seen != nil {
+		t.Errorf("asked: %+v", seen)
 	}
 }

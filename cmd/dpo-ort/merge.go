@@ -24,7 +24,7 @@ func newMerge() *cobra.Command {
 a Hugging Face directory that needs neither. Each number is computed in float64 and rounded once.
 
 All verbs take an adapter's folder as --model, too: they then run its base with it. Its base is the folder that
-base_model_name_or_path of adapter_config.json names.`,
+base_model_name_or_path of adapter_config.json names, or what the Hugging Face cache has under that name.`,
 		Example: `  dpo-ort merge --model aligned --out merged
   dpo-ort merge --model aligned --out merged --save-type source`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -240,6 +240,9 @@ func resumedSettings(flags *pflag.FlagSet, out string) (c dpo.Config, err error)
 	if err := readSettings(file, &c); err != nil {
 		return c, err
 	}
+	if err := fetching.config(&c); err != nil {
+		return c, err
+	}
 	c.Out = out
 	begun := c
 	if err := override(flags, &c); err != nil {

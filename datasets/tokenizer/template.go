@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"github.com/dpo-ort/dpo-ort/internal/safefile"
 )
 
 // Template is the model's chat template as its files have it: Jinja, or the JSON of a string or of a list of named ones; nil if there is none.
@@ -44,17 +45,7 @@ func (t *Tokenizer) nameTokens(dir string) error {
 
 // ReadTemplate reads a file with a chat template: a regular one of at most 1 MiB.
 func ReadTemplate(path string) ([]byte, error) {
-	const most = 1 << 20
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read the chat template: %w", err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("read the chat template: %s is no regular file", path)
-	case info.Size() > most:
-		return nil, fmt.Errorf("read the chat template: %s has %d bytes, %d are the most", path, info.Size(), most)
-	}
-	text, err := os.ReadFile(path)
+	text, err := safefile.Read(path, 1<<20)
 	if err != nil {
 		return nil, fmt.Errorf("read the chat template: %w", err)
 	}

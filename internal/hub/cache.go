@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -100,21 +99,21 @@ func (s store) link(commit, name string, f file) error {
 	return safefile.Link(s.blob(f), at)
 }
 
-// linked lists the files of a commit that have names, by these; who listed them is not known to be done.
-func (s store) linked(commit string) (names []string) {
-	root := s.path("snapshots", commit)
+// linked lists the files of a commit that have names, by these. Whether those are all, nobody knows.
+func (s store) linked(commit string) map[string]file {
+	root, files := s.path("snapshots", commit), map[string]file{}
 	_ = filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return nil
 		}
 		if info, err := os.Stat(at); err == nil && info.Mode().IsRegular() {
 			if name, err := filepath.Rel(root, at); err == nil {
-				names = append(names, filepath.ToSlash(name))
+				files[filepath.ToSlash(name)] = file{}
 			}
 		}
 		return nil
 	})
-	return names
+	return files
 }
 
 // write replaces a file, in a folder that it makes.
@@ -131,7 +130,6 @@ type file struct {
 	BlobID    string `json:"blob_id"`              // Git's SHA-1
 	LFSSHA256 string `json:"lfs_sha256,omitempty"` // of a file in Git LFS; "" for others
 	LFSSize   int64  `json:"lfs_size,omitempty"`
-	Xet       string `json:"xet_hash,omitempty"` // which is not used
 }
 
 // digest is the name of the file's blob.
@@ -161,5 +159,3 @@ func (f file) check(name string) error {
 	}
 	return nil
 }
-
-var errNotCached = errors.New("not in the cache")

@@ -33,8 +33,10 @@ func chooseModel(files map[string]file, weights bool) (chosen []string, err erro
 			pickled = name
 		}
 	}
+	_, config := files["config.json"]
+	_, adapter := files["adapter_config.json"]
 	switch {
-	case files["config.json"].BlobID == "" && files["adapter_config.json"].BlobID == "":
+	case !config && !adapter:
 		return nil, fmt.Errorf("it holds no config.json, so it is no model: its files are %s", some(slices.Sorted(maps.Keys(files))))
 	case weights && !whole && pickled != "":
 		return nil, fmt.Errorf("it holds no safetensors, only %s, which can run code and is never loaded: have it converted to safetensors", pickled)

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -42,7 +43,7 @@ type Client struct {
 	Offline  bool          // ask nobody, and take what is in the cache
 	Stall    time.Duration // that a server may send nothing
 	Backoff  time.Duration // before the second try; it doubles from try to try
-	Attempts int           // tries in a row that may bring nothing
+	Attempts int           // tries in a row that may bring nothing; of a host that cannot be reached at all, two are enough
 
 	token string
 	http  *http.Client
@@ -121,48 +122,87 @@ type Event struct {
 	Done, Total int64    // bytes of all files that are not in the cache
 	Commit      string   // what the revision stands for
 	Paths       []string // of the last event: a model's folder, or the files of data
+	Pinned      []Ref    // what each of these is, at that commit
+
+	Failed error         // why a try brought nothing
+	Wait   time.Duration // before the next
 }
+
+// progress is how far a fetch has come, and who is told.
+type progress struct {
+	Event
+	of    Ref
+	yield func(Event) bool
+}
+
+// came tells of bytes that have come, or of fewer than none where what had come was thrown away.
+func (p *progress) came(bytes int64) error {
+	if p.Done += bytes; !p.yield(p.Event) {
+		return errLoopEnded
+	}
+	return nil
+}
+
+// failed tells of a try that another follows.
+func (p *progress) failed(err error, wait time.Duration) error {
+	e := p.Event
+	if e.Failed, e.Wait = fmt.Errorf("%s: %w", p.of, err), wait; !p.yield(e) {
+		return errLoopEnded
+	}
+	return nil
+}
+
+// errLoopEnded is of a loop over events that ended before the last.
+var errLoopEnded = errors.New("the loop ended")
 
 // Fetch brings what a reference names into the cache; of a model without its weights, if only its tokenizer and configuration are
 // wanted. An error is the last. A loop that ends before leaves what has come, for the next.
 func (c *Client) Fetch(ctx context.Context, r Ref, weights bool) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		if err := c.fetch(ctx, r, weights, func(e Event) bool { return yield(e, nil) }); err != nil && !errors.Is(err, errLoopEnded) {
-			yield(Event{}, err)
+		err := c.fetch(ctx, r, weights, &progress{of: r, yield: func(e Event) bool { return yield(e, nil) }})
+		if err == nil || errors.Is(err, errLoopEnded) {
+			return
 		}
+		if errors.Is(err, errTries) && c.caches(ctx, r, weights) {
+			err = fmt.Errorf("%w; the cache has it as it was fetched last: take that with --offline", err)
+		}
+		yield(Event{}, fmt.Errorf("%s: %w", r, err))
 	}
 }
 
-func (c *Client) fetch(ctx context.Context, r Ref, weights bool, yield func(Event) bool) error {
-	at, err := c.find(ctx, r)
+// caches tells whether all of a reference is there without asking anybody.
+func (c *Client) caches(ctx context.Context, r Ref, weights bool) bool {
+	offline := *c
+	offline.Offline = true
+	return offline.fetch(ctx, r, weights, &progress{yield: func(Event) bool { return true }}) == nil
+}
+
+func (c *Client) fetch(ctx context.Context, r Ref, weights bool, p *progress) error {
+	at, err := c.find(ctx, r, p)
 	if err != nil {
 		return err
 	}
-	if at.files == nil {
-		return at.fromSnapshot(weights, yield)
-	}
 	names, err := at.choose(weights)
 	if err != nil {
-		return fmt.Errorf("%s: %w", r, err)
+		return err
 	}
-	e := Event{Commit: at.hash}
+	if at.part {
+		return at.done(names, p)
+	}
+	p.Commit = at.hash
 	var missing []string
 	for _, name := range names {
 		if f := at.files[name]; !at.has(f) {
 			missing = append(missing, name)
-			e.Total += f.size()
+			p.Total += f.size()
 		}
 	}
 	if missing != nil && c.Offline {
-		return fmt.Errorf("%s: %s of commit %s is %w %s, and nothing may be fetched offline: run once without --offline and HF_HUB_OFFLINE", r, some(missing), at.hash, errNotCached, c.Cache)
+		return fmt.Errorf("%s of commit %s is not in the cache %s; %s", some(missing), at.hash, c.Cache, onceOnline)
 	}
 	for _, name := range missing {
-		e.File = name
-		err := c.download(ctx, at, name, func(bytes int64) bool {
-			e.Done += bytes
-			return yield(e)
-		})
-		if err != nil {
+		p.File = name
+		if err := c.download(ctx, at, name, p); err != nil {
 			return err
 		}
 	}
@@ -171,44 +211,36 @@ func (c *Client) fetch(ctx context.Context, r Ref, weights bool, yield func(Even
 			return err
 		}
 	}
-	e.File, e.Paths = "", at.paths(names)
-	yield(e)
-	return nil
+	p.File = ""
+	return at.done(names, p)
 }
 
-// choose gives the files that the reference names.
-func (at *commit) choose(weights bool) ([]string, error) {
+// choose gives the files that the reference names. Where only a part of the files is known, nobody can say what a glob would match, so data is to be named
+// file by file.
+func (at *commit) choose(weights bool) (names []string, err error) {
+	if _, there := at.files[at.ref.Path]; at.part && at.ref.Dataset && !there {
+		return nil, fmt.Errorf("the cache has no list of the files of commit %s: name one of those there (%s); %s", at.hash, some(slices.Sorted(maps.Keys(at.files))), onceOnline)
+	}
 	if at.ref.Dataset {
-		return chooseData(at.files, at.ref.Path)
+		names, err = chooseData(at.files, at.ref.Path)
+	} else {
+		names, err = chooseModel(at.files, weights)
 	}
-	return chooseModel(at.files, weights)
+	if err != nil && at.part {
+		err = fmt.Errorf("the cache has a part of it alone: %w; %s", err, onceOnline)
+	}
+	return names, err
 }
 
-// paths are where the files lie: of a model, the folder.
-func (at *commit) paths(names []string) (out []string) {
+// done tells where the files lie: of a model, the folder.
+func (at *commit) done(names []string, p *progress) error {
 	if !at.ref.Dataset {
-		return []string{at.snapshot(at.hash, "")}
+		names = []string{""}
 	}
+	p.Commit = at.hash
 	for _, name := range names {
-		out = append(out, at.snapshot(at.hash, name))
+		p.Paths = append(p.Paths, at.snapshot(at.hash, name))
+		p.Pinned = append(p.Pinned, Ref{at.ref.Dataset, at.ref.Repo, at.hash, name})
 	}
-	return out
-}
-
-// fromSnapshot takes what another program has fetched of a commit whose list of files is not known. Whether that is all, nobody can say, so data is to be
-// named file by file.
-func (at *commit) fromSnapshot(weights bool, yield func(Event) bool) error {
-	at.files = map[string]file{}
-	for _, name := range at.cached {
-		at.files[name] = file{BlobID: "there"}
-	}
-	if _, there := at.files[at.ref.Path]; at.ref.Dataset && !there {
-		return fmt.Errorf("%s: offline, and the cache has no list of the files of commit %s: name one of those there (%s), or run once without --offline and HF_HUB_OFFLINE", at.ref, at.hash, some(at.cached))
-	}
-	names, err := at.choose(weights)
-	if err != nil {
-		return fmt.Errorf("%s, of which the cache has a part: %w", at.ref, err)
-	}
-	yield(Event{Commit: at.hash, Paths: at.paths(names)})
-	return nil
+	return p.came(0)
 }

@@ -21,9 +21,8 @@ import (
 
 var sha256Rule = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// download fetches a blob that is not there. Whoever else fetches the same one waits, and then has it. tell is told of bytes that have come,
-// and of fewer than none where what had come was thrown away.
-func (c *Client) download(ctx context.Context, at *commit, name string, tell func(bytes int64) bool) (err error) {
+// download fetches a blob that is not there. Whoever else fetches the same one waits, and then has it.
+func (c *Client) download(ctx context.Context, at *commit, name string, p *progress) (err error) {
 	f := at.files[name]
 	if err := safefile.MkdirAll(filepath.Dir(at.blob(f)), 0o755); err != nil {
 		return err
@@ -34,16 +33,15 @@ func (c *Client) download(ctx context.Context, at *commit, name string, tell fun
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
 	if at.has(f) {
-		tell(f.size())
-		return nil
+		return p.came(f.size())
 	}
-	d := &blob{c: c, at: at, name: name, file: f, part: at.blob(f) + ".incomplete", tell: tell}
+	d := &blob{c: c, at: at, name: name, file: f, part: at.blob(f) + ".incomplete", progress: p}
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.open(); err != nil {
 		return err
 	}
 	if err := d.whole(ctx); err != nil {
-		return prefixed(at.ref, err)
+		return err
 	}
 	if _, err := d.out.Sync(); err != nil {
 		return err
@@ -80,7 +78,7 @@ type blob struct {
 	validator string // what the server that sends it calls this very content
 	told      int64
 	most      int64 // that was ever there: what is sent anew again and again brings nothing
-	tell      func(int64) bool
+	progress  *progress
 }
 
 // open goes on after what an earlier download has left.
@@ -104,17 +102,11 @@ func (d *blob) close() error {
 	return d.out.Close()
 }
 
-// errLoopEnded is of a loop over events that ended before the last.
-var errLoopEnded = errors.New("the loop ended")
-
 // count tells how far it is.
 func (d *blob) count() error {
 	n := d.out.Len() - d.told
 	d.told = d.out.Len()
-	if !d.tell(n) {
-		return errLoopEnded
-	}
-	return nil
+	return d.progress.came(n)
 }
 
 // restart throws away what has come.
@@ -138,7 +130,7 @@ func (d *blob) restart() error {
 func (d *blob) whole(ctx context.Context) error {
 	resumed := d.out.Len() > 0
 	for {
-		err := d.c.retry(ctx, func() (bool, error) { return d.more(ctx) })
+		err := d.c.retry(ctx, d.progress, func() (bool, error) { return d.more(ctx) })
 		if err != nil {
 			return err
 		}

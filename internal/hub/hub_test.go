@@ -232,8 +232,8 @@ func TestOffline(t *testing.T) {
 		t.Errorf("%s, want %s", got, dir)
 	}
 	for text, want := range map[string]string{
-		"hf://own/other":                  "hf://own/other is not in the cache",
-		"hf://own/tiny@dev":               "hf://own/tiny@dev is not in the cache",
+		"hf://own/other":                  "hf://own/other: it is not in the cache",
+		"hf://own/tiny@dev":               "hf://own/tiny@dev: it is not in the cache",
 		"hf://datasets/own/pairs/*.jsonl": "y.jsonl of commit",
 	} {
 		if _, err := fetch(t, off, text); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "run once without --offline and HF_HUB_OFFLINE") {

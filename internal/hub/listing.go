@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/dpo-ort/dpo-ort/internal/plainjson"
 )
@@ -24,35 +23,39 @@ func (c *Client) page(r Ref) string {
 // commit is a repository as it is at one commit.
 type commit struct {
 	store
-	ref    Ref
-	hash   string
-	files  map[string]file // nil where the list is not known: then only those of the snapshot are
-	cached []string        // files of the snapshot, where the list is not known
+	ref   Ref
+	hash  string
+	files map[string]file
+	part  bool // only those files are known that another program has put into the cache
 }
 
+// onceOnline says what helps where nothing may be fetched.
+const onceOnline = "nothing may be fetched offline: run once without --offline and HF_HUB_OFFLINE"
+
 // find gives the commit that a reference means. One that is named by its hash is not asked for again; nor is any where the client is offline.
-func (c *Client) find(ctx context.Context, r Ref) (*commit, error) {
-	at := &commit{store: c.store(r), ref: r, hash: r.Revision}
-	pinned := commitRule.MatchString(r.Revision)
-	if !pinned && c.Offline {
+func (c *Client) find(ctx context.Context, r Ref, p *progress) (*commit, error) {
+	at := &commit{store: c.store(r), ref: r}
+	switch {
+	case commitRule.MatchString(r.Revision):
+		at.hash = r.Revision
+	case c.Offline:
 		at.hash = at.store.ref(r.Revision)
 	}
-	if at.hash != "" && (pinned || c.Offline) {
+	if at.hash != "" {
 		at.files = at.tree(at.hash)
 	}
 	switch {
 	case at.files != nil:
 		return at, nil
-	case c.Offline:
-		if at.hash != "" {
-			at.cached = at.linked(at.hash)
-		}
-		if at.cached == nil {
-			return nil, fmt.Errorf("%s is %w %s, and nothing may be fetched offline: run once without --offline and HF_HUB_OFFLINE", r, errNotCached, c.Cache)
-		}
-		return at, nil
+	case !c.Offline:
+		return at, c.list(ctx, at, p)
+	case at.hash != "":
+		at.files, at.part = at.linked(at.hash), true
 	}
-	return at, c.list(ctx, at)
+	if len(at.files) == 0 {
+		return nil, fmt.Errorf("it is not in the cache %s; %s", c.Cache, onceOnline)
+	}
+	return at, nil
 }
 
 // listed is what the hub's interface says of a repository at a revision.
@@ -70,14 +73,14 @@ type listed struct {
 }
 
 // list asks the hub for a commit's hash and files, and keeps both.
-func (c *Client) list(ctx context.Context, at *commit) error {
+func (c *Client) list(ctx context.Context, at *commit, p *progress) error {
 	r := at.ref
 	address := fmt.Sprintf("%s/api/%s/%s/revision/%s?blobs=true", c.Endpoint, r.kind(), r.Repo, url.PathEscape(r.Revision))
 	var text []byte
-	err := c.retry(ctx, func() (bool, error) {
+	err := c.retry(ctx, p, func() (bool, error) {
 		a, err := c.get(ctx, address, nil)
 		if err != nil {
-			return false, prefixed(r, err)
+			return false, err
 		}
 		defer a.Body.Close()
 		if a.StatusCode != http.StatusOK {
@@ -87,7 +90,7 @@ func (c *Client) list(ctx context.Context, at *commit) error {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			err = &again{err: errors.New("the list of files ends in the middle")}
 		}
-		return false, prefixed(r, err)
+		return false, err
 	})
 	if err != nil {
 		return err
@@ -99,7 +102,7 @@ func (c *Client) list(ctx context.Context, at *commit) error {
 		err = at.take(l)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: what the hub says of it cannot be used: %w; is HF_ENDPOINT (%s) a hub?", r, err, c.Endpoint)
+		return fmt.Errorf("what the hub says of it cannot be used: %w; is HF_ENDPOINT (%s) a hub?", err, c.Endpoint)
 	}
 	kept, err := json.Marshal(tree{treeVersion, at.files})
 	if err == nil {
@@ -116,7 +119,7 @@ func (at *commit) take(l listed) error {
 	if !commitRule.MatchString(l.SHA) {
 		return fmt.Errorf("its commit %.60q is none", l.SHA)
 	}
-	if commitRule.MatchString(at.hash) && l.SHA != at.hash {
+	if at.hash != "" && l.SHA != at.hash {
 		return fmt.Errorf("its commit is %s, asked for was %s", l.SHA, at.hash)
 	}
 	at.hash, at.files = l.SHA, make(map[string]file, len(l.Siblings))
@@ -138,18 +141,4 @@ func (at *commit) take(l listed) error {
 		at.files[s.Name] = f
 	}
 	return nil
-}
-
-// prefixed names a reference before an error of its own, which stays what it is.
-func prefixed(r Ref, err error) error {
-	var more *again
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &more):
-		return &again{fmt.Errorf("%s: %w", r, more.err), more.after}
-	case strings.HasPrefix(err.Error(), r.String()):
-		return err
-	}
-	return fmt.Errorf("%s: %w", r, err)
 }

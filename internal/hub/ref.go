@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"cmp"
 	"fmt"
 	"net/url"
 	"path"
@@ -48,7 +47,10 @@ func Parse(text string) (Ref, error) {
 	if !ok {
 		return wrong("it has no OWNER/NAME")
 	}
-	name, below := cutAny(rest, "@/")
+	name, below := rest, ""
+	if i := strings.IndexAny(rest, "@/"); i >= 0 {
+		name, below = rest[:i], rest[i:]
+	}
 	if !plainName(owner) || !plainName(name) {
 		return wrong("OWNER and NAME are letters, digits, '-', '_' and '.'")
 	}
@@ -96,7 +98,10 @@ func (r Ref) String() string {
 		}
 		text += "@" + revision
 	}
-	return text + cmp.Or(strings.Repeat("/", min(len(r.Path), 1))+r.Path, "")
+	if r.Path != "" {
+		text += "/" + r.Path
+	}
+	return text
 }
 
 // kind is the word for the repository in the hub's addresses and folders.
@@ -105,14 +110,6 @@ func (r Ref) kind() string {
 		return "datasets"
 	}
 	return "models"
-}
-
-// cutAny cuts text before the first of some bytes.
-func cutAny(text, any string) (before, from string) {
-	if i := strings.IndexAny(text, any); i >= 0 {
-		return text[:i], text[i:]
-	}
-	return text, ""
 }
 
 func plainName(name string) bool {

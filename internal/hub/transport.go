@@ -1,12 +1,14 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,12 +20,14 @@ const (
 	redirects  = 5                // of one request
 	listBytes  = 64 << 20         // of a list of files
 	longestAsk = 60 * time.Second // that a server may ask to wait before the next try
+	unreached  = 2                // tries in a row of a host that is not known, or takes no connection
 )
 
 // again is an error after which another try may do better.
 type again struct {
 	err   error
 	after time.Duration // that the server asks to wait
+	most  int           // of tries in a row, where fewer than c.Attempts tell enough
 }
 
 func (e *again) Error() string { return e.err.Error() }
@@ -104,7 +108,12 @@ func (c *Client) broken(ctx context.Context, host string, err error) error {
 	if errors.As(err, &of) {
 		err = of.Err
 	}
-	return &again{err: fmt.Errorf("connection to %s: %w", host, err)}
+	more := &again{err: fmt.Errorf("connection to %s: %w", host, err)}
+	var op *net.OpError
+	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
+		more.most = unreached
+	}
+	return more
 }
 
 // watched is a body whose pieces may be c.Stall apart at most.
@@ -134,9 +143,9 @@ func (w *watched) Close() error {
 }
 
 // retry tries until it is done, fails for good, or c.Attempts in a row have brought nothing. try tells whether one has brought something.
-func (c *Client) retry(ctx context.Context, try func() (progress bool, err error)) error {
+func (c *Client) retry(ctx context.Context, p *progress, try func() (came bool, err error)) error {
 	for failed := 0; ; {
-		progress, err := try()
+		came, err := try()
 		var more *again
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -144,14 +153,17 @@ func (c *Client) retry(ctx context.Context, try func() (progress bool, err error
 		if !errors.As(err, &more) {
 			return err
 		}
-		if failed++; progress {
+		if failed++; came {
 			failed = 1
 		}
-		if failed >= c.Attempts {
-			return fmt.Errorf("%w (%d tries in a row brought nothing; what is there is kept, and the same command goes on from it)", more.err, failed)
+		if failed >= min(c.Attempts, cmp.Or(more.most, c.Attempts)) {
+			return fmt.Errorf("%w (%d %w; what is there is kept, and the same command goes on from it)", more.err, failed, errTries)
 		}
 		wait := c.Backoff << (failed - 1)
 		wait = max(wait/2+rand.N(wait/2+1), more.after) // apart from others who were told the same
+		if err := p.failed(more.err, wait); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -160,10 +172,13 @@ func (c *Client) retry(ctx context.Context, try func() (progress bool, err error
 	}
 }
 
+// errTries is of a hub that was asked again and again.
+var errTries = errors.New("tries in a row brought nothing")
+
 // refused is the error of an answer that is not what was asked for; what names it in words.
 func (c *Client) refused(r Ref, what string, a *answer) error {
 	code := a.StatusCode
-	head := fmt.Sprintf("%s: the hub answers %d for %s", r, code, what)
+	head := fmt.Sprintf("the hub answers %d for %s", code, what)
 	switch {
 	case code == http.StatusUnauthorized && c.token == "":
 		return fmt.Errorf("%s: it is not there, or is private or gated: check the name, or set HF_TOKEN to a token of an account that may read it", head)
@@ -178,9 +193,9 @@ func (c *Client) refused(r Ref, what string, a *answer) error {
 		if after > longestAsk {
 			return fmt.Errorf("%s: too many requests; it asks to come again in %s: wait, or set HF_TOKEN, whose limit is higher", head, after)
 		}
-		return &again{fmt.Errorf("%s: too many requests: wait, or set HF_TOKEN, whose limit is higher", head), after}
+		return &again{err: fmt.Errorf("%s: too many requests: wait, or set HF_TOKEN, whose limit is higher", head), after: after}
 	case code >= 500 || code == http.StatusRequestTimeout:
-		return &again{fmt.Errorf("%s: it has a fault of its own: try later, or another HF_ENDPOINT", head), min(askedToWait(a.Header), longestAsk)}
+		return &again{err: fmt.Errorf("%s: it has a fault of its own: try later, or another HF_ENDPOINT", head), after: min(askedToWait(a.Header), longestAsk)}
 	}
 	return fmt.Errorf("%s, which is not known here: is HF_ENDPOINT (%s) a hub?", head, c.Endpoint)
 }
