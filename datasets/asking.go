@@ -1,7 +1,7 @@
 package datasets
 
 // askedColumns are those of layouts without a column prompt that make a prompt by themselves.
-var askedColumns = []string{"instruction", "input", "system", "history", "conversations"}
+var askedColumns = []string{"instruction", "input", "history", "conversations"}
 
 // asking is a row whose prompt is in the column prompt, whichever columns of a layout make it.
 func (r row) asking() (row, error) {

@@ -13,7 +13,7 @@ func (c columns) promptAlone(rec record) (Group, error) {
 		return Group{}, err
 	}
 	prompt, err := r.text("prompt")
-	return r.withTools(Group{Prompt: prompt}, err)
+	return r.beside(Group{Prompt: prompt}, err)
 }
 
 // checkPrompt tells whether a file has no column of prompts.
@@ -24,12 +24,12 @@ func (c columns) checkPrompt(names []string) error {
 	return fmt.Errorf("no column %s: the columns are %s; needed is prompt (--columns prompt=NAME takes another for it)", c["prompt"], strings.Join(names, ", "))
 }
 
-// Answers lists the columns that hold answers, and what is known of them: all that mean something to us, but for the prompt.
+// Answers lists the columns that hold answers, and what is known of them: all that mean something to us, but for the prompt and what stands beside it.
 func (t *Table) Answers() []string {
 	names := t.Columns()
-	answers, prompt := slices.Clone(known), []string{"prompt"}
+	answers, prompt := slices.Clone(known), []string{"prompt", "system", "tools"}
 	if !t.names.there(names, "prompt") {
-		prompt = askedColumns
+		prompt = append(prompt, askedColumns...)
 	}
 	for _, l := range t.names.fitting(names) {
 		if l.ours != nil {

@@ -83,5 +83,5 @@ func rowError(err error, first bool, file string, rec record) error {
 	case first && errors.As(err, &missing):
 		return fmt.Errorf("reading %s: %w", file, err)
 	}
-	return &RowError{File: file, Row: rec.row, Line: rec.line, Err: err}
+	return &RowError{File: file, Row: rec.row, Line: rec.line, Err: err, Whole: true}
 }

@@ -42,7 +42,7 @@ func (e *Encoder) texts(g Group, c Text) (prompt, completion string, inert []int
 	case errors.Is(err, ErrMessages):
 		err = fmt.Errorf("encoding %s: row %d: %w", g.File, g.Row, err)
 	case err != nil:
-		err = &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err}
+		err = &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err, Whole: true}
 	}
 	return prompt, completion, inert, err
 }

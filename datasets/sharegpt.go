@@ -78,16 +78,13 @@ func lastTurn(r row, column string) (map[string]any, error) {
 	return map[string]any{"prompt": turns[:len(turns)-1], "completion": []any{last}}, nil
 }
 
-// shareGPTList reads a conversation, after the system prompt of a column of its own.
+// shareGPTList reads a conversation.
 func shareGPTList(r row, column string) ([]any, error) {
 	list, ok := r.value(column).([]any)
 	if !ok {
 		return nil, fmt.Errorf("column %s holds %s: a list of turns is needed", column, describe(r.value(column)))
 	}
 	var turns []any
-	if system, _ := r.value("system").(string); system != "" {
-		turns = append(turns, map[string]any{"role": "system", "content": system})
-	}
 	for i, v := range list {
 		turn, err := shareGPTTurn(v)
 		if err != nil {

@@ -164,5 +164,3 @@ func describe(v any) string {
 	}
 	return fmt.Sprintf("a %T", v)
 }
-
-var errAnswersDiffer = errors.New("chosen and rejected are of two kinds: both are to be strings, or both lists of messages")
