@@ -22,7 +22,7 @@ func init() {
 				}
 				values, err := ours(r)
 				if err == nil {
-					values["prompt"] = prompt
+					values["prompt"], values["tools"] = prompt, wrappedTools(r)
 				}
 				return values, err
 			},

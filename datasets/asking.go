@@ -19,5 +19,5 @@ func (r row) asking() (row, error) {
 			turns = turns[:len(turns)-1]
 		}
 	}
-	return r.with(map[string]any{"prompt": turns}), err
+	return r.with(map[string]any{"prompt": turns, "tools": wrappedTools(r)}), err
 }

@@ -24,8 +24,11 @@ type columnsError struct {
 	what, needed string
 }
 
-func (e *columnsError) Error() string {
-	return fmt.Sprintf("%s: the columns are %s; %s", e.what, strings.Join(e.columns, ", "), e.needed)
+func (e *columnsError) Error() string { return e.short() + "; " + e.needed }
+
+// short is the error of one row among others, whose file has the columns that are needed.
+func (e *columnsError) short() string {
+	return fmt.Sprintf("%s: the columns are %s", e.what, strings.Join(e.columns, ", "))
 }
 
 // columns maps our names for columns, and those of layouts, to the file's; "" where there is to be none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -40,7 +41,7 @@ func (e *Encoder) texts(g Group, c Text) (prompt, completion string, inert []int
 	prompt, completion, inert, err = rendered(e.Tokenizer, g.Prompt, c.Messages)
 	switch {
 	case errors.Is(err, ErrMessages):
-		err = fmt.Errorf("encoding %s: row %d: %w", g.File, g.Row, err)
+		err = fmt.Errorf("row %d of %s: %w", g.Row, g.File, err)
 	case err != nil:
 		err = &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err, Whole: true}
 	}
@@ -61,7 +62,7 @@ func rendered(tok Tokenizer, p Text, answer []Message) (prompt, completion strin
 	}
 	whole, inert = unmark(whole)
 	if len(before) == 0 {
-		return "", whole, inert, nil
+		return "", whole, inert, checkWritten(whole, answer)
 	}
 	// Where the assistant goes on in its own turn, or the user speaks first, the template begins no new turn of the assistant.
 	begun := answer[0].Role == "assistant"
@@ -75,7 +76,16 @@ func rendered(tok Tokenizer, p Text, answer []Message) (prompt, completion strin
 			return "", "", nil, err
 		}
 	}
-	return whole[:n], whole[n:], inert, nil
+	return whole[:n], whole[n:], inert, checkWritten(whole[n:], answer)
+}
+
+// checkWritten refuses a template that writes nothing of an answer, which would be taken for an empty one.
+func checkWritten(text string, answer []Message) error {
+	said := func(m Message) bool { return strings.TrimSpace(m.Content) != "" || m.Fields != "" }
+	if text != "" || !slices.ContainsFunc(answer, said) {
+		return nil
+	}
+	return errors.New("the chat template writes nothing of the answer: give another (--chat-template FILE), or prompt and answers as strings")
 }
 
 // shared is how much of two texts is the same, in whole characters.

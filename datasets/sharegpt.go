@@ -1,17 +1,19 @@
 package datasets
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // ShareGPT's turns are {from, value}; {role, content} are taken, too.
-const shareGPTTurns = "conversations are turns {from: human, gpt or system, value}, or {role, content}, after system"
+const shareGPTTurns = "conversations are turns {from: human, gpt, system, function_call or observation, value}, or {role, content}, after system"
 
 func init() {
 	shareGPT := func(name string, kind Kind, needs, without []string, fits func(row) bool, ours func(row) (map[string]any, error), group func(row) (Group, error), holds string) {
 		addLayout(Layout{
-			Name: name, From: "LLaMA-Factory", Kind: kind, needs: needs, reads: []string{"system"}, prompt: []string{"conversations", "messages", "system"},
+			Name: name, From: "LLaMA-Factory", Kind: kind, needs: needs, reads: []string{"system", "tools"}, prompt: []string{"conversations", "messages", "system", "tools"},
 			without: append([]string{"prompt", "instruction"}, without...), fits: fits, ours: ours, group: group, Holds: shareGPTTurns + "; " + holds,
 		})
 	}
@@ -48,18 +50,22 @@ func shareGPTPair(r row) (map[string]any, error) {
 		column = "messages"
 	}
 	prompt, err := shareGPTList(r, column)
-	values := map[string]any{"prompt": prompt}
-	for _, answer := range []string{"chosen", "rejected"} {
-		turn := r.value(answer)
-		if isTurn(turn) && err == nil {
-			if turn, err = shareGPTTurn(turn); err != nil {
-				err = fmt.Errorf("column %s: %w", answer, err)
-			}
-			turn = []any{turn}
-		}
-		values[answer] = turn
+	if err != nil {
+		return nil, err
 	}
-	return values, err
+	values := map[string]any{"prompt": prompt, "tools": wrappedTools(r)}
+	for _, answer := range []string{"chosen", "rejected"} {
+		values[answer] = r.value(answer)
+		if !isTurn(values[answer]) {
+			continue
+		}
+		turn, err := shareGPTTurn(values[answer], func() json.RawMessage { return r.rec.json(r.columns[answer]) })
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", answer, err)
+		}
+		values[answer] = []any{turn}
+	}
+	return values, nil
 }
 
 // lastTurn takes the last turn of a conversation for the answer to those before.
@@ -75,7 +81,7 @@ func lastTurn(r row, column string) (map[string]any, error) {
 	if role := last.(map[string]any)["role"]; role != "assistant" {
 		return nil, fmt.Errorf("column %s ends with a turn of %v: the assistant's is needed, which is learnt", column, role)
 	}
-	return map[string]any{"prompt": turns[:len(turns)-1], "completion": []any{last}}, nil
+	return map[string]any{"prompt": turns[:len(turns)-1], "completion": []any{last}, "tools": wrappedTools(r)}, nil
 }
 
 // shareGPTList reads a conversation.
@@ -86,7 +92,7 @@ func shareGPTList(r row, column string) ([]any, error) {
 	}
 	var turns []any
 	for i, v := range list {
-		turn, err := shareGPTTurn(v)
+		turn, err := shareGPTTurn(v, func() json.RawMessage { return elements(r.rec.json(r.columns[column]))[i] })
 		if err != nil {
 			return nil, fmt.Errorf("column %s, turn %d: %w", column, i, err)
 		}
@@ -97,19 +103,84 @@ func shareGPTList(r row, column string) ([]any, error) {
 
 var shareGPTRoles = map[any]string{"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system", "observation": "tool", "tool": "tool"}
 
-// shareGPTTurn gives a turn as {role, content}.
-func shareGPTTurn(v any) (any, error) {
+// shareGPTTurn gives a turn as a message, whose further fields are JSON as the file has it; ordered gives the whole turn so.
+func shareGPTTurn(v any, ordered func() json.RawMessage) (any, error) {
 	turn, _ := v.(map[string]any)
 	from, there := turn["from"]
 	if !there {
-		m, err := asMessage(v)
-		return map[string]any{"role": m.Role, "content": m.Content}, err
+		return plainTurn(v, ordered)
+	}
+	if from == "function_call" {
+		return callingTurn(turn["value"])
 	}
 	role, known := shareGPTRoles[from]
 	if !known {
-		return nil, fmt.Errorf("it is from %s: human, gpt, system and observation are read", shown(from))
+		return nil, fmt.Errorf("it is from %s: human, gpt, system, function_call and observation are read", shown(from))
 	}
 	return map[string]any{"role": role, "content": turn["value"]}, nil
+}
+
+// plainTurn is a turn {role, content}, with what else it has.
+func plainTurn(v any, ordered func() json.RawMessage) (any, error) {
+	if _, err := asMessage(v); err != nil || isPlainTurn(v) {
+		return v, err
+	}
+	o, err := parseObject(ordered())
+	turn := map[string]any{}
+	for name, raw := range o.raw {
+		if turn[name] = raw; name == "role" || name == "content" || string(raw) == "null" {
+			turn[name] = v.(map[string]any)[name]
+		}
+	}
+	return turn, err
+}
+
+// callingTurn is the assistant's turn of calls that LLaMA-Factory writes as text of JSON: {name, arguments}, or a list of these.
+func callingTurn(value any) (any, error) {
+	text, _ := value.(string)
+	calls := []json.RawMessage{json.RawMessage(text)}
+	if strings.HasPrefix(strings.TrimSpace(text), "[") {
+		calls = elements(json.RawMessage(text))
+	}
+	var all []string
+	for _, raw := range calls {
+		o, err := parseObject(raw)
+		if err != nil || len(o.raw["name"]) == 0 || o.raw["name"][0] != '"' || len(o.raw["arguments"]) == 0 {
+			all = nil
+			break
+		}
+		all = append(all, fmt.Sprintf(`{"type":"function","function":{"name":%s,"arguments":%s}}`, o.raw["name"], o.raw["arguments"]))
+	}
+	if all == nil {
+		return nil, fmt.Errorf("it is from function_call, and its value is %.60q: JSON of {name, arguments} is needed, or a list of these", text)
+	}
+	return map[string]any{"role": "assistant", "content": "", "tool_calls": json.RawMessage("[" + strings.Join(all, ",") + "]")}, nil
+}
+
+// wrappedTools are a row's tools, of which those that LLaMA-Factory writes bare, as {name, description, parameters}, become the functions
+// that templates know. What is no list is left to be refused.
+func wrappedTools(r row) any {
+	v := r.value("tools")
+	text, isString := v.(string)
+	if _, isList := v.([]any); isList {
+		text, isString = string(r.rec.json(r.columns["tools"])), true
+	}
+	var all []string
+	for _, raw := range elements(json.RawMessage(text)) {
+		o, err := parseObject(raw)
+		if err != nil {
+			return v
+		}
+		tool := string(raw)
+		if o.raw["type"] == nil && o.raw["name"] != nil {
+			tool = `{"type":"function","function":` + tool + `}`
+		}
+		all = append(all, tool)
+	}
+	if !isString || all == nil {
+		return v
+	}
+	return "[" + strings.Join(all, ",") + "]"
 }
 
 // isConversation tells whether a value is a list of turns that each say who speaks.

@@ -157,7 +157,7 @@ func (t *Table) Rows(first int64) iter.Seq2[Row, error] {
 				var bad error
 				if row.Group, bad = t.group(raw.rec); bad != nil {
 					row.Group = Group{}
-					row.Err = &RowError{File: t.File, Row: raw.rec.row, Line: raw.rec.line, Err: bad, Whole: true}
+					row.Err = refusedRow(bad, t.File, raw.rec)
 				}
 				row.Group.File, row.Group.Row, row.Group.Line = t.File, raw.rec.row, raw.rec.line
 			}

@@ -106,7 +106,9 @@ func (r *Rows) none(files []string) error {
 		}
 		first = fmt.Sprintf("; row %d of %s: %s (dpo-ort data validate names them all)", d.Row, d.File, d.Reason)
 		for _, w := range s.Warnings() {
-			hint = "; hint: " + w.Hint
+			if w.Name != "refused-rows" { // whose reason says what to do
+				hint = "; hint: " + w.Hint
+			}
 		}
 	}
 	return fmt.Errorf("read preferences: no usable row in %v (%d dropped)%s%s", files, len(r.Dropped), first, hint)
@@ -141,7 +143,7 @@ func encodeGroup(group datasets.Group, enc *datasets.Encoder, vocabulary int) en
 		return encoded{drop: d}
 	}
 	if err != nil {
-		return encoded{err: fmt.Errorf("tokenize row %d of %s: %w", group.Row, group.File, err)}
+		return encoded{err: fmt.Errorf("tokenize: %w", err)}
 	}
 	if err := checkIDs(x, vocabulary); err != nil {
 		return encoded{err: fmt.Errorf("row %d of %s: %w", group.Row, group.File, err)}
