@@ -46,6 +46,9 @@ var layoutCases = []layoutCase{
 		"system:s user:h > assistant:c | assistant:r"},
 	{"sharegpt pairs", `{"messages":[{"role":"user","content":"h"}],"chosen":{"role":"assistant","content":"c"},"rejected":{"role":"assistant","content":"r"},"system":"s"}`,
 		"system:s user:h > assistant:c | assistant:r"},
+	{"sharegpt pairs", `{"messages":[{"role":"user","content":"h"},{"role":"assistant","content":"g"}],"chosen":"c","rejected":"r"}`, "user:h > assistant:c | assistant:r"},
+	{"sharegpt pairs", `{"conversations":[{"from":"human","value":"h"},{"from":"gpt","value":"g"}],"chosen":"c","rejected":"r"}`, "user:h > assistant:c | assistant:r"},
+	{"pairs with an implicit prompt", `{"messages":[],"chosen":"one c","rejected":"one r"}`, "one >  c |  r"},
 	{"sharegpt unpaired", `{"conversations":[{"from":"human","value":"h"},{"from":"gpt","value":"g"}],"kto_tag":false}`, "user:h > assistant:g (label 2)"},
 	{"sharegpt", `{"conversations":[{"from":"human","value":"h"},{"from":"observation","value":"o"},{"from":"gpt","value":"g"}]}`, "user:h tool:o > assistant:g"},
 	{"llamafactory v1 pairs", `{"chosen_messages":[{"role":"user","content":[{"type":"text","value":"u"}],"loss_weight":0},{"role":"assistant","content":[{"type":"text","value":"c"}],"loss_weight":1}],` +
@@ -206,7 +209,11 @@ func TestPromptsOfLayouts(t *testing.T) {
 	for _, c := range []struct{ row, prompt, answers string }{
 		{`{"instruction":"i","input":"j","chosen":"c","rejected":"r","id":1}`, `user:i\nj`, "chosen rejected"},
 		{`{"conversations":[{"from":"human","value":"h"},{"from":"gpt","value":"g"}]}`, "user:h", ""},
-		{`{"prompt":"p","system":"s","chosen":"c","rejected":"r"}`, "p", "chosen rejected"},
+		{`{"prompt":"p","system":"s","tools":"[]","chosen":"c","rejected":"r"}`, "p", "chosen rejected"},
+		{`{"system":"s","messages":[{"role":"user","content":"u"},{"role":"assistant","content":"a"}],"label":true}`, "system:s user:u", "label"},
+		{`{"messages":[{"role":"user","content":"u"}],"chosen":"c","rejected":"r"}`, "user:u", "chosen rejected"},
+		{`{"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"","tool_calls":[{"name":"f"}]},{"role":"tool","content":"t"},{"role":"assistant","content":"a"},{"role":"assistant","content":"b"}]}`,
+			"user:u assistant: tool:t", ""},
 	} {
 		table, err := OpenTable(write(t, "a.jsonl", c.row), Options{PromptOnly: true})
 		if err != nil {

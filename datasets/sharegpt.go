@@ -18,7 +18,7 @@ func init() {
 		})
 	}
 	shareGPT("sharegpt pairs", Pairs, []string{"conversations|messages", "chosen", "rejected"}, nil,
-		func(r row) bool { return r.has("conversations") || isTurn(r.value("chosen")) }, shareGPTPair, row.pair, "chosen and rejected are the turn after them")
+		func(r row) bool { return r.has("conversations") || isTurn(r.value("chosen")) || answersMessages(r) }, shareGPTPair, row.pair, "chosen and rejected, turns or strings, answer them in the place of turns of the assistant's at the end")
 	shareGPT("sharegpt unpaired", Singles, []string{"conversations", "kto_tag"}, []string{"chosen", "rejected"}, nil,
 		func(r row) (map[string]any, error) {
 			values, err := lastTurn(r, "conversations")
@@ -44,12 +44,18 @@ func isTurn(v any) bool {
 	return ok
 }
 
+// answersMessages tells whether a row has two strings beside messages, which are then the prompt.
+func answersMessages(r row) bool {
+	_, isString := r.value("chosen").(string)
+	return isString && isConversation(r.value("messages"))
+}
+
 func shareGPTPair(r row) (map[string]any, error) {
 	column := "conversations"
 	if !r.has(column) {
 		column = "messages"
 	}
-	prompt, err := shareGPTList(r, column)
+	prompt, err := unanswered(r, column)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +105,15 @@ func shareGPTList(r row, column string) ([]any, error) {
 		turns = append(turns, turn)
 	}
 	return turns, nil
+}
+
+// unanswered reads a conversation up to the last turn that is not the assistant's, which asks for an answer.
+func unanswered(r row, column string) ([]any, error) {
+	turns, err := shareGPTList(r, column)
+	for len(turns) > 0 && turns[len(turns)-1].(map[string]any)["role"] == "assistant" {
+		turns = turns[:len(turns)-1]
+	}
+	return turns, err
 }
 
 var shareGPTRoles = map[any]string{"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system", "observation": "tool", "tool": "tool"}

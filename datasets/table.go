@@ -61,7 +61,7 @@ func (r Row) Value(column string) any { return r.record[column] }
 // The columns of a Parquet file keep their types, order and nesting. Those of JSON get the
 // narrowest type that holds all their values, which takes one pass over the file: bool, int64, float64,
 // string, or lists and structs of them. A column, or a part of it, whose values are of several
-// kinds becomes a string with the JSON of each.
+// kinds becomes one of Parquet's type JSON, which is read as what it says.
 func OpenTable(file string, o Options) (*Table, error) {
 	src, err := sourceOf(file)
 	if err != nil {
