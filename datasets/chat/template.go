@@ -183,7 +183,7 @@ func (s *scope) get(name string) any {
 		}
 	}
 	if name == "strftime_now" {
-		return missing{why: "strftime_now is not there, for the same messages are to give the same text tomorrow: write a date into a copy of the template, and give that (--chat-template FILE)", kind: Unsupported}
+		return missing{why: "strftime_now is not there, for the same messages are to give the same text tomorrow: write a date into a copy of the template", kind: Unsupported}
 	}
 	return missing{why: "'" + name + "' is undefined"}
 }
