@@ -74,7 +74,7 @@ var dictMethods = map[string]func(m *machine, of any, a arguments) any{
 	},
 	"items": func(m *machine, of any, a arguments) any {
 		a.take("items")
-		m.spend(len(of.(*Dict).keys))
+		m.spend(2 * len(of.(*Dict).keys)) // each a list of two
 		return &view{"dict_items", of.(*Dict).items()}
 	},
 	"keys": func(_ *machine, of any, a arguments) any {
