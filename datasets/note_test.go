@@ -18,6 +18,7 @@ func TestNotedRows(t *testing.T) {
 		"an empty one":  {`{"prompt":"","chosen":"c","rejected":"r"}`, ""},
 		"a short one":   {`{"chosen":"xc","rejected":"xr"}`, ""},
 		"refused-rows":  {`{"prompt":"q","chosen":1,"rejected":"r"}`, "1 of 2 rows (50 %) cannot be used as they are written and are dropped, the first because column chosen: it holds a number"},
+		"two columns":   {`{"prompt":"q","chosen":1,"rejected":2}`, "the first because column chosen: it holds a number: a string, or a list of {role, content} messages, is needed; column rejected: it holds a number"},
 	} {
 		in := inspect(t, &Encoder{}, write(t, "a.jsonl", healthy+"\n"+c.row))
 		got := ""
