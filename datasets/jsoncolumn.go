@@ -17,12 +17,7 @@ func isJSON(c *parquet.Column) bool {
 		_, is := logical(c.Type()).(*format.JsonType)
 		return is
 	}
-	for _, child := range c.Columns() {
-		if isJSON(child) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.Columns(), isJSON)
 }
 
 // jsonValue gives a text of a column of JSON as JSON; what is none is a string.

@@ -117,11 +117,12 @@ func inspectionText(in *datasets.Inspection) string {
 }
 
 // warningLines has a line for each warning.
-func warningLines(warnings []datasets.Warning) (text string) {
+func warningLines(warnings []datasets.Warning) string {
+	var b strings.Builder
 	for _, w := range warnings {
-		text += w.String() + "\n"
+		fmt.Fprintln(&b, w)
 	}
-	return text
+	return b.String()
 }
 
 func rowGroups(rows []int64) string {
