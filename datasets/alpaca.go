@@ -22,7 +22,7 @@ func init() {
 				}
 				values, err := ours(r)
 				if err == nil {
-					values["prompt"] = prompt
+					values["prompt"], values["tools"] = prompt, wrappedTools(r)
 				}
 				return values, err
 			},
@@ -50,13 +50,10 @@ func isPairOfTexts(r row) bool {
 	return len(list) == 2
 }
 
-// alpacaTurns writes the columns before the answer as messages.
+// alpacaTurns writes the columns before the answer as messages, but for system, which any row of messages may have.
 func alpacaTurns(r row) ([]any, error) {
 	var turns []any
 	say := func(role string, v any) { turns = append(turns, map[string]any{"role": role, "content": v}) }
-	if system, _ := r.value("system").(string); system != "" {
-		say("system", system)
-	}
 	history, ok := r.value("history").([]any)
 	if !ok && r.value("history") != nil {
 		return nil, fmt.Errorf("column history holds %s: a list of [question, answer] pairs is needed", describe(r.value("history")))

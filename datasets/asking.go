@@ -1,7 +1,7 @@
 package datasets
 
 // askedColumns are those of layouts without a column prompt that make a prompt by themselves.
-var askedColumns = []string{"instruction", "input", "system", "history", "conversations"}
+var askedColumns = []string{"instruction", "input", "history", "conversations", "messages"}
 
 // asking is a row whose prompt is in the column prompt, whichever columns of a layout make it.
 func (r row) asking() (row, error) {
@@ -14,10 +14,11 @@ func (r row) asking() (row, error) {
 	case r.has("instruction"):
 		turns, err = alpacaTurns(r)
 	case r.has("conversations"):
-		turns, err = shareGPTList(r, "conversations")
-		for len(turns) > 0 && turns[len(turns)-1].(map[string]any)["role"] == "assistant" {
-			turns = turns[:len(turns)-1]
-		}
+		turns, err = unanswered(r, "conversations")
+	case r.has("messages"):
+		turns, err = unanswered(r, "messages")
+	default:
+		return r, nil
 	}
-	return r.with(map[string]any{"prompt": turns}), err
+	return r.with(map[string]any{"prompt": turns, "tools": wrappedTools(r)}), err
 }

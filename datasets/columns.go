@@ -15,7 +15,7 @@ var known = []string{
 	"prompt", "chosen", "rejected", "completion", "text", "completions", "responses", "ranks", "scores", "margin", "label",
 	"chosen_share", "a", "b", "votes",
 	"ref_chosen_logps", "ref_rejected_logps", "ref_logps",
-	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason", "messages", "tools",
+	"finish_reason", "finish_reasons", "chosen_finish_reason", "rejected_finish_reason", "messages", "system", "tools",
 }
 
 // columnsError is a row without the columns that make a group, or with those of more than one.
@@ -24,8 +24,11 @@ type columnsError struct {
 	what, needed string
 }
 
-func (e *columnsError) Error() string {
-	return fmt.Sprintf("%s: the columns are %s; %s", e.what, strings.Join(e.columns, ", "), e.needed)
+func (e *columnsError) Error() string { return e.short() + "; " + e.needed }
+
+// short is the error of one row among others, whose file has the columns that are needed.
+func (e *columnsError) short() string {
+	return fmt.Sprintf("%s: the columns are %s", e.what, strings.Join(e.columns, ", "))
 }
 
 // columns maps our names for columns, and those of layouts, to the file's; "" where there is to be none.
@@ -103,7 +106,7 @@ func (c columns) group(rec record) (Group, error) {
 		return Group{}, err
 	}
 	g, err := l.group(r)
-	return r.withTools(g, err)
+	return r.beside(g, err)
 }
 
 func (r row) pair() (Group, error) {
@@ -155,7 +158,9 @@ func (r row) single() (Group, error) {
 	if err != nil {
 		return Group{}, err
 	}
-	g.matchKinds()
+	if err := g.matchKinds(); err != nil {
+		return Group{}, err
+	}
 	if r.value("ref_logps") != nil {
 		ref, err := r.number("ref_logps", 0)
 		if err != nil {
@@ -205,8 +210,7 @@ func (r row) list(column string) (Group, error) {
 		}
 		g.Completions = append(g.Completions, t)
 	}
-	g.matchKinds()
-	return g, nil
+	return g, g.matchKinds()
 }
 
 // rank reads what goes with each answer of a ranked row, and sorts the answers, best first.

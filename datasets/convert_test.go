@@ -78,10 +78,10 @@ func TestConvertBareLists(t *testing.T) {
 	}
 }
 
-// JSON goes through Parquet and comes back as it was, where no column holds values of several kinds.
+// JSON goes through Parquet and comes back as it was, values of several kinds in one column too.
 func TestConvertThereAndBack(t *testing.T) {
-	text := `{"prompt":"a \"b\"\\\n\r\t\u0001 é","chosen":[{"role":"user","content":"q"}],"rejected":[],"n":-9007199254740993,"x":1.0,"deep":[[{"k":[true]}],[]],"none":null}` + "\n" +
-		`{"prompt":"","chosen":null,"rejected":[{"role":null,"content":"w"}],"n":null,"x":-2.5e-300,"deep":null,"none":null}` + "\n"
+	text := `{"prompt":"a \"b\"\\\n\r\t\u0001 é","chosen":[{"role":"user","content":"q"}],"rejected":[],"n":-9007199254740993,"x":1.0,"deep":[[{"k":[true]}],[]],"none":null,"mixed":[{"z":1.0,"a":12345678901234567890}],"in":[{"x":{}},{"x":"{}"}]}` + "\n" +
+		`{"prompt":"","chosen":null,"rejected":[{"role":null,"content":"w"}],"n":null,"x":-2.5e-300,"deep":null,"none":null,"mixed":"[{\"z\":\"é<\"}]","in":[{"x":[1e999]}]}` + "\n"
 	from := write(t, "in.jsonl", text)
 	through := convertTo(t, "out.parquet", from)
 	if got := readText(t, convertTo(t, "back.jsonl", through)); got != text {
@@ -250,5 +250,19 @@ func TestColumnTypes(t *testing.T) {
 	}
 	if got := leafName(halfType{parquet.FixedLenByteArrayType(2)}); got != "float16" {
 		t.Errorf("float16 is called %s", got)
+	}
+}
+
+// Rows whose columns hold now a string, now a list of messages, or tools as a list and as text, are the same rows in Parquet.
+func TestConvertKeepsWhatRowsMean(t *testing.T) {
+	from := write(t, "in.jsonl", `{"prompt":[{"role":"user","content":"q"}],"chosen":"c","rejected":"[1]","tools":[{"type":"function","name":"f","z":1.0,"a":12345678901234567890123}]}`+"\n"+
+		`{"prompt":"p","chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":null,"tool_calls":[{"z":1.0,"a":{}}]}],"tools":"[{\"name\":\"g\"}]"}`+"\n")
+	want := readAll(t, from)
+	got := readAll(t, convertTo(t, "out.parquet", from))
+	for i := range got {
+		got[i].File, got[i].Line, want[i].File, want[i].Line = "", 0, "", 0
+	}
+	if len(want) != 2 || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

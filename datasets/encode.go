@@ -78,6 +78,7 @@ type Example struct {
 	HasMargin    bool
 	Dissent      float64
 	Label        Label // of one answer
+	Notes        Notes
 	// Places says where the completions of a ranked row stand, from 0: tied ones share a place, and −1 is one without a rank,
 	// below all that have one. It is nil where each stands above the next.
 	Places []int
@@ -106,6 +107,9 @@ const (
 	DropPrompt    = "prompt fills max length"
 	DropUnscored  = "no token to score" // one token, after an empty prompt without BOS
 )
+
+// dropReasons are the reasons of rows that hold nothing to learn from; any other is of a row that could not be understood.
+var dropReasons = []string{DropEmpty, DropEqual, DropTruncated, DropPrompt, DropUnscored, DropUncompared, DropUnranked, DropTied}
 
 // DropError is a row that has nothing to learn from.
 type DropError struct {
@@ -144,7 +148,7 @@ func (e *Encoder) whole(g Group) (Example, []sequence, error) {
 	}
 	x := share(seqs)
 	x.Margin, x.HasMargin, x.Dissent, x.Label, x.Places, x.Ref = g.Margin, g.HasMargin, g.Dissent, g.Label, g.places(), g.Ref
-	x.Order, x.File, x.Row = g.Order, g.File, g.Row
+	x.Order, x.Notes, x.File, x.Row = g.Order, g.Notes, g.File, g.Row
 	return x, seqs, nil
 }
 
@@ -226,11 +230,11 @@ func (e *Encoder) join(g Group, c Text, cut bool) (sequence, error) {
 		return sequence{}, err
 	}
 	if !utf8.ValidString(w.text) {
-		return sequence{}, &RowError{File: g.File, Row: g.Row, Err: errors.New("its text is not valid UTF-8")}
+		return sequence{}, &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: errors.New("its text is not valid UTF-8"), Whole: true}
 	}
 	ids, ends, err := e.Tokenizer.EncodeInert(w.text, w.inert)
 	if err != nil {
-		return sequence{}, &RowError{File: g.File, Row: g.Row, Err: err}
+		return sequence{}, &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err, Whole: true}
 	}
 	// What the tokenizer adds at the end by itself would be the model's input after the answer.
 	for len(ends) > 0 && ends[len(ends)-1] < 0 {

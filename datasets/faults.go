@@ -3,6 +3,7 @@ package datasets
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,9 @@ type fault struct {
 
 // faults are all that are known. A row here is all that another one takes, and cases for it in the tests.
 var faults = []fault{
+	{"refused-rows", refusedRows},
+	{"columns-aside", columnsAside},
+	{"no-prompt", noPrompt},
 	{"equal-answers", equalAnswers},
 	{"nothing-to-score", nothingToScore},
 	{"no-preference", noPreference},
@@ -84,6 +88,36 @@ func (s *Survey) dropped(reasons ...string) (n int, which string) {
 		}
 	}
 	return n, strings.Join(parts, ", ")
+}
+
+func refusedRows(s *Survey) (what, hint string) {
+	n := 0
+	for reason, k := range s.drops {
+		if !slices.Contains(dropReasons, reason) {
+			n += k
+		}
+	}
+	if n == 0 {
+		return "", ""
+	}
+	return fmt.Sprintf("%s cannot be used as they are written and are dropped, the first because %s", count(n, s.rows, "rows"), s.refused),
+		"mend them; dpo-ort data validate names each with its reason, as run/dropped.jsonl of a training run does"
+}
+
+func columnsAside(s *Survey) (what, hint string) {
+	if s.aside == 0 {
+		return "", ""
+	}
+	return count(s.aside, s.rows, "rows") + " have a column system or tools beside texts, which is not read: only messages have a place for it",
+		"give prompts as messages, or have them read so (of pairs: --columns instruction=prompt,prompt=); --columns system=,tools= ignores the columns without a word"
+}
+
+func noPrompt(s *Survey) (what, hint string) {
+	if s.unasked == 0 {
+		return "", ""
+	}
+	return count(s.unasked, s.rows, "pairs") + " have no prompt: there is no column for it, and chosen and rejected have no beginning in common, so one text is learnt to be likelier than the other whatever was asked",
+		"name the column that holds the prompt (--columns prompt=NAME), or begin both texts with it"
 }
 
 func equalAnswers(s *Survey) (what, hint string) {

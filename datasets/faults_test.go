@@ -120,6 +120,9 @@ var faultCases = map[string]struct {
 		r[i] = pairRow{r[i].Prompt + " ", r[i].Chosen[1:], r[i].Rejected[1:]}
 	}, nil, true, "20 of 400 answers (5.0 %) begin with a token that spans the border"},
 	"no-preference": {}, // of rankings: TestNoPreference
+	"refused-rows":  {}, // TestNotedRows has these
+	"columns-aside": {},
+	"no-prompt":     {},
 }
 
 // Each fault is named with its numbers where data has it, and nothing is where data nearly has it, with a tokenizer or without.

@@ -37,6 +37,7 @@ type Group struct {
 	Margin  float64 // 0 if the row has none: then HasMargin is false
 	Dissent float64 // of two answers: the share of votes for the second; 0 if there are no votes
 	Label   Label   // of one answer
+	Notes   Notes
 
 	HasMargin bool
 	Talk      bool // the row is one conversation, whose earlier turns of the assistant may be learnt as its last
@@ -55,6 +56,8 @@ type RowError struct {
 	Row  int64 // 0-based
 	Line int64 // 1-based, of a file of lines; 0 if the file has none
 	Err  error
+	// Whole tells that the row could be read, and that only what it says makes no group, or no tokens: the rows after it are as good as ever.
+	Whole bool
 }
 
 func (e *RowError) Error() string {

@@ -27,7 +27,7 @@ const (
 	kindString
 	kindList
 	kindObject
-	kindMixed // values of several kinds, each kept as a string of JSON
+	kindMixed // values of several kinds: a column of JSON
 )
 
 const (
@@ -138,7 +138,10 @@ func (s *shape) field(name string, next *int) *field {
 	leaf := map[kind]parquet.Node{
 		kindBool: parquet.Leaf(parquet.BooleanType), kindInteger: parquet.Leaf(parquet.Int64Type), kindNumber: parquet.Leaf(parquet.DoubleType),
 	}[s.kind]
-	if leaf == nil {
+	switch {
+	case s.kind == kindMixed:
+		leaf = parquet.JSON()
+	case leaf == nil:
 		leaf = parquet.String()
 	}
 	return newField(name, parquet.Optional(leaf))

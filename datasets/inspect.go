@@ -23,6 +23,7 @@ type Inspection struct {
 	Even        int64         // of these, rows with as many votes for each answer
 	Desirable   int64         // rows of one answer whose label is true
 	Undesirable int64         // rows of one answer whose label is false
+	Worded      int64         // rows of one answer whose label is a string, and so none
 	Broken      int64         // rows that make no group
 	Dropped     int64         // rows that hold nothing to learn from
 	Lengths     []*Lengths    // nil without a tokenizer
@@ -158,6 +159,9 @@ func (in *Inspection) see(g Group, err error, enc *Encoder) error {
 	switch {
 	case errors.As(err, &row):
 		in.Broken++
+		if row.Whole {
+			in.survey.Drop(row.Err.Error())
+		}
 	case errors.As(err, &drop):
 		in.Dropped++
 		in.survey.Drop(drop.Reason)
@@ -210,6 +214,7 @@ func (in *Inspection) count(g Group) {
 
 		&in.Desirable:   g.Label == Desirable,
 		&in.Undesirable: g.Label == Undesirable,
+		&in.Worded:      g.Label == Worded,
 	} {
 		if is {
 			*of++

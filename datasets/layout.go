@@ -113,9 +113,10 @@ func spare(fit []*Layout) string {
 func (c columns) missing(names []string) error {
 	has := func(ours string) bool { return c.there(names, ours) }
 	what := "no answers"
+	if l, surplus := c.nearly(names); l != nil {
+		return c.surplus(names, l, surplus)
+	}
 	switch {
-	case has("chosen") && has("rejected"):
-		what = "chosen and rejected beside a question, and no prompt"
 	case has("prompt") && has("completions") && !has("ranks") && !has("scores"):
 		what = "no column ranks or scores beside completions"
 	case has("prompt") && has("responses") && !has("ranks") && !has("scores"):
@@ -127,19 +128,48 @@ func (c columns) missing(names []string) error {
 	case has("rejected"):
 		what = "no column chosen"
 	}
-	return &columnsError{names, what, "needed are those of a layout: " + c.tried(names) + "; --columns prompt=NAME takes another column for one of these"}
+	return &columnsError{names, what, "needed are those of a layout:\n" + c.tried(names)}
 }
 
-// tried lists the layouts with their columns: ours, and those others that a file has a column of.
+// nearly is a layout that a file has all columns of, and one or more besides with which it is another: of several that with most columns.
+func (c columns) nearly(names []string) (near *Layout, surplus []string) {
+	has := func(column string) bool { return c.there(names, column) }
+	for _, l := range layouts {
+		lacking := slices.ContainsFunc(l.either, func(either []string) bool { return !slices.ContainsFunc(either, has) })
+		more := slices.DeleteFunc(slices.Clone(l.without), func(column string) bool { return !has(column) })
+		if !lacking && len(more) > 0 && (near == nil || len(l.needs) > len(near.needs)) {
+			near, surplus = l, more
+		}
+	}
+	return near, surplus
+}
+
+// surplus is the error of a file with columns that no layout has beside its own.
+func (c columns) surplus(names []string, l *Layout, surplus []string) error {
+	var more, ignored []string
+	for _, column := range surplus {
+		more, ignored = append(more, c[column]), append(ignored, column+"=")
+	}
+	stands, cure := "column "+more[0]+" stands", "--columns "+ignored[0]+" ignores it"
+	if len(more) > 1 {
+		stands, cure = "columns "+strings.Join(more, ", ")+" stand", "--columns "+strings.Join(ignored, ",")+" ignores them"
+	}
+	if i := slices.IndexFunc(surplus, func(column string) bool { return column == "question" || column == "query" }); i >= 0 {
+		cure = "--columns prompt=" + more[i] + " takes it for the prompt, " + cure
+	}
+	return &columnsError{names, fmt.Sprintf("%s beside those of the layout %s (%s)", stands, l.Name, l.Needs()), cure}
+}
+
+// tried lists the layouts with their columns, a line each: ours, and those others that a file has a column of.
 func (c columns) tried(names []string) string {
 	var out []string
 	for _, l := range layouts {
 		near := slices.ContainsFunc(slices.Concat(l.either...), func(ours string) bool { return c.there(names, ours) })
 		if near || l.ours == nil {
-			out = append(out, fmt.Sprintf("%s (%s)", l.Name, l.Needs()))
+			out = append(out, fmt.Sprintf("  %s (%s)\n", l.Name, l.Needs()))
 		}
 	}
-	return fmt.Sprintf("%s; or one of %d more, which docs/data.md lists", strings.Join(out, "; "), len(layouts)-len(out))
+	return fmt.Sprintf("%sor one of %d more, which docs/data.md lists; --columns prompt=NAME takes another column for one of these", strings.Join(out, ""), len(layouts)-len(out))
 }
 
 // seen is a row of this layout under our names for columns.

@@ -46,6 +46,9 @@ var layoutCases = []layoutCase{
 		"system:s user:h > assistant:c | assistant:r"},
 	{"sharegpt pairs", `{"messages":[{"role":"user","content":"h"}],"chosen":{"role":"assistant","content":"c"},"rejected":{"role":"assistant","content":"r"},"system":"s"}`,
 		"system:s user:h > assistant:c | assistant:r"},
+	{"sharegpt pairs", `{"messages":[{"role":"user","content":"h"},{"role":"assistant","content":"g"}],"chosen":"c","rejected":"r"}`, "user:h > assistant:c | assistant:r"},
+	{"sharegpt pairs", `{"conversations":[{"from":"human","value":"h"},{"from":"gpt","value":"g"}],"chosen":"c","rejected":"r"}`, "user:h > assistant:c | assistant:r"},
+	{"pairs with an implicit prompt", `{"messages":[],"chosen":"one c","rejected":"one r"}`, "one >  c |  r"},
 	{"sharegpt unpaired", `{"conversations":[{"from":"human","value":"h"},{"from":"gpt","value":"g"}],"kto_tag":false}`, "user:h > assistant:g (label 2)"},
 	{"sharegpt", `{"conversations":[{"from":"human","value":"h"},{"from":"observation","value":"o"},{"from":"gpt","value":"g"}]}`, "user:h tool:o > assistant:g"},
 	{"llamafactory v1 pairs", `{"chosen_messages":[{"role":"user","content":[{"type":"text","value":"u"}],"loss_weight":0},{"role":"assistant","content":[{"type":"text","value":"c"}],"loss_weight":1}],` +
@@ -142,10 +145,15 @@ func TestLayoutsThatDoNotFit(t *testing.T) {
 				"the columns are prompt, chosen, rejected, completions, scores; say which column is to be ignored, as in --columns completions="},
 		{`{"prompt":"p","chosen":"c","rejected":"r","completions":["a","b"],"scores":[1,2]}`, map[string]string{"completions": ""}, ">p > c | r"},
 		{`{"prompt":"p","chosen":"c","rejected":"r","completions":["a","b"],"scores":[1,2]}`, map[string]string{"chosen": ""}, ">p > b | a"},
-		{`{"system":"s","question":"q","chosen":"c","rejected":"r"}`, nil, "chosen and rejected beside a question, and no prompt: the columns are system, question, chosen, rejected; needed are"},
+		{`{"system":"s","question":"q","chosen":"c","rejected":"r"}`, nil, "column question stands beside those of the layout pairs with an implicit prompt (chosen, rejected): " +
+			"the columns are system, question, chosen, rejected; --columns prompt=question takes it for the prompt, --columns question= ignores it"},
+		{`{"instruction":"i","chosen":"c","rejected":"r","output":"o"}`, nil, "column output stands beside those of the layout alpaca pairs (instruction, chosen, rejected): " +
+			"the columns are instruction, chosen, rejected, output; --columns output= ignores it"},
+		{`{"instruction":"i","chosen":"c","rejected":"r","output":"o"}`, map[string]string{"output": ""}, ">user:i > assistant:c | assistant:r"},
+		{`{"prompt":"p","instruction":"i","text":"t"}`, nil, "columns prompt, instruction stand beside those of the layout texts (text): the columns are prompt, instruction, text; --columns prompt=,instruction= ignores them"},
 		{`{"system":"s","question":"q","chosen":"c","rejected":"r"}`, map[string]string{"prompt": "question"}, ">q > c | r"},
 		{`{"frage":"i","chosen":"c","rejected":"r"}`, map[string]string{"instruction": "frage"}, ">user:i > assistant:c | assistant:r"},
-		{`{"id":1,"body":"b"}`, nil, "no answers: the columns are id, body; needed are those of a layout: conversations (messages); pairs (prompt, chosen, rejected); "},
+		{`{"id":1,"body":"b"}`, nil, "no answers: the columns are id, body; needed are those of a layout:\n  conversations (messages)\n  pairs (prompt, chosen, rejected)\n"},
 		{`{"prompt":"p","completions":["a","b"]}`, nil, "no column ranks or scores beside completions"},
 		{`{"prompt":"p","completions":[{"response":"a"},{"response":"b"}]}`, nil, "no answer has a score: one of [overall_score rating score rank], or annotations with Rating, is needed"},
 		{`{"prompt":"p","completions":[{"response":"a"},{"answer":"b"}]}`, nil, "column completions, answer 1: it is an object with answer: a response is needed"},
@@ -156,7 +164,10 @@ func TestLayoutsThatDoNotFit(t *testing.T) {
 		{`{"instruction":"i","history":[["q"]],"output":"o"}`, nil, "column history, turn 0: it is a list of string: a list [question, answer] is needed"},
 		{`{"conversations":[{"from":"human","value":"h"},{"from":"human","value":"h"}]}`, nil, "column conversations ends with a turn of user: the assistant's is needed"},
 		{`{"conversations":[{"from":"gpt","value":"h"}]}`, nil, "column conversations has 1 turns"},
-		{`{"conversations":[{"from":"function_call","value":"{}"},{"from":"gpt","value":"h"}]}`, nil, `column conversations, turn 0: it is from "function_call": human, gpt, system and observation are read`},
+		{`{"conversations":[{"from":"function_call","value":"{}"},{"from":"gpt","value":"h"}]}`, nil, `column conversations, turn 0: it is from function_call, and its value is "{}": JSON of {name, arguments} is needed, or a list of these`},
+		{`{"conversations":[{"from":"human","value":"h"},{"from":"function_call","value":"[{\"name\":\"f\"}]"}]}`, nil, `column conversations, turn 1: it is from function_call, and its value is "[{\"name\":\"f\"}]": JSON of`},
+		{`{"conversations":[{"from":"narrator","value":"n"},{"from":"gpt","value":"h"}]}`, nil, `column conversations, turn 0: it is from "narrator": human, gpt, system, function_call and observation are read`},
+		{`{"conversations":[{"from":"human","value":"h"},{"from":"gpt","value":"g"}],"tools":"f(x)"}`, nil, "column tools holds a string: a list of JSON schemas is needed, or a string with one"},
 		{`{"conversations":"h","kto_tag":true}`, nil, "column conversations holds a string: a list of turns is needed"},
 		{`{"conversation_a":"x","conversation_b":"y","winner":"me"}`, nil, `column winner holds "me": model_a, model_b or tie is needed`},
 		{`{"history":"h","human_ref_A":"x","human_ref_B":"y","labels":2}`, nil, "column labels holds 2: 1 or 0 is needed"},
@@ -198,7 +209,11 @@ func TestPromptsOfLayouts(t *testing.T) {
 	for _, c := range []struct{ row, prompt, answers string }{
 		{`{"instruction":"i","input":"j","chosen":"c","rejected":"r","id":1}`, `user:i\nj`, "chosen rejected"},
 		{`{"conversations":[{"from":"human","value":"h"},{"from":"gpt","value":"g"}]}`, "user:h", ""},
-		{`{"prompt":"p","system":"s","chosen":"c","rejected":"r"}`, "p", "chosen rejected"},
+		{`{"prompt":"p","system":"s","tools":"[]","chosen":"c","rejected":"r"}`, "p", "chosen rejected"},
+		{`{"system":"s","messages":[{"role":"user","content":"u"},{"role":"assistant","content":"a"}],"label":true}`, "system:s user:u", "label"},
+		{`{"messages":[{"role":"user","content":"u"}],"chosen":"c","rejected":"r"}`, "user:u", "chosen rejected"},
+		{`{"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"","tool_calls":[{"name":"f"}]},{"role":"tool","content":"t"},{"role":"assistant","content":"a"},{"role":"assistant","content":"b"}]}`,
+			"user:u assistant: tool:t", ""},
 	} {
 		table, err := OpenTable(write(t, "a.jsonl", c.row), Options{PromptOnly: true})
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -113,13 +114,43 @@ func (r row) toolsOf() (string, error) {
 	return compact.String(), err
 }
 
-// withTools reads the tools that a row offers into its prompt.
-func (r row) withTools(g Group, err error) (Group, error) {
+// beside reads into a group what stands beside its turns, in columns of its own: the tools that the row offers, and the system's words.
+func (r row) beside(g Group, err error) (Group, error) {
+	if err == nil {
+		g.Prompt.Tools, err = r.toolsOf()
+	}
 	if err != nil {
 		return g, err
 	}
-	g.Prompt.Tools, err = r.toolsOf()
-	return g, err
+	talks := g.Prompt.Messages != nil || len(g.Completions) > 0 && g.Completions[0].Messages != nil
+	system, isString := r.value("system").(string)
+	switch {
+	case !talks:
+		if system != "" || g.Prompt.Tools != "" {
+			g.Notes |= NoteAside
+		}
+		return g, nil
+	case !isString && r.value("system") != nil:
+		return g, fmt.Errorf("column system holds %s: a string is needed (--columns system= has the column ignored)", describe(r.value("system")))
+	case system != "":
+		return g, g.Prompt.begin(system)
+	}
+	return g, nil
+}
+
+// begin puts the system's turn before the messages. Where they have one themselves it is to say the same.
+func (t *Text) begin(system string) error {
+	if err := checkText(system); err != nil {
+		return fmt.Errorf("column system: %w", err)
+	}
+	first := Message{Role: "system", Content: system}
+	switch {
+	case len(t.Messages) == 0 || t.Messages[0].Role != "system":
+		t.Messages = slices.Concat([]Message{first}, t.Messages)
+	case t.Messages[0] != first:
+		return errors.New("column system says one thing and the conversation's turn of the system another: leave one out (--columns system= has the column ignored)")
+	}
+	return nil
 }
 
 // talk is a whole conversation, whose last turn is the answer.

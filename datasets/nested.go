@@ -26,6 +26,7 @@ type node struct {
 	leaves             []*leaf // all below; the first carries the levels
 	list               bool    // a LIST, or a MAP, which is a list of keys with values: children[0] is its repeated field
 	double             bool    // a leaf of floating-point numbers
+	json               bool    // of type JSON, or with such a leaf below
 	unwrap             bool    // a LIST of three levels: each element is the only field of a group
 }
 
@@ -33,7 +34,7 @@ type node struct {
 func newNode(c *parquet.Column, leafOf func(*parquet.Column) *leaf) *node {
 	n := &node{
 		name: c.Name(), optional: c.Optional(), repeated: c.Repeated(),
-		definition: c.MaxDefinitionLevel(), repetition: c.MaxRepetitionLevel(),
+		definition: c.MaxDefinitionLevel(), repetition: c.MaxRepetitionLevel(), json: isJSON(c),
 	}
 	if c.Leaf() {
 		n.leaves = []*leaf{leafOf(c)}

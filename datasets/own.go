@@ -11,7 +11,7 @@ func init() {
 	addLayout(Layout{
 		Name: "pairs with an implicit prompt", From: "TRL", Kind: Pairs, needs: []string{"chosen", "rejected"}, reads: beside, group: row.pair,
 		without: []string{"prompt", "instruction", "conversations", "question", "query"},
-		fits:    func(r row) bool { return !isDialogue(r) && !isTurn(r.value("chosen")) },
+		fits:    func(r row) bool { return !isDialogue(r) && !isTurn(r.value("chosen")) && !answersMessages(r) },
 		Holds:   "two whole texts or conversations, whose common beginning is the prompt",
 	})
 	addLayout(Layout{

@@ -44,7 +44,7 @@ func (parquetFormat) records(path string, want func(columns []string) map[string
 					yield(record{}, fmt.Errorf("reading %s: row group %d, row %d: %w", path, i, row, err))
 					return
 				}
-				if !yield(record{row: row, columns: f.names, values: values, json: orderedBy(r.columns, values)}, nil) {
+				if !yield(record{row: row, columns: f.names, values: plainValues(r.columns, values), json: orderedBy(r.columns, values)}, nil) {
 					r.close()
 					return
 				}

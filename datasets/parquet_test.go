@@ -177,7 +177,7 @@ func TestParquetRefusals(t *testing.T) {
 		{"encrypted", filepath.Join(dir, "c.parquet"), "PARE and so on", "encrypted"},
 		{"footer too long", filepath.Join(dir, "d.parquet"), string(long), "no whole Parquet file"},
 		{"cut in half", filepath.Join(dir, "e.parquet"), string(whole[:len(whole)/2]), "no whole Parquet file"},
-		{"a missing column", half, "", "no column rejected: the columns are question, chosen; needed are those of a layout: conversations (messages); pairs"},
+		{"a missing column", half, "", "no column rejected: the columns are question, chosen; needed are those of a layout:\n  conversations (messages)\n  pairs"},
 		{"a column of numbers", number, "", "row 0: column chosen: it holds a number: a string, or a list of {role, content} messages"},
 	} {
 		if c.data != "" || strings.HasSuffix(c.path, "b.parquet") {

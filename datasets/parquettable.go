@@ -157,8 +157,8 @@ func (r *wholeRows) next(decode bool) (row tableRow, err error) {
 			return nil
 		}
 		row.values = raw.Clone() // the library takes the memory back
-		row.rec.values, err = r.read(row.values)
-		row.rec.json = orderedBy(r.columns, row.rec.values)
+		values, err := r.read(row.values)
+		row.rec.values, row.rec.json = plainValues(r.columns, values), orderedBy(r.columns, values)
 		return err
 	})
 	return row, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 )
 
 // Options say how files are read.
@@ -83,5 +84,17 @@ func rowError(err error, first bool, file string, rec record) error {
 	case first && errors.As(err, &missing):
 		return fmt.Errorf("reading %s: %w", file, err)
 	}
-	return &RowError{File: file, Row: rec.row, Line: rec.line, Err: err}
+	return refusedRow(err, file, rec)
+}
+
+// refusedRow is the error of a row that could be read and makes no group.
+func refusedRow(err error, file string, rec record) *RowError {
+	var missing *columnsError
+	if errors.As(err, &missing) {
+		err = errors.New(missing.short())
+	}
+	if text := err.Error(); strings.Contains(text, "\n") { // of several columns
+		err = errors.New(strings.ReplaceAll(text, "\n", "; "))
+	}
+	return &RowError{File: file, Row: rec.row, Line: rec.line, Err: err, Whole: true}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -57,9 +58,9 @@ func (e *Encoder) texts(g Group, c Text) (w written, err error) {
 	}
 	switch {
 	case errors.Is(err, ErrMessages) || errors.Is(err, errUnmarked):
-		return w, fmt.Errorf("encoding %s: row %d: %w", g.File, g.Row, err)
+		return w, fmt.Errorf("row %d of %s: %w", g.Row, g.File, err)
 	case err != nil:
-		return w, &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err}
+		return w, &RowError{File: g.File, Row: g.Row, Line: g.Line, Err: err, Whole: true}
 	case !all:
 		w.said = nil
 	case !w.scoreSaid():
@@ -96,6 +97,9 @@ func rendered(tok Tokenizer, p Text, answer []Message) (written, error) {
 	whole := conversation(tok, p, answer)
 	w, err := writeBy(tok, whole)
 	if err != nil || len(p.Messages) == 0 {
+		if err == nil {
+			err = checkWritten(w.text, answer)
+		}
 		return w, err
 	}
 	// Where the assistant goes on in its own turn, or the user speaks first, the template begins no new turn of the assistant.
@@ -107,9 +111,20 @@ func rendered(tok Tokenizer, p Text, answer []Message) (written, error) {
 	w.begin = shared(prompt.text, w.text)
 	if w.begin < len(prompt.text) {
 		before.GenerationPrompt = false
-		err = checkParting(tok, before, prompt.text, w.text[:w.begin])
+		if err := checkParting(tok, before, prompt.text, w.text[:w.begin]); err != nil {
+			return w, err
+		}
 	}
-	return w, err
+	return w, checkWritten(w.text[w.begin:], answer)
+}
+
+// checkWritten refuses a template that writes nothing of an answer, which would be taken for an empty one.
+func checkWritten(text string, answer []Message) error {
+	said := func(m Message) bool { return strings.TrimSpace(m.Content) != "" || m.Fields != "" }
+	if text != "" || !slices.ContainsFunc(answer, said) {
+		return nil
+	}
+	return errors.New("the chat template writes nothing of the answer: give another (--chat-template FILE), or prompt and answers as strings")
 }
 
 // shared is how much of two texts is the same, in whole characters.

@@ -80,7 +80,10 @@ func TestRenderedParts(t *testing.T) {
 			s, err := turns(c)
 			return strings.Repeat("!", len(c.Messages)) + s, err
 		}, "", "", nil, "from byte 1 on (\"[user]a <e> b<e>\\n[assistant]\")"},
-		"refused": {user, says("c"), func(Conversation) (string, error) { return "", errors.New("no") }, "", "", nil, "no"},
+		"nothing":       {user, says("c"), func(Conversation) (string, error) { return "", nil }, "", "", nil, "the chat template writes nothing of the answer"},
+		"the same text": {user, says("c"), func(Conversation) (string, error) { return "[]", nil }, "[]", "", nil, "the chat template writes nothing of the answer: give another (--chat-template FILE)"},
+		"no answer":     {user, says(" "), func(Conversation) (string, error) { return "[]", nil }, "[]", "", nil, ""},
+		"refused":       {user, says("c"), func(Conversation) (string, error) { return "", errors.New("no") }, "", "", nil, "no"},
 	} {
 		w, err := rendered(chattyTokens{write: c.write}, c.prompt, c.answer)
 		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {

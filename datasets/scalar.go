@@ -34,6 +34,8 @@ func decoderOf(t parquet.Type) func(parquet.Value) (any, error) {
 		}
 	case *format.DecimalType:
 		return asNumber(exactOf(t))
+	case *format.JsonType:
+		return func(v parquet.Value) (any, error) { return jsonValue(v), nil }
 	case *format.Float16Type:
 		return func(v parquet.Value) (any, error) { return half(binary.LittleEndian.Uint16(v.ByteArray())), nil }
 	}
@@ -81,9 +83,13 @@ func exactOf(t parquet.Type) func(parquet.Value) (any, error) {
 	write := appendPlain
 	switch l := logical(t).(type) {
 	case *format.StringType, *format.EnumType, *format.JsonType:
+		_, isJSON := l.(*format.JsonType)
 		return func(v parquet.Value) (any, error) {
 			if !utf8.Valid(v.ByteArray()) {
 				return nil, errNotText
+			}
+			if isJSON {
+				return jsonValue(v), nil
 			}
 			return json.RawMessage(appendQuoted(nil, string(v.ByteArray()))), nil
 		}

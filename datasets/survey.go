@@ -16,9 +16,12 @@ type Survey struct {
 
 	rows, taken int            // of the training data, all and those that make an example
 	drops       map[string]int // of all, by reason
+	refused     string         // the first reason that is none of the Drop constants
 	cut, ends   int            // of those taken: rows that were cut, and those of which an answer lost its end
 	answers     int            // of the rows taken
 	border      int            // answers whose first token spans the border to the prompt
+
+	aside, unasked int // rows with these notes
 
 	groups  map[digest]order // by prompt and answers, whatever their order: how the first row of a group had them
 	prompts map[digest]struct{}
@@ -49,6 +52,7 @@ type sighting struct {
 	places  []int    // as in Example
 	dissent float64
 	label   Label
+	notes   Notes
 }
 
 // NewSurvey has seen nothing.
@@ -75,10 +79,24 @@ func (s *Survey) AddText(g Group) {
 	s.add(ofGroup(g))
 }
 
-// Drop counts a training row that was dropped, for one of the Drop reasons.
+// Drop counts a training row that was dropped, for one of the Drop reasons or another one.
 func (s *Survey) Drop(reason string) {
 	s.rows++
 	s.drops[reason]++
+	if s.refused == "" && !slices.Contains(dropReasons, reason) {
+		s.refused = reason
+	}
+}
+
+// Note counts a row by its notes alone.
+func (s *Survey) Note(n Notes) {
+	s.rows++
+	if n&NoteAside != 0 {
+		s.aside++
+	}
+	if n&NoteUnasked != 0 {
+		s.unasked++
+	}
 }
 
 // Hold counts a row that is held out.
@@ -88,7 +106,7 @@ func (s *Survey) Hold(x Example) { s.hold(ofExample(x)) }
 func (s *Survey) HoldText(g Group) { s.hold(ofGroup(g)) }
 
 func (s *Survey) add(x sighting) {
-	s.rows++
+	s.Note(x.notes)
 	s.taken++
 	s.answers += len(x.answers)
 	s.prompts[x.prompt] = struct{}{}
@@ -158,7 +176,7 @@ func digestOf(b []byte) digest {
 }
 
 func ofExample(x Example) sighting {
-	seen := sighting{places: x.Places, dissent: x.Dissent, label: x.Label}
+	seen := sighting{places: x.Places, dissent: x.Dissent, label: x.Label, notes: x.Notes}
 	b := appendTokens(make([]byte, 0, 1024), x.Prompt)
 	seen.prompt = digestOf(b)
 	for _, c := range x.Completions {
@@ -177,7 +195,7 @@ func appendTokens(b []byte, ids []int32) []byte {
 }
 
 func ofGroup(g Group) sighting {
-	seen := sighting{places: g.places(), dissent: g.Dissent, label: g.Label}
+	seen := sighting{places: g.places(), dissent: g.Dissent, label: g.Label, notes: g.Notes}
 	prompt, _ := g.Prompt.content()
 	seen.prompt = digestOf(prompt)
 	for _, c := range g.Completions {

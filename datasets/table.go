@@ -61,7 +61,7 @@ func (r Row) Value(column string) any { return r.record[column] }
 // The columns of a Parquet file keep their types, order and nesting. Those of JSON get the
 // narrowest type that holds all their values, which takes one pass over the file: bool, int64, float64,
 // string, or lists and structs of them. A column, or a part of it, whose values are of several
-// kinds becomes a string with the JSON of each.
+// kinds becomes one of Parquet's type JSON, which is read as what it says.
 func OpenTable(file string, o Options) (*Table, error) {
 	src, err := sourceOf(file)
 	if err != nil {
@@ -157,7 +157,7 @@ func (t *Table) Rows(first int64) iter.Seq2[Row, error] {
 				var bad error
 				if row.Group, bad = t.group(raw.rec); bad != nil {
 					row.Group = Group{}
-					row.Err = &RowError{File: t.File, Row: raw.rec.row, Line: raw.rec.line, Err: bad}
+					row.Err = refusedRow(bad, t.File, raw.rec)
 				}
 				row.Group.File, row.Group.Row, row.Group.Line = t.File, raw.rec.row, raw.rec.line
 			}

@@ -102,7 +102,7 @@ func TestAllTurns(t *testing.T) {
 	}
 	_, err = (&Encoder{Tokenizer: chattyTokens{write: turns}, Turns: TurnsAll}).Encode(four)
 	var row *RowError
-	if !errors.Is(err, errUnmarked) || errors.As(err, &row) || !strings.Contains(err.Error(), "f: row 7") {
+	if !errors.Is(err, errUnmarked) || errors.As(err, &row) || !strings.Contains(err.Error(), "row 7 of f") {
 		t.Errorf("a template without marks: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ const (
 	Unlabelled  Label = iota
 	Desirable         // true, or 1
 	Undesirable       // false, or 0
+	Worded            // a string, which may stand for true or false, or mean something else: nothing is learnt from it
 )
 
 // asLabel reads a boolean, or a number that stands for one. Any other value is of a column that means something else.
@@ -19,6 +20,9 @@ func asLabel(v any) Label {
 		return Desirable
 	case false, 0.0:
 		return Undesirable
+	}
+	if _, ok := v.(string); ok {
+		return Worded
 	}
 	return Unlabelled
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Labels are booleans, or numbers that stand for one; a column of that name that holds anything else says nothing.
+// Labels are booleans, or numbers that stand for one; a string is none, and is told from a label that is not there.
 func TestLabels(t *testing.T) {
 	data := `{"prompt":"p","completion":"a","label":true}
 {"prompt":"p","completion":"b","label":false}
@@ -22,7 +22,7 @@ func TestLabels(t *testing.T) {
 		}
 		got = append(got, g.Label)
 	}
-	want := []Label{Desirable, Undesirable, Desirable, Undesirable, Unlabelled, Unlabelled, Unlabelled}
+	want := []Label{Desirable, Undesirable, Desirable, Undesirable, Worded, Unlabelled, Unlabelled}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("labels %v, want %v", got, want)
 	}

@@ -33,7 +33,7 @@ func (c columns) unranked(rec record) (Group, error) {
 		if err == nil {
 			g.Cut, err = r.cut(len(g.Completions))
 		}
-		return r.withTools(g, err)
+		return r.beside(g, err)
 	}
 	return Group{}, errors.New("no list of answers")
 }

@@ -11,7 +11,7 @@ import (
 
 // What is wrong with a row, the worst first.
 const (
-	FoundBroken  = "broken"  // it cannot be read, or makes no group: training stops at it
+	FoundBroken  = "broken"  // it cannot be read, at which training stops, or makes no group, and is dropped
 	FoundDropped = "dropped" // it holds nothing to learn from
 	FoundCut     = "cut"     // it exceeds the encoder's limits
 )

@@ -50,8 +50,11 @@ func asMessage(v any) (Message, error) {
 		return Message{}, fmt.Errorf("it is %s: an object with role and content is needed", describe(v))
 	}
 	role, ok := fields["role"].(string)
-	if !ok {
+	switch {
+	case fields["role"] == nil:
 		return Message{}, fmt.Errorf("it is %s: role and content are needed", describe(v))
+	case !ok:
+		return Message{}, fmt.Errorf("its role is %s: a string is needed, such as user or assistant", describe(fields["role"]))
 	}
 	content, err := asContent(fields["content"])
 	if err == nil {
@@ -164,5 +167,3 @@ func describe(v any) string {
 	}
 	return fmt.Sprintf("a %T", v)
 }
-
-var errAnswersDiffer = errors.New("chosen and rejected are of two kinds: both are to be strings, or both lists of messages")

@@ -40,7 +40,9 @@ func (r row) voted() (Group, error) {
 			return Group{}, err
 		}
 	}
-	g.matchKinds()
+	if err := g.matchKinds(); err != nil {
+		return Group{}, err
+	}
 	v, err := asVotes(r.value("votes"))
 	if err != nil {
 		return Group{}, fmt.Errorf("column votes %w", err)

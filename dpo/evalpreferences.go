@@ -60,6 +60,11 @@ func (e *evaluating) preferences() (*PreferenceEval, error) {
 			if !e.yield(Event{Phase: "score", Done: int(s.Rows), Total: int(s.Total)}) {
 				return nil, errStopped
 			}
+			for _, w := range s.Warnings {
+				if !e.yield(Event{Phase: "score", Warning: &w}) {
+					return nil, errStopped
+				}
+			}
 		}
 	}
 	groups, failed, err := e.scoredGroups(out)

@@ -27,6 +27,8 @@ type GenerateEvent struct {
 	Stopped         int64 // of Samples: ended by themselves, or at a stop string
 	Resumed         int64 // of Rows: continued before, in a job that was stopped
 	Endless         bool  // the model names no token that ends texts
+
+	Warnings []datasets.Warning `json:",omitempty"` // about the data, once all rows are written
 }
 
 // generateMetadata is where a generated file has what it was made with, as JSON.
@@ -99,7 +101,13 @@ func (j *generating) run(ctx context.Context, c GenerateConfig, tok datasets.Tok
 	if err := j.compute(ctx, c, tok, yield); err != nil {
 		return err
 	}
-	return j.assemble(ctx)
+	if err := j.assemble(ctx); err != nil {
+		return err
+	}
+	if j.event.Warnings = j.noted.Warnings(); j.event.Warnings != nil {
+		yield()
+	}
+	return nil
 }
 
 // create begins a file of the results.

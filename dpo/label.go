@@ -44,6 +44,8 @@ type LabelEvent struct {
 	Ties        int64 // pairs of equal scores
 	Equal       int64 // pairs of equal answers, which are left out
 	Dropped     int64 // rows without a pair, of those that could be judged
+
+	Warnings []datasets.Warning `json:",omitempty"` // about the data, once all rows are written
 }
 
 const (
@@ -171,6 +173,7 @@ func (j *labelling) run(ctx context.Context, yield func() bool) (err error) {
 	if err := j.assemble(ctx); err != nil {
 		return err
 	}
+	j.event.Warnings = j.noted.Warnings()
 	yield()
 	return nil
 }

@@ -34,8 +34,11 @@ func (j *labelling) create(made *labelJob) (*datasets.TableWriter, error) {
 		}
 		return datasets.CreateTable(j.Out, t, []datasets.Column{{Name: "scores", Type: datasets.Float64sColumn}, {Name: "error", Type: datasets.StringColumn}}, o)
 	}
+	asking := t.Asking()
 	for _, name := range t.Columns() {
-		o.Names[name] = ""
+		if !slices.Contains(asking, name) {
+			o.Names[name] = ""
+		}
 	}
 	o.Names[t.Column("prompt")] = "prompt"
 	return datasets.CreateTable(j.Out, t, j.pairColumns(), o)

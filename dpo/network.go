@@ -169,7 +169,7 @@ func (r *Rows) digest() string {
 		if x.Dissent != 0 || x.Places != nil {
 			line = fmt.Appendln(line, x.Dissent, x.Places)
 		}
-		if x.Label != datasets.Unlabelled {
+		if x.Label == datasets.Desirable || x.Label == datasets.Undesirable {
 			line = fmt.Appendln(line, "label", x.Label)
 		}
 		h.Write(line)

@@ -15,7 +15,7 @@ import (
 //
 //	"dpo-ort tokens 3\n"
 //	SHA-256 of the key
-//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, flag (1: it has one), dissent, label,
+//	number of examples, and each: file (place in the list), row, flags (1: truncated), border tokens, margin, flag (1: it has one), dissent, label, notes,
 //	    list of prompt ids, list of the reference's log-probabilities, list of the order, list of the places + 1,
 //	    number of completions, and each: list of ids, start, list of gaps' first token and end, flags (1: truncated)
 //	number of dropped rows, and each: file, row, length of the reason, reason
@@ -51,7 +51,7 @@ func (e entry) encode(w *bufio.Writer, rows *Rows) error {
 func appendExample(b []byte, x datasets.Example, file int) []byte {
 	b = binary.AppendUvarint(appendInt(b, file), uint64(x.Row))
 	b = appendFloat(appendFlag(appendFloat(appendInt(appendFlag(b, x.Truncated), x.BorderTokens), x.Margin), x.HasMargin), x.Dissent)
-	b = append(b, byte(x.Label))
+	b = appendInt(append(b, byte(x.Label)), int(x.Notes))
 	b = appendList(b, x.Prompt, appendInt)
 	b = appendList(b, x.Ref, appendFloat)
 	b = appendList(b, x.Order, appendInt)
@@ -137,7 +137,8 @@ func fits[T any](list []T, x datasets.Example) bool {
 func (d *decoder) example(files []string) (x datasets.Example) {
 	x.File, x.Row = d.file(files), int64(d.uint())
 	x.Truncated, x.BorderTokens, x.Margin, x.HasMargin, x.Dissent = d.flag(), d.int(), d.float(), d.flag(), d.float()
-	x.Label = datasets.Label(d.atMost(uint64(datasets.Undesirable)))
+	x.Label = datasets.Label(d.atMost(uint64(datasets.Worded)))
+	x.Notes = datasets.Notes(d.atMost(math.MaxUint8))
 	x.Prompt, x.Ref, x.Order, x.Places = decodeList(d, d.id), decodeList(d, d.float), decodeList(d, d.int), decodeList(d, d.place)
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		x.Completions = append(x.Completions, datasets.Completion{IDs: decodeList(d, d.id), Start: d.int(), Gaps: decodeList(d, d.gap), Truncated: d.flag()})

@@ -14,6 +14,7 @@ type rowJob[Row any] struct {
 	span
 	parts *parts[Row]
 	tell  func(first int64, rows []Row) error // counts what rows from one on came to, or refuses it
+	noted *datasets.Survey                    // the notes of the rows that were written
 }
 
 // doneRows are rows that were done together, or some of them and why there are no more.
@@ -37,6 +38,7 @@ func unwritten(out string, overwrite bool) error {
 // open opens the data, all of whose rows are the job's.
 func (j *rowJob[Row]) open(data []string, o datasets.Options) (err error) {
 	j.tables, j.last, err = datasets.OpenTables(data, o)
+	j.noted = datasets.NewSurvey()
 	return err
 }
 
@@ -127,6 +129,7 @@ func (j *rowJob[Row]) each(ctx context.Context, write func(number int64, row dat
 			made, err = results.next()
 		}
 		if err == nil {
+			j.noted.Note(row.Group.Notes)
 			err = write(results.at-1, row, made)
 		}
 		if err == nil && ctx.Err() != nil {

@@ -41,7 +41,7 @@ type Rows struct {
 }
 
 // ReadRows tokenizes all groups of the files, on all cores, or takes their token ids from the cache, a folder ("" for none)
-// where it leaves them for the next run. A row that is broken ends the reading; one that cannot be used is dropped.
+// where it leaves them for the next run. A row that cannot be read ends the reading; one that makes no group or has nothing to learn from is dropped.
 func ReadRows(patterns []string, o datasets.Options, enc *datasets.Encoder, vocabulary int, cache string) (*Rows, error) {
 	files, err := datasets.Expand(patterns)
 	if err != nil {
@@ -81,6 +81,9 @@ func encodeRows(files []string, o datasets.Options, enc *datasets.Encoder, vocab
 	return func(yield func(encoded, error) bool) {
 		encode := func(group datasets.Group) encoded { return encodeGroup(group, enc, vocabulary) }
 		for r, err := range inOrder(datasets.Read(files, o), runtime.GOMAXPROCS(0), rowsAhead, encode) {
+			if d := refused(err); d != nil {
+				r, err = encoded{drop: d}, nil
+			}
 			if err != nil {
 				err = fmt.Errorf("read preferences: %w", err)
 			} else {
@@ -103,7 +106,9 @@ func (r *Rows) none(files []string) error {
 		}
 		first = fmt.Sprintf("; row %d of %s: %s (dpo-ort data validate names them all)", d.Row, d.File, d.Reason)
 		for _, w := range s.Warnings() {
-			hint = "; hint: " + w.Hint
+			if w.Name != "refused-rows" { // whose reason says what to do
+				hint = "; hint: " + w.Hint
+			}
 		}
 	}
 	return fmt.Errorf("read preferences: no usable row in %v (%d dropped)%s%s", files, len(r.Dropped), first, hint)
@@ -116,17 +121,29 @@ type encoded struct {
 	err     error
 }
 
+// refused makes a drop of an error that concerns one row alone; nil of any other.
+func refused(err error) *Drop {
+	var drop *datasets.DropError
+	var row *datasets.RowError
+	switch {
+	case errors.As(err, &drop):
+		return &Drop{drop.File, drop.Row, drop.Reason}
+	case errors.As(err, &row) && row.Whole:
+		return &Drop{row.File, row.Row, row.Err.Error()}
+	}
+	return nil
+}
+
 func encodeGroup(group datasets.Group, enc *datasets.Encoder, vocabulary int) encoded {
 	if enc.First && len(group.Completions) < 2 {
 		return encoded{err: fmt.Errorf("row %d of %s has one answer; --on chosen takes the best of pairs (chosen, rejected) or rankings: leave it out", group.Row, group.File)}
 	}
 	x, err := enc.Encode(group)
-	var drop *datasets.DropError
-	switch {
-	case errors.As(err, &drop):
-		return encoded{drop: &Drop{group.File, group.Row, drop.Reason}}
-	case err != nil:
-		return encoded{err: fmt.Errorf("tokenize row %d of %s: %w", group.Row, group.File, err)}
+	if d := refused(err); d != nil {
+		return encoded{drop: d}
+	}
+	if err != nil {
+		return encoded{err: fmt.Errorf("tokenize: %w", err)}
 	}
 	if err := x.CheckIDs(vocabulary); err != nil {
 		return encoded{err: fmt.Errorf("row %d of %s: %w", group.Row, group.File, err)}

@@ -26,6 +26,8 @@ type ScoreEvent struct {
 	Failed      int64 // rows with an error
 	Tokens      int64 // scored so far
 	Resumed     int64 // of Rows: scored before, in a job that was stopped
+
+	Warnings []datasets.Warning `json:",omitempty"` // about the data, once all rows are written
 }
 
 // Score scores rows and writes them, all their columns kept, with the results added. A row that cannot be scored gets its
@@ -108,7 +110,13 @@ func (j *scoring) run(ctx context.Context, tok datasets.Tokenizer, yield func() 
 	if err := j.compute(ctx, tok, yield); err != nil {
 		return err
 	}
-	return j.assemble(ctx)
+	if err := j.assemble(ctx); err != nil {
+		return err
+	}
+	if j.event.Warnings = j.noted.Warnings(); j.event.Warnings != nil {
+		yield()
+	}
+	return nil
 }
 
 // create begins a file of the results.

@@ -150,7 +150,7 @@ func TestStreamEndsAtABadRow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bad := []byte("{\"prompt\": 1}\n")
+	bad := []byte("{\"prompt\": 1\n")
 	write(bytes.Join(lines[:20], nil), bad, bytes.Join(lines[20:], nil))
 	got, err := train(t, c, false, nil)
 	if len(got) != 2 || err == nil || !strings.Contains(err.Error(), "pairs.jsonl:21") || !strings.Contains(err.Error(), "step-000002") {

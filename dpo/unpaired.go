@@ -43,6 +43,8 @@ func (t *Trainer) checkLabel(x datasets.Example) error {
 	switch k := len(x.Completions); {
 	case k > 1:
 		return fmt.Errorf("it has %d answers in an order that is no plain pair; loss %s takes single answers (columns prompt, completion and label) or pairs", k, t.loss.Name)
+	case x.Label == datasets.Worded:
+		return fmt.Errorf("its label is a string; loss %s needs true or false without quotation marks, or 1 and 0, in the column label (or kto_tag)", t.loss.Name)
 	case x.Label == datasets.Unlabelled:
 		return fmt.Errorf("its answer has no label; loss %s needs the column label, true or false", t.loss.Name)
 	}

@@ -25,8 +25,8 @@ func newDataConvert() *cobra.Command {
 --out names: .parquet (zstd, row groups of 10,000), .jsonl or .ndjson, .json (an array). All columns are kept, in whichever
 layout they are, which it names; the names of partition folders (a=1) are no columns.
 
-From JSON, a column gets the narrowest type that holds all its values; values of several kinds become strings with the JSON of
-each. To JSON, numbers keep all their digits, dates and times become text, maps lists of {key, value}, bytes that are no text
+From JSON, a column gets the narrowest type that holds all its values; values of several kinds become a column of Parquet's
+type JSON, which the other verbs read as what it says. To JSON, numbers keep all their digits, dates and times become text, maps lists of {key, value}, bytes that are no text
 base64, and NaN and infinities null.`,
 		Example: `  dpo-ort data convert --data pairs.jsonl --out pairs.parquet
   dpo-ort data convert --data 'shards/*.parquet' --out pairs.jsonl`,

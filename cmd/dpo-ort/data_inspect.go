@@ -102,6 +102,7 @@ func inspectionText(in *datasets.Inspection) string {
 		{"votes", in.Voted, "rows whose votes are divided: a label in shares"}, {"even", in.Even, "rows of these with as many votes for each answer"},
 		{"true", in.Desirable, "rows whose label is true: train --loss kto raises their answers"},
 		{"false", in.Undesirable, "rows whose label is false: train --loss kto lowers their answers"},
+		{"in words", in.Worded, "rows whose label is a string: train --loss kto needs true or false without quotation marks, or 1 and 0"},
 		{"broken", in.Broken, "rows; dpo-ort data validate says why"}, {"dropped", in.Dropped, "rows; dpo-ort data validate says why"}} {
 		if c.rows > 0 {
 			fmt.Fprintf(&b, "%-9s %d %s\n", c.title, c.rows, c.words)
@@ -111,7 +112,14 @@ func inspectionText(in *datasets.Inspection) string {
 		fmt.Fprintf(&b, "held out  %d rows\n", in.Held)
 	}
 	b.WriteString(lengthsText(in))
-	for _, w := range in.Warnings {
+	b.WriteString(warningLines(in.Warnings))
+	return b.String()
+}
+
+// warningLines has a line for each warning.
+func warningLines(warnings []datasets.Warning) string {
+	var b strings.Builder
+	for _, w := range warnings {
 		fmt.Fprintln(&b, w)
 	}
 	return b.String()

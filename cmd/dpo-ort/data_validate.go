@@ -22,7 +22,7 @@ func newDataValidate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Name every row that is broken, or would be dropped or cut, and why",
-		Long: `validate reads all rows as train does and counts, by reason, those that are broken (train stops at them), would be
+		Long: `validate reads all rows as train does and counts, by reason, those that are broken (they make no preference: train drops them, and ends at one that is no JSON), would be
 dropped (there is nothing to learn from them) or would be cut (they exceed --max-length), and names the first of each. Without
 --model it looks at text alone. The exit code is 1 where a row or a file is broken; with --strict, where a row would be
 dropped or cut as well.`,

@@ -82,7 +82,7 @@ func runGenerate(cmd *cobra.Command, o generateFlags) error {
 			progress.end()
 			return err
 		}
-		if last = e; e.Rows == e.Resumed {
+		if last = e; e.Rows == e.Resumed && e.Warnings == nil {
 			known = e.Tokens
 			if e.Resumed > 0 {
 				progress.say("resumed   after %d rows\n", e.Resumed)
@@ -101,7 +101,7 @@ func runGenerate(cmd *cobra.Command, o generateFlags) error {
 	if last.Failed > 0 {
 		text += fmt.Sprintf("failed    %d rows: column error says why\n", last.Failed)
 	}
-	return o.talk.result(cmd.OutOrStdout(), last, text+fmt.Sprintf("written   %s\n", o.files.Out))
+	return o.talk.result(cmd.OutOrStdout(), last, text+fmt.Sprintf("written   %s\n", o.files.Out)+warningLines(last.Warnings))
 }
 
 // checkGenerate refuses what makes no sense.

@@ -132,6 +132,6 @@ func labelText(o labelFlags, e dpo.LabelEvent, seconds float64) string {
 	if e.Dropped > 0 {
 		fmt.Fprintf(&b, "dropped   %d rows without a pair: %s\n", e.Dropped, list)
 	}
-	fmt.Fprintf(&b, "written   %s\n", o.files.Out)
+	fmt.Fprintf(&b, "written   %s\n%s", o.files.Out, warningLines(e.Warnings))
 	return b.String()
 }

@@ -85,7 +85,7 @@ func runScore(cmd *cobra.Command, o scoreFlags) error {
 			progress.end()
 			return err
 		}
-		if last = e; e.Rows == e.Resumed {
+		if last = e; e.Rows == e.Resumed && e.Warnings == nil {
 			known = e.Tokens
 			progress.say("resumed   after %d rows\n", e.Resumed)
 		}
@@ -98,7 +98,7 @@ func runScore(cmd *cobra.Command, o scoreFlags) error {
 	if last.Failed > 0 {
 		text += fmt.Sprintf("failed    %d rows: column error says why\n", last.Failed)
 	}
-	return o.talk.result(cmd.OutOrStdout(), last, text+fmt.Sprintf("written   %s\n", o.files.Out))
+	return o.talk.result(cmd.OutOrStdout(), last, text+fmt.Sprintf("written   %s\n", o.files.Out)+warningLines(last.Warnings))
 }
 
 // checkScore refuses what makes no sense, and reads the shard.

@@ -68,19 +68,26 @@ func summaryText(c dpo.Config, s dpo.Summary) string {
 	if c.SaveType != "float32" {
 		fmt.Fprintf(&b, "saved as  %s: %.1f%% of the changed weights keep a change\n", c.SaveType, 100*s.UpdateKept)
 	}
-	for _, w := range s.Warnings {
-		fmt.Fprintln(&b, w)
-	}
+	b.WriteString(warningLines(s.Warnings))
 	fmt.Fprintf(&b, "run       %[1]s: metrics.jsonl, checkpoints; tensorboard --logdir %[1]s draws it\n", filepath.Join(c.Out, "run"))
 	fmt.Fprintf(&b, "model     %s\n", c.Out)
 	return b.String()
 }
 
-// reasons lists why how many rows were dropped.
+// reasons lists why how many rows were dropped: of many reasons the first few, for each row that is no preference may have its own.
 func reasons(counts map[string]int) string {
+	const few = 5
 	var parts []string
-	for _, reason := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[reason], reason))
+	others := 0
+	for i, reason := range slices.Sorted(maps.Keys(counts)) {
+		if i < few {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[reason], reason))
+		} else {
+			others += counts[reason]
+		}
+	}
+	if others > 0 {
+		parts = append(parts, fmt.Sprintf("%d for %d other reasons", others, len(counts)-few))
 	}
 	return strings.Join(parts, ", ")
 }

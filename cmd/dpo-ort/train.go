@@ -210,9 +210,7 @@ func planText(p dpo.Plan) string {
 	if p.Seconds > 0 {
 		fmt.Fprintf(&b, "time      about %s, by one micro-batch\n", duration(p.Seconds))
 	}
-	for _, w := range p.Warnings {
-		fmt.Fprintln(&b, w)
-	}
+	b.WriteString(warningLines(p.Warnings))
 	return b.String()
 }
 

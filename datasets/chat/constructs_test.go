@@ -16,6 +16,9 @@ var beyond = map[string]string{
 	"{{ s.encode('utf-8') }}":   "encode of str is not known",
 	"{{ n.bit_length() }}":      "bit_length of int is not known",
 	"{{ xs[] }}":                "a subscript is empty",
+	"{{ long + 1 }}":            "a whole number is beyond 64 bits",
+	"{{ long < n }}":            "a whole number is beyond 64 bits",
+	"{{ {long: 1} }}":           "a whole number is beyond 64 bits",
 }
 
 // TestConstructs holds that small templates of one construct each give what Jinja 3.1.6 gives, as transformers 5.23 sets it up, to the byte

@@ -22,6 +22,6 @@
 //
 // # Caveats
 //
-// Whole numbers have 64 bits. Case is changed letter by letter but for ß. What Python prints of functions and generators
+// Whole numbers are computed with in 64 bits; longer ones are written as they came. Case is changed letter by letter but for ß. What Python prints of functions and generators
 // is an error here.
 package chat

@@ -27,8 +27,11 @@ func (e *Error) Error() string {
 	if e.Kind == Raised {
 		return fmt.Sprintf("the chat template refuses the messages (line %d): %s", e.Line, e.Message)
 	}
-	return fmt.Sprintf("chat template: line %d: %s", e.Line, e.Message)
+	return "chat template: " + e.place()
 }
+
+// place is the message with its line, for an error that names the template itself.
+func (e *Error) place() string { return fmt.Sprintf("line %d: %s", e.Line, e.Message) }
 
 // fail ends the work; Parse and Render return what it gives. The line is filled in there.
 func fail(kind Kind, format string, args ...any) {

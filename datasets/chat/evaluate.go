@@ -11,11 +11,16 @@ func (m *machine) step(line at) {
 	m.spend(1)
 }
 
-func (c constant) eval(*machine, *scope) any { return c.value }
+func (c constant) eval(m *machine, _ *scope) any {
+	m.spend(1) // a list may have thousands, in a loop
+	return c.value
+}
 
 func (n *name) eval(m *machine, s *scope) any {
 	m.step(n.at)
-	return s.get(n.text)
+	v, around := s.get(n.text)
+	m.spend(around / namesPerStep)
+	return v
 }
 
 func (q *sequence) eval(m *machine, s *scope) any {
@@ -292,6 +297,7 @@ func (l *argumentList) eval(m *machine, s *scope) (a arguments) {
 		if !ok {
 			fail(Type, "what follows ** is to be an object")
 		}
+		m.spend(2 * len(d.keys)) // beside what every argument costs below
 		a.names = append([]string(nil), a.names...)
 		for i, k := range d.keys {
 			a.names, a.named = append(a.names, m.str(k)), append(a.named, d.values[i])

@@ -175,6 +175,9 @@ var underscores = regexp.MustCompile(`([0-9a-zA-Z])_([0-9a-zA-Z])`)
 
 func toInteger(m *machine, v any, a arguments) any {
 	args := a.take("int", "default", "base")
+	if isLong(v) {
+		return v
+	}
 	if i, f, whole, ok := number(v); ok {
 		switch {
 		case whole:

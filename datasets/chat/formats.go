@@ -60,8 +60,10 @@ func (m *machine) percent(s string, v any) string {
 		if used == len(values) {
 			fail(Type, "there are fewer values than conversions behind %%")
 		}
-		m.bound(b.Len())
-		b.WriteString(m.converted(spec, kind, values[used]))
+		text := m.converted(spec, kind, values[used])
+		m.grown(len(text))
+		m.bound(b.Len() + len(text))
+		b.WriteString(text)
 		used++
 	}
 	if _, isDict := v.(*Dict); used < len(values) && !isDict {

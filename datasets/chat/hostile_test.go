@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -29,9 +30,9 @@ var hostile = map[string]struct {
 	"a tower of powers":       {"{{ 9**9**9 }}", Limit, "beyond 64 bits"},
 	"parentheses":             {"{{ " + strings.Repeat("(", 100000) + " }}", Limit, "nest more than 100 deep"},
 	"lists in lists":          {"{{ " + strings.Repeat("[", 99) + strings.Repeat("]", 99) + " }}", Limit, "nests more than 100 deep"},
-	"nots":                    {"{{ " + strings.Repeat("not ", 100000) + "x }}", Limit, "nests more than 100 deep"},
+	"nots":                    {"{{ " + strings.Repeat("not ", 50000) + "x }}", Limit, "nests more than 100 deep"},
 	"signs":                   {"{{ " + strings.Repeat("-", 100000) + "1 }}", Limit, "nests more than 100 deep"},
-	"ifs in ifs":              {strings.Repeat("{% if true %}", 50000), Limit, "nests more than 100 deep"},
+	"ifs in ifs":              {strings.Repeat("{% if true %}", 20000), Limit, "nests more than 100 deep"},
 	"a long sum":              {"{{ 1" + strings.Repeat("+1", 100000) + " }}", Limit, "chains more than 1000 operations"},
 	"a long path":             {"{{ a" + strings.Repeat(".a", 100000) + " }}", Limit, "chains more than 1000 operations"},
 	"a row of filters":        {"{{ a" + strings.Repeat("|e", 100000) + " }}", Limit, "chains more than 1000 operations"},
@@ -57,6 +58,17 @@ var hostile = map[string]struct {
 	"long searches":           {"{% set s = 'a' * 10**7 %}{% for i in range(99999) %}{{ 'b' in s }}{% endfor %}", Limit, "takes more than 1000000 steps"},
 	"much text":               {"{% for x in range(99999) %}" + strings.Repeat("a", 10000) + "{% endfor %}", Limit, "grows beyond"},
 	"kept texts":              {"{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = ns.x + ['a' * 10**6] %}{% endfor %}", Limit, "more than 1000000 steps"},
+	"a list in a loop":        {endless("{% set z = [" + strings.Repeat("1,", 100000) + "] %}"), Limit, "more than 1000000 steps"},
+	"an object in a loop":     {endless("{% set z = {" + strings.Repeat("1:1,", 50000) + "} %}"), Limit, "more than 1000000 steps"},
+	"ifs in a loop":           {endless(strings.Repeat("{%if 0%}{%endif%}", 13000)), Limit, "more than 1000000 steps"},
+	"names in a loop":         {many("{%% set a%d=1 %%}", 11000) + endless("{{ nosuch }}"), Limit, "more than 1000000 steps"},
+	"parameters in a loop":    {"{% macro m(" + many("a%d,", 35000) + "z) %}{% endmacro %}" + endless("{{ m() }}"), Limit, "more than 1000000 steps"},
+	"scopes in scopes":        {strings.Repeat("{% for k in [1] %}", 90) + endless("{{ nosuch }}") + strings.Repeat("{% endfor %}", 90), Limit, "more than 1000000 steps"},
+	"a text in %":             {"{% set s = 'a\n' * 4000000 %}" + endless("{% set z = '%s' % s %}"), Limit, "more than 1000000 steps"},
+	"marked text":             {"{% set s = ('a' * 10**7) | safe %}" + endless("{% set z = s | length %}"), Limit, "more than 1000000 steps"},
+	"an object's items":       {"{% set d = {" + many("%d:1,", 30000) + "} %}" + endless("{% set z = d.items() %}"), Limit, "more than 1000000 steps"},
+	"objects compared":        {"{% set d = {" + many("%d:1,", 15000) + "} %}{% set e = {" + many("%d:1,", 15000) + "} %}" + endless("{% set z = d == e %}"), Limit, "more than 1000000 steps"},
+	"keyword arguments":       {"{% set d = dict(" + many("a%d=1,", 20000) + ") %}" + endless("{% set z = dict(**d) %}"), Limit, "more than 1000000 steps"},
 	"a class":                 {"{{ ''.__class__.__mro__ }}", Security, "access to attribute '__class__' of 'str' object is unsafe"},
 	"a class by its key":      {"{{ []['__class__']['__base__'] }}", Security, "is unsafe"},
 	"a class by map":          {"{{ [''] | map(attribute='__class__.__mro__') | list }}", Security, "is unsafe"},
@@ -66,6 +78,20 @@ var hostile = map[string]struct {
 	"a list that is changed":  {"{{ messages.append(1) }}", Security, "access to attribute 'append' of 'list' object is unsafe"},
 	"another file":            {"{% include '/etc/passwd' %}", Unsupported, "the statement include is not allowed"},
 	"a module":                {"{% from 'os' import system %}", Unsupported, "the statement from is not allowed"},
+}
+
+// endless repeats a part ten thousand million times.
+func endless(part string) string {
+	return "{% for i in range(99999) %}{% for j in range(99999) %}" + part + "{% endfor %}{% endfor %}"
+}
+
+// many writes a part with each of n numbers.
+func many(part string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, part, i)
+	}
+	return b.String()
 }
 
 // TestHostileTemplates holds that each ends within a second, and within 400 MiB of memory asked for, with an error that names what it is.

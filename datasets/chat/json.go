@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Values makes a value of JSON: objects keep the order of their keys, whole numbers stay whole.
+// Values makes a value of JSON: objects keep the order of their keys, whole numbers stay whole, of any length.
 func Values(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -50,7 +50,10 @@ func decode(d *json.Decoder, depth int) (any, error) {
 
 func decodeNumber(n json.Number) (any, error) {
 	if !strings.ContainsAny(string(n), ".eE") {
-		return n.Int64()
+		if whole, err := n.Int64(); err == nil {
+			return whole, nil
+		}
+		return longInt(n), nil
 	}
 	return n.Float64()
 }
@@ -129,6 +132,8 @@ func (w *jsonWriter) value(v any, depth int) {
 		w.add(strconv.FormatBool(v))
 	case int64:
 		w.add(strconv.FormatInt(v, 10))
+	case longInt:
+		w.add(string(v))
 	case float64:
 		w.add(jsonFloat(v))
 	case string:

@@ -26,6 +26,7 @@ func (d *macroDefinition) function(s *scope) *function {
 
 // bind gives a macro's parameters their values.
 func (d *macroDefinition) bind(m *machine, s *scope, a arguments) *scope {
+	m.spend(len(d.params) * (2 + len(a.names)/namesPerStep))
 	in := s.inner()
 	given := make([]bool, len(d.params))
 	for i, v := range a.positional[:min(len(a.positional), len(d.params))] {

@@ -39,7 +39,7 @@ func (m *machine) method(of any, name string) (any, bool) {
 	}
 	kind := kindOf(of)
 	if strings.HasPrefix(name, "__") && strings.HasSuffix(name, "__") || slices.Contains(changing[kind], name) {
-		return missing{why: "access to attribute '" + name + "' of '" + kind + "' object is unsafe: a template may neither change values nor look behind them", unsafe: true}, true
+		return missing{why: "access to attribute '" + name + "' of '" + kind + "' object is unsafe: a template may neither change values nor look behind them", kind: Security}, true
 	}
 	call, ok := methods[kind][name]
 	if !ok {
@@ -74,7 +74,7 @@ var dictMethods = map[string]func(m *machine, of any, a arguments) any{
 	},
 	"items": func(m *machine, of any, a arguments) any {
 		a.take("items")
-		m.spend(len(of.(*Dict).keys))
+		m.spend(2 * len(of.(*Dict).keys)) // each a list of two
 		return &view{"dict_items", of.(*Dict).items()}
 	},
 	"keys": func(_ *machine, of any, a arguments) any {

@@ -36,6 +36,9 @@ func (m *machine) operate(op string, a, b any) any {
 			u.use()
 		}
 	}
+	if s, ok := a.(string); ok && op == "%" {
+		return m.percent(s, b)
+	}
 	i, f, whole, ok := number(a)
 	j, g, whole2, ok2 := number(b)
 	switch {
@@ -47,10 +50,6 @@ func (m *machine) operate(op string, a, b any) any {
 		return m.repeat(a, j)
 	case op == "*" && ok && whole:
 		return m.repeat(b, i)
-	case op == "%":
-		if s, ok := a.(string); ok {
-			return m.percent(s, b)
-		}
 	case op == "+":
 		if v, ok := m.join(a, b); ok {
 			return v

@@ -65,7 +65,12 @@ type unusableError struct {
 }
 
 func (e *unusableError) Error() string {
-	return fmt.Sprintf("the chat template of %s cannot be used: %v: give another (--chat-template FILE), or prompt and answers as strings", e.source, e.err)
+	why := e.err.Error()
+	var at *Error
+	if errors.As(e.err, &at) {
+		why = at.place()
+	}
+	return fmt.Sprintf("the chat template of %s cannot be used: %s: give another (--chat-template FILE), or prompt and answers as strings", e.source, why)
 }
 
 // Is makes it one of datasets.ErrMessages.
@@ -73,7 +78,8 @@ func (e *unusableError) Is(target error) bool { return target == datasets.ErrMes
 
 func (e *unusableError) Unwrap() error { return e.err }
 
-// Render writes a conversation. Where there are several templates, tool_use is for those with tools, as in transformers.
+// Render writes a conversation. Where there are several templates, tool_use is for those with tools, as in transformers. A template that
+// comes to a limit is one that cannot be used, for it would take as long of each row.
 func (r *Renderer) Render(c datasets.Conversation) (datasets.Writing, error) {
 	if r.err != nil {
 		return datasets.Writing{}, r.err
@@ -85,13 +91,16 @@ func (r *Renderer) Render(c datasets.Conversation) (datasets.Writing, error) {
 	if t == nil {
 		return datasets.Writing{}, datasets.ErrMessages
 	}
+	if !t.Mentions("messages") {
+		return datasets.Writing{}, &unusableError{r.Source, errors.New("it does not name messages, so it writes nothing of them")}
+	}
 	vars, err := r.variables(t, c)
 	if err != nil {
 		return datasets.Writing{}, err
 	}
 	out, err := t.Render(vars, Options{})
 	var e *Error
-	if errors.As(err, &e) && (e.Kind == Unsupported || e.Kind == Security) {
+	if errors.As(err, &e) && (e.Kind == Unsupported || e.Kind == Security || e.Kind == Limit) {
 		err = &unusableError{r.Source, err}
 	}
 	return datasets.Writing{Text: out.Text, Said: out.Generated}, err

@@ -14,7 +14,7 @@ func TestRenderer(t *testing.T) {
 	hi := datasets.Conversation{Messages: []datasets.Message{{Role: "user", Content: `a "b" ü`}}}
 	tooled := hi
 	tooled.Tools = `[{"b":1,"a":2}]`
-	list := `[{"name":"default","template":"d {{ messages[0].content }}"},{"name":"tool_use","template":"t {{ tools|tojson }}"}]`
+	list := `[{"name":"default","template":"d {{ messages[0].content }}"},{"name":"tool_use","template":"t {{ tools|tojson }}{{ messages[1:]|join }}"}]`
 	for name, c := range map[string]struct {
 		text     string
 		of       datasets.Conversation
@@ -30,8 +30,12 @@ func TestRenderer(t *testing.T) {
 		"a number":            {"7", hi, "", "a string is needed", true},
 		"a list of numbers":   {"[7]", hi, "", "a string is needed", true},
 		"no default":          {`[{"name":"rag","template":"x"}]`, hi, "", "there is no chat template", true},
-		"broken":              {"a\n{% if %}", hi, "", "the chat template of m cannot be used: chat template: line 2: unexpected %}", true},
-		"a filter not known":  {"{{ 1|nosuch }}", hi, "", "the filter nosuch is not known", true},
+		"broken":              {"a\n{% if %}", hi, "", "the chat template of m cannot be used: line 2: unexpected %}", true},
+		"a filter not known":  {"{{ messages|nosuch }}", hi, "", "the filter nosuch is not known", true},
+		"no messages":         {"{{ bos_token }}", hi, "", "the chat template of m cannot be used: it does not name messages, so it writes nothing of them: give another", true},
+		"nothing":             {"", hi, "", "it does not name messages", true},
+		"no end":              {"{{ messages }}{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", hi, "", "the chat template of m cannot be used: line 1: calls or values nest more than 200 deep", true},
+		"the time":            {"{{ messages }}{{ strftime_now('%Y') }}", hi, "", "cannot be used: line 1: strftime_now is not there", true},
 		"tools unknown to it": {"{{ messages }}", tooled, "", "does not know any", false},
 		"it refuses":          {"{{ raise_exception('no ' ~ messages[0].role) }}", hi, "", "the chat template refuses the messages (line 1): no user", false},
 	} {

@@ -5,6 +5,7 @@ import "strings"
 // block runs statements until one leaves the loop around them.
 func (m *machine) block(body []statement, s *scope) signal {
 	for _, st := range body {
+		m.spend(1)
 		if sig := st.run(m, s); sig != goOn {
 			return sig
 		}

@@ -98,7 +98,7 @@ func items(m *machine, v any, a arguments) any {
 	case missing:
 		return &generator{}
 	case *Dict:
-		m.spend(len(v.keys))
+		m.spend(2 * len(v.keys))
 		return &generator{v.items()}
 	}
 	fail(Type, "items needs an object, not %s", kindOf(v))

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,8 +14,9 @@ type Limits struct {
 }
 
 const (
-	maxSource    = 1 << 20 // bytes of a template
+	maxSource    = 256 << 10 // bytes of a template, which are read within a tenth of a second; the longest that models come with have a tenth of that
 	bytesPerStep = 64
+	namesPerStep = 16
 )
 
 // Template is a chat template that was read. It can be rendered by several goroutines at once.
@@ -104,7 +106,10 @@ func (m *machine) spend(steps int) {
 
 // read counts the work of going through a string once.
 func (m *machine) read(v any) {
-	if s, ok := v.(string); ok {
+	switch s := v.(type) {
+	case string:
+		m.spend(len(s) / bytesPerStep)
+	case markup:
 		m.spend(len(s) / bytesPerStep)
 	}
 }
@@ -150,40 +155,61 @@ func (m *machine) capture(f func()) string {
 	return s
 }
 
-// A scope holds the names of a block; what it does not have is looked for in the one around it. There are few names in each, but for the outermost.
+// A scope holds the names of a block; what it does not have is looked for in the one around it. There are few names in most.
 type scope struct {
 	names  []string
 	values []any
+	place  map[string]int // of names, where there are many
 	vars   map[string]any // of the outermost
 	up     *scope
 }
 
+const manyNames = 16
+
 // inner is a scope within one.
 func (s *scope) inner() *scope { return &scope{up: s} }
 
-func (s *scope) set(name string, v any) {
-	for i, n := range s.names {
-		if n == name {
-			s.values[i] = v
-			return
-		}
+// find is a name's place in the scope itself, −1 where it has none.
+func (s *scope) find(name string) int {
+	if s.place == nil {
+		return slices.Index(s.names, name)
 	}
-	s.names, s.values = append(s.names, name), append(s.values, v)
+	if i, ok := s.place[name]; ok {
+		return i
+	}
+	return -1
 }
 
-func (s *scope) get(name string) any {
+func (s *scope) set(name string, v any) {
+	if i := s.find(name); i >= 0 {
+		s.values[i] = v
+		return
+	}
+	s.names, s.values = append(s.names, name), append(s.values, v)
+	switch n := len(s.names); {
+	case n == manyNames:
+		s.place = map[string]int{}
+		for i, name := range s.names {
+			s.place[name] = i
+		}
+	case n > manyNames:
+		s.place[name] = n - 1
+	}
+}
+
+// get gives the value of a name, and in how many scopes it was looked for.
+func (s *scope) get(name string) (v any, around int) {
 	for ; s != nil; s = s.up {
-		for i, n := range s.names {
-			if n == name {
-				return s.values[i]
-			}
+		around++
+		if i := s.find(name); i >= 0 {
+			return s.values[i], around
 		}
 		if v, ok := s.vars[name]; ok {
-			return v
+			return v, around
 		}
 	}
 	if name == "strftime_now" {
-		return missing{why: "strftime_now is not there, for the same messages are to give the same text tomorrow: write a date into a copy of the template, and give that (--chat-template FILE)"}
+		return missing{why: "strftime_now is not there, for the same messages are to give the same text tomorrow: write a date into a copy of the template", kind: Unsupported}, around
 	}
-	return missing{why: "'" + name + "' is undefined"}
+	return missing{why: "'" + name + "' is undefined"}, around
 }

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -14,6 +15,9 @@ import (
 type (
 	list  []any
 	tuple []any
+
+	// longInt is a whole number beyond 64 bits, by its digits. It can be written and compared, and not be computed with.
+	longInt string
 
 	// Dict is an object whose keys have an order: strings, and in templates numbers, booleans and none too.
 	Dict struct {
@@ -35,8 +39,8 @@ type (
 
 	// missing is Jinja's undefined: text without letters, false, an empty list; anything else is an error.
 	missing struct {
-		why    string
-		unsafe bool
+		why  string
+		kind Kind // of the error that its use is; "" is Undefined
 	}
 
 	namespace struct{ vars map[string]any }
@@ -94,6 +98,9 @@ func hashable(key any) any {
 	case markup:
 		return string(k)
 	}
+	if _, long := key.(longInt); long {
+		overflow()
+	}
 	fail(Type, "%s cannot be a key: strings, numbers, booleans and none can", kindOf(key))
 	return nil
 }
@@ -121,7 +128,7 @@ func kindOf(v any) string {
 		return "None"
 	case bool:
 		return "bool"
-	case int64:
+	case int64, longInt:
 		return "int"
 	case float64:
 		return "float"
@@ -260,6 +267,9 @@ func (m *machine) repr(b *strings.Builder, v any) {
 		b.WriteString(map[bool]string{true: "True", false: "False"}[v])
 	case int64:
 		b.WriteString(strconv.FormatInt(v, 10))
+	case longInt:
+		m.spend(len(v) / bytesPerStep)
+		b.WriteString(string(v))
 	case float64:
 		b.WriteString(formatFloat(v))
 	case string:
@@ -369,8 +379,15 @@ func number(v any) (i int64, f float64, whole, ok bool) {
 		return v, float64(v), true, true
 	case float64:
 		return 0, v, false, true
+	case longInt:
+		overflow()
 	}
 	return 0, 0, false, false
+}
+
+func isLong(v any) bool {
+	_, long := v.(longInt)
+	return long
 }
 
 // equal is Python's ==.
@@ -378,6 +395,9 @@ func (m *machine) equal(a, b any) bool {
 	defer m.deeper()()
 	m.spend(1)
 	m.read(a)
+	if isLong(a) || isLong(b) {
+		return a == b
+	}
 	if i, f, whole, ok := number(a); ok {
 		j, g, whole2, ok := number(b)
 		return ok && (whole && whole2 && i == j || (!whole || !whole2) && f == g)
@@ -471,8 +491,5 @@ func (m *machine) lessAll(a, b []any) bool {
 
 // use ends the work where something undefined is used otherwise than as text.
 func (u missing) use() {
-	if u.unsafe {
-		fail(Security, "%s", u.why)
-	}
-	fail(Undefined, "%s", u.why)
+	fail(cmp.Or(u.kind, Undefined), "%s", u.why)
 }
