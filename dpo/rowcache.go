@@ -22,7 +22,7 @@ import (
 // fails a run: what cannot be read is tokenized again, what cannot be written is not kept.
 
 // tokensFormat is part of each key: it counts the changes of rowcodec.go, and of how text becomes ids.
-const tokensFormat = 5
+const tokensFormat = 6
 
 // unusedFor is how long an entry may lie unused before one that is written removes it.
 const unusedFor = 30 * 24 * time.Hour
