@@ -1,6 +1,8 @@
 package dpo
 
 import (
+	"slices"
+
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/models/exported"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
@@ -21,7 +23,7 @@ func newSequences(groups []datasets.Example) *engine.Batch {
 	for g, x := range groups {
 		for k, c := range x.Completions {
 			n := g*K + k
-			tokens := append(x.Prompt[:len(x.Prompt):len(x.Prompt)], c.IDs...)
+			tokens := append(slices.Clip(x.Prompt), c.IDs...)
 			for i, id := range tokens {
 				if i > 0 && c.Scores(i-len(x.Prompt)) {
 					rows = append(rows, int64(n*S+i-1))

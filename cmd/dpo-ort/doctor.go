@@ -84,7 +84,8 @@ func (s several) Error() string { return errors.Join(s...).Error() }
 
 // reasonsOf are the reasons of an error, one in most cases.
 func reasonsOf(err error) several {
-	if all, ok := err.(several); ok {
+	var all several
+	if errors.As(err, &all) {
 		return all
 	}
 	return slices.DeleteFunc(several{err}, func(err error) bool { return err == nil })
