@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -74,6 +75,32 @@ func TestExportedScoresAsItsSource(t *testing.T) {
 			for i, want := range logps[1] {
 				if got := logps[0][i]; !(math.Abs(got-want) <= 1e-6*math.Abs(want)+1e-5) {
 					t.Errorf("sequence %d: %v, its source gives %v", i, got, want)
+				}
+			}
+		})
+	}
+}
+
+// A file's weights have the names, the shapes and the numbers of the model that was exported, whatever the exporter has made of them.
+func TestExportedHasItsSourcesTensors(t *testing.T) {
+	for name, from := range exportedFiles {
+		t.Run(name, func(t *testing.T) {
+			m, source := openModel(t, golden.Testdata(t, "exported", name+".onnx")), openModel(t, golden.Testdata(t, "models", from.source))
+			if got, want := len(m.Tensors()), len(source.Tensors()); got != want {
+				t.Errorf("%d tensors, its source has %d", got, want)
+			}
+			for _, tensor := range m.Tensors() {
+				of := strings.TrimPrefix(tensor, "model.") // of the module that was exported, around the model
+				if of == "lm_head.weight" {                // which is the embedding
+					of = source.Stages()[0].Params[0].Tensor
+				}
+				want, err := source.Tensor(of)
+				if err != nil {
+					want, err = source.Tensor(tensor)
+				}
+				got, e := m.Tensor(tensor)
+				if err != nil || e != nil || !slices.Equal(got.Shape, want.Shape) || !bytes.Equal(got.Data, want.Data) {
+					t.Errorf("tensor %s of %v is not its source's, of %v (%v, %v)", tensor, got.Shape, want.Shape, err, e)
 				}
 			}
 		})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // parts are a language model of no layers, to be changed before its logits are made.
@@ -223,14 +224,14 @@ func TestExternalData(t *testing.T) {
 	}
 }
 
-// Weights are told from other constants, and equal ones from shared ones.
-func TestWeights(t *testing.T) {
+// layered is a model with a table of positions that is learned and one that is not, two norms of ones, and a head that is tied and has a bias and a cap.
+func layered(t *testing.T) string {
 	positions := func(p *parts) *onnx.Value {
 		return p.Op("Range", []*onnx.Value{p.Op("Squeeze", []*onnx.Value{p.Ints(0), p.Ints(0)}, nil),
 			p.Op("Squeeze", []*onnx.Value{p.Op("Shape", []*onnx.Value{p.ids}, onnx.Attrs{"start": 1, "end": 2}), p.Ints(0)}, nil),
 			p.Op("Squeeze", []*onnx.Value{p.Ints(1), p.Ints(0)}, nil)}, nil)
 	}
-	m, err := Open(lm(t, func(p *parts) *onnx.Value {
+	return lm(t, func(p *parts) *onnx.Value {
 		clear(p.Graph().Nodes[0].Inputs[0].Const.Data[:16]) // of padding, as a table of sines begins
 		x := p.Op("Add", []*onnx.Value{p.hidden, p.Op("Gather", []*onnx.Value{p.weight("positions.weight", 9, 4), positions(p)}, nil)}, nil)
 		cosines := p.weight("cos", 9, 4)
@@ -253,7 +254,12 @@ func TestWeights(t *testing.T) {
 		x = p.Op("Add", []*onnx.Value{x, p.weight("head.bias", 9)}, nil)
 		x = p.Op("Tanh", []*onnx.Value{p.Op("Div", []*onnx.Value{x, p.Scalar(onnx.Float32, 30)}, nil)}, nil)
 		return p.Op("Mul", []*onnx.Value{x, p.Scalar(onnx.Float32, 30)}, nil)
-	}))
+	})
+}
+
+// Weights are told from other constants, and equal ones from shared ones.
+func TestWeights(t *testing.T) {
+	m, err := Open(layered(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,4 +275,74 @@ func TestWeights(t *testing.T) {
 	if got := m.Body.Output("y").Shape.String(); got != "[R,4]" {
 		t.Errorf("the body gives %s", got)
 	}
+}
+
+// The body, the product that was cut off and what followed it give the logits of the file.
+func TestPartsGiveTheLogits(t *testing.T) {
+	path := layered(t)
+	m, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := onnx.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := onnx.IntTensor([]int64{3, 0, 8, 5, 1, 7}, 2, 3)
+	want := run(t, file, "logits", 2*3*9, map[string]*onnx.Tensor{"input_ids": ids})
+	given := map[string]*onnx.Tensor{IDs: ids, Rows: onnx.IntTensor([]int64{0, 1, 2, 3, 4, 5})}
+	for name, w := range m.Weights {
+		given[name] = &onnx.Tensor{Type: onnx.Float32, Dims: w.Shape, Data: w.Data}
+	}
+	given["y"] = &onnx.Tensor{Type: onnx.Float32, Dims: []int64{6, 4}, Data: run(t, m.Body, "y", 6*4, given)}
+	head, err := onnx.Build("head", func(b *onnx.Builder) {
+		y, w := b.Input("y", onnx.Float32, onnx.Dims(6, 4)...), b.Input(m.Head.Unembed, onnx.Float32, onnx.Dims(9, 4)...)
+		x := b.Op("Gemm", []*onnx.Value{y, w, b.Input(m.Head.Bias, onnx.Float32, onnx.Const(9))}, onnx.Attrs{"transB": 1})
+		b.Output("logits", m.Head.Tail(b, x))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := run(t, head, "logits", 6*9, given)
+	for i := range 6 * 9 {
+		a, b := float32At(&onnx.Tensor{Data: want}, i), float32At(&onnx.Tensor{Data: got}, i)
+		if !(math.Abs(float64(a-b)) <= 1e-6*(1+math.Abs(float64(a)))) {
+			t.Fatalf("logit %d is %v, of the file %v", i, b, a)
+		}
+	}
+}
+
+// run gives an output of so many elements.
+func run(t *testing.T, g *onnx.Graph, output string, count int, given map[string]*onnx.Tensor) []byte {
+	t.Helper()
+	model, err := g.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ort.NewSession(model, ort.Options{Name: g.Name, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tensor := func(x *onnx.Tensor) *ort.Tensor {
+		out, err := ort.HostTensor(x.Data, ort.DType(x.Type), x.Dims...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	inputs := map[string]*ort.Tensor{}
+	for _, in := range g.Inputs {
+		inputs[in.Name] = tensor(given[in.Name])
+	}
+	sizes := map[string]int64{"batch": 2, "tokens": 3, "N": 2, "S": 3, "R": 6}
+	shape, err := g.Output(output).Shape.Eval(sizes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &onnx.Tensor{Type: onnx.Float32, Dims: shape, Data: make([]byte, 4*count)}
+	if err := s.Run(inputs, map[string]*ort.Tensor{output: tensor(out)}); err != nil {
+		t.Fatal(err)
+	}
+	return out.Data
 }
