@@ -1,0 +1,175 @@
+package onnx_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
+)
+
+// oldNode is a node of an older opset over x [2,3,4].
+type oldNode struct {
+	op      string
+	opset   int64
+	attrs   onnx.Attrs
+	outputs [][]int64
+}
+
+var oldNodes = map[string]oldNode{
+	"squeeze":           {"Squeeze", 11, onnx.Attrs{"axes": []int64{0}}, [][]int64{{3, 4}}}, // of [1,3,4]
+	"unsqueeze":         {"Unsqueeze", 11, onnx.Attrs{"axes": []int64{1, 3}}, [][]int64{{2, 1, 3, 1, 4}}},
+	"sum":               {"ReduceSum", 11, onnx.Attrs{"axes": []int64{1}, "keepdims": int64(0)}, [][]int64{{2, 4}}},
+	"mean":              {"ReduceMean", 13, onnx.Attrs{"axes": []int64{-1}}, [][]int64{{2, 3, 1}}},
+	"most":              {"ReduceMax", 13, onnx.Attrs{"axes": []int64{0, 2}}, [][]int64{{1, 3, 1}}},
+	"split":             {"Split", 11, onnx.Attrs{"axis": int64(2), "split": []int64{1, 3}}, [][]int64{{2, 3, 1}, {2, 3, 3}}},
+	"split, evenly":     {"Split", 13, onnx.Attrs{"axis": int64(2)}, [][]int64{{2, 3, 2}, {2, 3, 2}}},
+	"slice":             {"Slice", 9, onnx.Attrs{"axes": []int64{1, 2}, "starts": []int64{1, 0}, "ends": []int64{3, -1}}, [][]int64{{2, 2, 3}}},
+	"slice, whole":      {"Slice", 9, onnx.Attrs{"starts": []int64{0, 0}, "ends": []int64{math.MaxInt64, math.MaxInt64}}, [][]int64{{2, 3, 4}}},
+	"pad":               {"Pad", 10, onnx.Attrs{"pads": []int64{0, 1, 0, 0, 0, 2}}, [][]int64{{2, 4, 6}}},
+	"softmax":           {"Softmax", 11, onnx.Attrs{"axis": int64(2)}, [][]int64{{2, 3, 4}}},
+	"log softmax":       {"LogSoftmax", 11, onnx.Attrs{"axis": int64(-1)}, [][]int64{{2, 3, 4}}},
+	"softmax of today":  {"Softmax", 13, nil, [][]int64{{2, 3, 4}}},
+	"dropout":           {"Dropout", 11, nil, [][]int64{{2, 3, 4}}},
+	"identity":          {"Identity", 13, nil, [][]int64{{2, 3, 4}}},
+	"cast to its own":   {"Cast", 13, onnx.Attrs{"to": int64(onnx.Float32)}, [][]int64{{2, 3, 4}}},
+	"flatten":           {"Flatten", 11, onnx.Attrs{"axis": int64(2)}, [][]int64{{6, 4}}},
+	"reduce everything": {"ReduceSum", 11, onnx.Attrs{"keepdims": int64(0)}, [][]int64{{}}},
+}
+
+// What is rewritten gives the numbers that the old graph gives, in today's opset.
+func TestRewriteOldOpsets(t *testing.T) {
+	for name, c := range oldNodes {
+		t.Run(name, func(t *testing.T) {
+			shape := []int64{2, 3, 4}
+			if c.op == "Squeeze" {
+				shape[0] = 1
+			}
+			x := &onnx.Value{Name: "x", Type: onnx.Float32, Shape: onnx.Dims(shape...)}
+			n := &onnx.Node{Op: c.op, Name: "old", Inputs: []*onnx.Value{x}, Attrs: c.attrs}
+			g := &onnx.Graph{Name: "old", Opsets: map[string]int64{"": c.opset}, Inputs: []*onnx.Value{x}, Nodes: []*onnx.Node{n}}
+			var names []string
+			for i, s := range c.outputs {
+				out := &onnx.Value{Name: string(rune('a' + i)), Type: onnx.Float32, Shape: onnx.Dims(s...), Node: n}
+				n.Outputs, g.Outputs, names = append(n.Outputs, out), append(g.Outputs, out), append(names, out.Name)
+			}
+			now, err := onnx.Rewrite(g, onnx.Rewriting{Outputs: names})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if now.Opsets[""] != onnx.Opset {
+				t.Errorf("it is of opset %d", now.Opsets[""])
+			}
+			for i, out := range now.Outputs {
+				if !out.Shape.Equal(onnx.Dims(c.outputs[i]...)) {
+					t.Errorf("output %d has the shape %s, want %v", i, out.Shape, c.outputs[i])
+				}
+			}
+			want, got := outputsOf(t, g, shape), outputsOf(t, now, shape)
+			for name, numbers := range want {
+				for i, x := range numbers {
+					if d := math.Abs(x - got[name][i]); !(d <= 1e-6*(1+math.Abs(x))) {
+						t.Fatalf("output %s, element %d: %v, in the old opset %v", name, i, got[name][i], x)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A softmax over several axes, as old opsets had it, is refused and not taken for another.
+func TestRewriteRefuses(t *testing.T) {
+	x := &onnx.Value{Name: "x", Type: onnx.Float32, Shape: onnx.Dims(2, 3, 4)}
+	n := &onnx.Node{Op: "Softmax", Name: "scores", Inputs: []*onnx.Value{x}}
+	y := &onnx.Value{Name: "y", Type: onnx.Float32, Shape: x.Shape, Node: n}
+	n.Outputs = []*onnx.Value{y}
+	g := &onnx.Graph{Name: "old", Opsets: map[string]int64{"": 11}, Inputs: []*onnx.Value{x}, Nodes: []*onnx.Node{n}, Outputs: []*onnx.Value{y}}
+	if _, err := onnx.Rewrite(g, onnx.Rewriting{Outputs: []string{"y"}}); err == nil || !strings.Contains(err.Error(), "node scores: a Softmax over the axes from 1 on, as opset 11 has it") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Sizes that are known become constants, and what an empty past is joined to stays alone.
+func TestRewriteKnowsSizes(t *testing.T) {
+	g, err := onnx.Build("sizes", func(b *onnx.Builder) {
+		past := b.Input("past", onnx.Float32, onnx.Sym("batch"), onnx.Const(2), onnx.Sym("past"), onnx.Const(4))
+		x := b.Input("x", onnx.Float32, onnx.Sym("batch"), onnx.Const(2), onnx.Sym("tokens"), onnx.Const(4))
+		joined := b.Op("Concat", []*onnx.Value{past, x}, onnx.Attrs{"axis": 2})
+		shape := b.Op("Shape", []*onnx.Value{joined}, nil)
+		pick := func(i int64) *onnx.Value { return b.Op("Gather", []*onnx.Value{shape, b.Ints(i)}, nil) }
+		width := b.Op("Mul", []*onnx.Value{pick(1), pick(3)}, nil)
+		target := b.Op("Concat", []*onnx.Value{pick(0), pick(2), width}, onnx.Attrs{"axis": 0})
+		turned := b.Op("Transpose", []*onnx.Value{joined}, onnx.Attrs{"perm": []int64{0, 2, 1, 3}})
+		b.Output("y", b.Op("Reshape", []*onnx.Value{turned, target}, nil))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	N, S := onnx.Sym("N"), onnx.Sym("S")
+	now, err := onnx.Rewrite(g, onnx.Rewriting{Outputs: []string{"y"}, Inputs: map[string]onnx.Shape{
+		"past": {N, onnx.Const(2), onnx.Const(0), onnx.Const(4)}, "x": {N, onnx.Const(2), S, onnx.Const(4)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range now.Nodes {
+		for _, in := range n.Inputs {
+			if in.Name == "past" || n.Op == "Mul" {
+				t.Errorf("node %s is left: %s(%s)", n.Name, n.Op, in.Name)
+			}
+		}
+	}
+	if got := now.Outputs[0].Shape; !got.Equal(onnx.Shape{N, S, onnx.Const(8)}) {
+		t.Errorf("the output has the shape %s", got)
+	}
+}
+
+// outputsOf runs a graph over x of such a shape.
+func outputsOf(t *testing.T, g *onnx.Graph, shape []int64) map[string][]float64 {
+	t.Helper()
+	model, err := g.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ort.NewSession(model, ort.Options{Name: g.Name, Threads: 1})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, g)
+	}
+	defer s.Close()
+	size, _ := onnx.Dims(shape...).Size().Const()
+	numbers := make([]float64, size)
+	for i := range numbers {
+		numbers[i] = math.Sin(float64(3*i + 1))
+	}
+	tensor := func(dims []int64, numbers []float64) (*ort.Tensor, *onnx.Tensor) {
+		x, err := onnx.FloatTensor(onnx.Float32, numbers, dims...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := ort.HostTensor(x.Data, ort.DType(onnx.Float32), dims...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out, x
+	}
+	x, _ := tensor(shape, numbers)
+	outputs, held := map[string]*ort.Tensor{}, map[string]*onnx.Tensor{}
+	for _, out := range g.Outputs {
+		dims, err := out.Shape.Eval(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count, _ := out.Shape.Size().Const()
+		outputs[out.Name], held[out.Name] = tensor(append([]int64{}, dims...), make([]float64, count))
+	}
+	if err := s.Run(map[string]*ort.Tensor{"x": x}, outputs); err != nil {
+		t.Fatalf("%v\n%s", err, g)
+	}
+	values := map[string][]float64{}
+	for name, x := range held {
+		if values[name], err = x.Floats(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return values
+}
