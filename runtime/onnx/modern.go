@@ -11,12 +11,15 @@ func init() {
 	modernised["Split"] = func(b *Builder, n *Node, opset int64, outputs int) {
 		attributesToInputs(b, n, "split")
 		if _, given := n.Attrs["num_outputs"]; !given && n.Input(1) == nil && opset < 18 {
-			n.Attrs = with(n.Attrs, "num_outputs", int64(outputs))
+			if n.Attrs == nil {
+				n.Attrs = Attrs{}
+			}
+			n.Attrs["num_outputs"] = int64(outputs)
 		}
 	}
 	modernised["Slice"] = func(b *Builder, n *Node, _ int64, _ int) { attributesToInputs(b, n, "starts", "ends", "axes") }
 	modernised["Pad"] = func(b *Builder, n *Node, _ int64, _ int) { attributesToInputs(b, n, "pads") }
-	modernised["Softmax"], modernised["LogSoftmax"] = lastAxis, lastAxis
+	modernised["Softmax"], modernised["LogSoftmax"] = onlyLastAxis, onlyLastAxis
 }
 
 // attributesToInputs makes lists of integers that are attributes the inputs from 1 on.
@@ -34,8 +37,8 @@ func attributesToInputs(b *Builder, n *Node, names ...string) {
 	}
 }
 
-// lastAxis: before opset 13 all dimensions from the axis on counted as one, which is the same for the last.
-func lastAxis(b *Builder, n *Node, opset int64, _ int) {
+// onlyLastAxis: before opset 13 all dimensions from the axis on counted as one, which is the same for the last.
+func onlyLastAxis(b *Builder, n *Node, opset int64, _ int) {
 	if opset >= 13 || n.Input(0) == nil {
 		return
 	}
@@ -43,13 +46,4 @@ func lastAxis(b *Builder, n *Node, opset int64, _ int) {
 	if axis != -1 && axis != rank-1 {
 		b.Fail("node %s: a %s over the axes from %d on, as opset %d has it, is not supported: export in opset 13 or later", n.Name, n.Op, axis, opset)
 	}
-	n.Attrs = with(n.Attrs, "axis", int64(-1))
-}
-
-func with(a Attrs, name string, value any) Attrs {
-	if a == nil {
-		a = Attrs{}
-	}
-	a[name] = value
-	return a
 }

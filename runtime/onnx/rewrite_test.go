@@ -26,6 +26,7 @@ var oldNodes = map[string]oldNode{
 	"split":             {"Split", 11, onnx.Attrs{"axis": int64(2), "split": []int64{1, 3}}, [][]int64{{2, 3, 1}, {2, 3, 3}}},
 	"split, evenly":     {"Split", 13, onnx.Attrs{"axis": int64(2)}, [][]int64{{2, 3, 2}, {2, 3, 2}}},
 	"slice":             {"Slice", 9, onnx.Attrs{"axes": []int64{1, 2}, "starts": []int64{1, 0}, "ends": []int64{3, -1}}, [][]int64{{2, 2, 3}}},
+	"slice, from 0":     {"Slice", 9, onnx.Attrs{"axes": []int64{1}, "starts": []int64{0}, "ends": []int64{2}}, [][]int64{{2, 2, 4}}},
 	"slice, whole":      {"Slice", 9, onnx.Attrs{"starts": []int64{0, 0}, "ends": []int64{math.MaxInt64, math.MaxInt64}}, [][]int64{{2, 3, 4}}},
 	"pad":               {"Pad", 10, onnx.Attrs{"pads": []int64{0, 1, 0, 0, 0, 2}}, [][]int64{{2, 4, 6}}},
 	"softmax":           {"Softmax", 11, onnx.Attrs{"axis": int64(2)}, [][]int64{{2, 3, 4}}},
