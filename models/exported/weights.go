@@ -119,22 +119,15 @@ func float32At(t *onnx.Tensor, i int) float32 {
 
 // build makes the weights inputs, and the graph that of the body.
 func (m *Model) build(g *onnx.Graph, c *cut, uses []use) error {
-	places := map[*onnx.Value]string{}
+	places, own := map[*onnx.Value]string{}, map[string]bool{}
+	for _, u := range uses {
+		own[u.value.Name] = true
+	}
 	for _, u := range uses {
 		if u.value.Type != onnx.Float32 {
 			return fmt.Errorf("weight %s is %s: a model is trained in float32; export it so", u.value.Name, u.value.Type)
 		}
-		name, transposed := u.value.Name, u.value == c.unembed && c.transposed
-		if anonymous(name) {
-			if found := scoped(u.by, u.input); found != "" && m.Weights[found].Data == nil {
-				name, transposed = found, transposed || (u.by.Op == "MatMul" && u.input == 1 || u.by.Op == "Gemm" && u.input == 1 && u.by.Int("transB", 0) == 0) && len(u.value.Shape) == 2
-			}
-		}
-		if u.value == c.unembed {
-			if tied := m.tied(u.value.Const, transposed); tied != "" {
-				name = tied
-			}
-		}
+		name, transposed := m.called(u, c, own)
 		places[u.value] = name
 		if err := m.addWeight(name, u.value, transposed); err != nil {
 			return err
@@ -149,6 +142,23 @@ func (m *Model) build(g *onnx.Graph, c *cut, uses []use) error {
 	}
 	m.Vocab, m.Hidden = int(m.Weights[m.Head.Unembed].Shape[0]), int(m.Weights[m.Head.Unembed].Shape[1])
 	return m.body(g, c, places)
+}
+
+// called is the tensor that a constant is, and whether it holds it transposed: by its own name, or, where the exporter made that up, by its module's,
+// in which PyTorch has the factor of a product as [out,in]. own are the names of all constants.
+func (m *Model) called(u use, c *cut, own map[string]bool) (name string, transposed bool) {
+	name, transposed = u.value.Name, u.value == c.unembed && c.transposed
+	if found := scoped(u.by, u.input); anonymous(name) && found != "" && !own[found] && m.Weights[found].Data == nil {
+		name = found
+		factor := u.input == 1 && len(u.value.Shape) == 2
+		transposed = transposed || factor && (u.by.Op == "MatMul" || u.by.Op == "Gemm" && u.by.Int("transB", 0) == 0)
+	}
+	if u.value == c.unembed {
+		if tied := m.tied(u.value.Const, transposed); tied != "" {
+			name = tied
+		}
+	}
+	return name, transposed
 }
 
 // tied is the tensor that the head shares with the embedding: the one whose numbers are the same.
