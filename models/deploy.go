@@ -208,14 +208,20 @@ func (x *Inference) tensor(name, dtype string) ([]byte, error) {
 // Size is how many bytes the weights take.
 func (x *Inference) Size() int64 { return x.size }
 
+// Tensors is how many of the model's are written.
+func (x *Inference) Tensors() int { return len(x.held) }
+
+// Parameters counts the model's.
+func (x *Inference) Parameters() int64 { return x.whole.Parameters() }
+
 // Write writes the folder: model.onnx, its weights beside it (one tensor at a time in memory), genai_config.json, and what transformers
-// needs. eos are further tokens that end a text. It yields the bytes of weights that are written; a loop that is left early leaves a
-// folder that is not whole.
-func (x *Inference) Write(dir string, eos []int32) iter.Seq2[int64, error] {
-	return func(yield func(int64, error) bool) {
+// needs. eos are further tokens that end a text. It yields how many tensors are written; a loop that is left early leaves a folder that is
+// not whole.
+func (x *Inference) Write(dir string, eos []int32) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
 		more := true
-		err := x.write(dir, eos, func(bytes int64) bool {
-			more = yield(bytes, nil)
+		err := x.write(dir, eos, func(tensors int) bool {
+			more = yield(tensors, nil)
 			return more
 		})
 		if err != nil && more {
@@ -227,7 +233,7 @@ func (x *Inference) Write(dir string, eos []int32) iter.Seq2[int64, error] {
 // errLeft ends a write whose caller wants no more of it.
 var errLeft = errors.New("the loop was left")
 
-func (x *Inference) write(dir string, eos []int32, told func(int64) bool) error {
+func (x *Inference) write(dir string, eos []int32, told func(int) bool) error {
 	if err := safefile.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -245,7 +251,7 @@ func (x *Inference) write(dir string, eos []int32, told func(int64) bool) error 
 }
 
 // writeData streams the weights.
-func (x *Inference) writeData(path string, told func(int64) bool) (err error) {
+func (x *Inference) writeData(path string, told func(int) bool) (err error) {
 	f, err := safefile.Create(path)
 	if err != nil {
 		return err
@@ -253,7 +259,7 @@ func (x *Inference) writeData(path string, told func(int64) bool) (err error) {
 	defer func() { err = errors.Join(err, f.Abort()) }()
 	w := bufio.NewWriterSize(f, 1<<20)
 	at := int64(0)
-	for _, h := range x.held {
+	for done, h := range x.held {
 		data, err := h.encode()
 		if err != nil {
 			return err
@@ -267,7 +273,7 @@ func (x *Inference) writeData(path string, told func(int64) bool) (err error) {
 			}
 			at += int64(len(data[i]))
 		}
-		if !told(at) {
+		if !told(done + 1) {
 			return errLeft
 		}
 	}

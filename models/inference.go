@@ -28,6 +28,11 @@ const (
 	logitsName    = "logits"
 )
 
+// CacheNames are the names of a layer's "key" or "value" in an inference graph: as it comes in, and as it goes out.
+func CacheNames(layer int, what string) (past, present string) {
+	return fmt.Sprintf(pastName, layer, what), fmt.Sprintf(presentName, layer, what)
+}
+
 // continuing holds what an inference graph computes once for all layers.
 type continuing struct {
 	shape       *onnx.Value            // [2]: B, S
@@ -173,9 +178,10 @@ func (n *net) continued(q, k, v *onnx.Value, layer, window int, l *layout, c *co
 // kept puts a layer's new keys or values [B,KV,S,d] behind those before. Before the first token ONNX Runtime takes an empty tensor of any
 // sizes there, and Optimum makes one of sizes that it guesses; so heads and their entries have names.
 func (n *net) kept(what string, x *onnx.Value, layer int, c *continuing) *onnx.Value {
-	past := n.Input(fmt.Sprintf(pastName, layer, what), x.Type, c.batch, onnx.Sym("kv_heads"), c.past, onnx.Sym("head_dim"))
+	before, after := CacheNames(layer, what)
+	past := n.Input(before, x.Type, c.batch, onnx.Sym("kv_heads"), c.past, onnx.Sym("head_dim"))
 	y := n.Op("Concat", n.of(past, x), onnx.Attrs{"axis": 2})
 	y.Shape = onnx.Shape{c.batch, x.Shape[1], c.past.Add(x.Shape[2]), x.Shape[3]}
-	n.Output(fmt.Sprintf(presentName, layer, what), y)
+	n.Output(after, y)
 	return y
 }
