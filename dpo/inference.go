@@ -146,7 +146,7 @@ func (j *inferenceJob) write(ctx context.Context, x *models.Inference, dir strin
 	j.event = InferenceEvent{Phase: "convert", Total: x.Tensors(), Bytes: x.Size(), Float32: 4 * x.Parameters()}
 	for done, err := range x.Write(dir, eos) {
 		if err != nil {
-			return err
+			return fmt.Errorf("write %s: %w", j.Out, err)
 		}
 		j.event.Done = done
 		if err := j.tell(ctx); err != nil {

@@ -39,6 +39,7 @@ type Inference struct {
 	Decoder Decoder
 
 	whole, adapter *Model // adapter is nil for none
+	sampling       sampling
 	store          string
 	values         map[string]*onnx.Value // by the checkpoint's names
 	held           []held
@@ -53,31 +54,38 @@ type held struct {
 
 // OpenInference makes the graph of a Hugging Face directory's language model; an adapter is merged with its base. store is one of
 // InferenceWeights. Nothing is converted yet.
-func OpenInference(dir, store string) (x *Inference, err error) {
-	x = &Inference{store: store, values: map[string]*onnx.Value{}}
-	if x.whole, err = Open(dir); err != nil {
+func OpenInference(dir, store string) (*Inference, error) {
+	m, err := Open(dir)
+	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, x.Close())
-		}
-	}()
+	x := &Inference{whole: m, store: store, values: map[string]*onnx.Value{}}
+	if err := x.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("export %s for inference: %w", dir, err), x.Close())
+	}
+	return x, nil
+}
+
+func (x *Inference) open() (err error) {
 	if x.whole.Scalar {
-		return nil, fmt.Errorf("export %s for inference: it is a reward model, which continues no text", dir)
+		return errors.New("it is a reward model, which continues no text")
 	}
 	if x.whole.adapter != nil {
-		x.adapter = x.whole
-		if x.whole, err = x.adapter.openWhole(); err != nil {
-			return nil, err
+		whole, err := x.whole.openWhole()
+		if err != nil {
+			return err
 		}
+		x.adapter, x.whole = x.whole, whole
+	}
+	if x.sampling, err = readSampling(x.whole.Dir); err != nil {
+		return err
 	}
 	x.Decoder = x.whole.Decoder
 	x.Graph, err = onnx.Build("model", func(b *onnx.Builder) {
 		n := &net{Builder: b, types: Types{Compute: onnx.Float32, Weights: onnx.Float32}, packed: map[*onnx.Value]*packed{}}
 		x.Decoder.inference(n, func(p blockParam) *onnx.Value { return x.hold(n, p) })
 	})
-	return x, err
+	return err
 }
 
 // Close unmaps the model's files.
@@ -225,7 +233,7 @@ func (x *Inference) Write(dir string, eos []int32) iter.Seq2[int, error] {
 			return more
 		})
 		if err != nil && more {
-			yield(0, fmt.Errorf("write %s: %w", dir, err))
+			yield(0, err)
 		}
 	}
 }

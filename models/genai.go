@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type sampling struct {
 	TopK        *int     `json:"top_k"`
 	TopP        *float64 `json:"top_p"`
 	Repetition  *float64 `json:"repetition_penalty"`
+
+	Generation `json:"-"`
 }
 
 // writeConfigs writes what says what the model is: for GenAI genai_config.json, for Optimum config.json, and the tokenizer's files for both.
@@ -41,11 +44,7 @@ func (x *Inference) writeConfigs(dir string, eos []int32) error {
 			return err
 		}
 	}
-	config, err := x.genAI(eos)
-	if err != nil {
-		return err
-	}
-	text, err := json.MarshalIndent(config, "", "  ")
+	text, err := json.MarshalIndent(x.genAI(eos), "", "  ")
 	if err != nil {
 		return err
 	}
@@ -53,24 +52,15 @@ func (x *Inference) writeConfigs(dir string, eos []int32) error {
 }
 
 // genAI is the file's content, after the layout that GenAI's own builder writes.
-func (x *Inference) genAI(eos []int32) (map[string]any, error) {
-	g, err := ReadGeneration(x.whole.Dir)
-	if err != nil {
-		return nil, err
-	}
-	how, err := readSampling(x.whole.Dir)
-	if err != nil {
-		return nil, err
-	}
+func (x *Inference) genAI(eos []int32) map[string]any {
+	how := x.sampling
+	ends := slices.Clone(how.EOS)
 	for _, id := range eos {
-		if !slices.Contains(g.EOS, id) {
-			g.EOS = append(g.EOS, id)
+		if !slices.Contains(ends, id) {
+			ends = append(ends, id)
 		}
 	}
-	length := g.Context
-	if length == 0 {
-		length = unknownContext
-	}
+	length := cmp.Or(how.Context, unknownContext)
 	numbered := func(name, what string) string { return strings.Replace(fmt.Sprintf(name, 0, what), "0", "%d", 1) }
 	d := x.Decoder
 	model := map[string]any{
@@ -85,14 +75,14 @@ func (x *Inference) genAI(eos []int32) (map[string]any, error) {
 				"present_key_names": numbered(presentName, "key"), "present_value_names": numbered(presentName, "value")},
 		},
 	}
-	putIDs(model, g.EOS, how)
+	putIDs(model, ends, how)
 	search := map[string]any{"max_length": length, "do_sample": false, "past_present_share_buffer": false}
 	put(search, "do_sample", how.DoSample)
 	put(search, "temperature", how.Temperature)
 	put(search, "top_k", how.TopK)
 	put(search, "top_p", how.TopP)
 	put(search, "repetition_penalty", how.Repetition)
-	return map[string]any{"model": model, "search": search}, nil
+	return map[string]any{"model": model, "search": search}
 }
 
 // put sets what there is a value for.
@@ -120,6 +110,9 @@ func putIDs(model map[string]any, eos []int32, how sampling) {
 
 // readSampling reads config.json, and generation_config.json where there is one, which goes first.
 func readSampling(dir string) (how sampling, err error) {
+	if how.Generation, err = ReadGeneration(dir); err != nil {
+		return how, err
+	}
 	for _, name := range []string{configName, companions[0]} {
 		path := filepath.Join(dir, name)
 		text, err := os.ReadFile(path)
