@@ -237,17 +237,36 @@ func argmax(x []float32) int32 {
 	return int32(best)
 }
 
-// A sequence longer than those that dynamic scaling was trained for has the log-probabilities that score gives it.
-func TestInferenceBeyondTheTrainedLength(t *testing.T) {
-	dir := golden.Testdata(t, "models", "tiny-llama-dynamic")
+// Rotary embeddings of each kind give a sequence the log-probabilities that score does: of dynamic scaling one longer than those that the model was
+// trained for.
+func TestInferenceOfRotaryKinds(t *testing.T) {
 	ids := randomGroups(1, 320, 1, 40)[0].Completions[0].IDs
-	out, _ := exported(t, dir, nil)
-	got, err := openExported(t, out, dir).logProbs(ids)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if off := furthest(tokenLogProbs(t, dir, ids), got); !(off < 1e-5) || len(ids) <= 16 {
-		t.Errorf("of %d tokens, log-probabilities are %.1e off", len(ids), off)
+	for kind, fields := range map[string]string{
+		"dynamic": `"factor": 2`, "linear": `"factor": 3`, "yarn": `"factor": 4, "original_max_position_embeddings": 16`,
+		"llama3": `"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 16`,
+	} {
+		dir := filepath.Join(t.TempDir(), kind)
+		if err := os.CopyFS(dir, os.DirFS(golden.Testdata(t, "models", "tiny-llama"))); err != nil {
+			t.Fatal(err)
+		}
+		config := strings.Replace(string(readBytes(t, filepath.Join(dir, "config.json"))), "{",
+			`{"rope_scaling": {"rope_type": "`+kind+`", `+fields+`},`, 1)
+		config = strings.Replace(config, `"max_position_embeddings": 512`, `"max_position_embeddings": 16`, 1)
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, _ := exported(t, dir, nil)
+		got, err := openExported(t, out, dir).logProbs(ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := tokenLogProbs(t, dir, ids)
+		if off := furthest(want, got); !(off < 1e-5) || len(ids) <= 16 {
+			t.Errorf("%s: of %d tokens, log-probabilities are %.1e off", kind, len(ids), off)
+		}
+		if plain := tokenLogProbs(t, golden.Testdata(t, "models", "tiny-llama"), ids); furthest(plain, want) < 1e-3 {
+			t.Errorf("%s: the scaling changes nothing", kind)
+		}
 	}
 }
 
@@ -481,5 +500,22 @@ func TestInferenceReplacesWhole(t *testing.T) {
 	}
 	if err := run(context.Background(), -1); err == nil || !slices.Equal(names(t, c.Out), []string{"mine"}) {
 		t.Errorf("over a folder of something else: %v, %v is there", err, names(t, c.Out))
+	}
+}
+
+// Every operator of the graphs has a kernel on a GPU, too, in its floating-point types.
+func TestInferenceGraphsHaveCUDAKernels(t *testing.T) {
+	kernels := readKernels(t)
+	for _, dir := range inferred(t) {
+		for _, store := range models.InferenceWeights {
+			x, err := models.OpenInference(dir, store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kernels.check(t, filepath.Base(dir)+" "+store, x.Graph)
+			if err := x.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
