@@ -178,7 +178,7 @@ func (j *inferenceJob) expect(ctx context.Context, d models.Decoder) (err error)
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
 	own := &generator{Sampler: &Sampler{}, network: n}
-	return j.each(ctx, "expect", func(a answer) error {
+	return j.each(ctx, "score", func(a answer) error {
 		logps, err := own.logProbs(a.ids)
 		j.expected = append(j.expected, logps)
 		return err

@@ -12,7 +12,7 @@ func badInference() []badCase {
 	return []badCase{
 		wrong("export --model model --for training-and-inference --out out"), wrong("export --model model --for inference"),
 		wrong(inference + " --weights int3"), wrong(inference + " --loss ipo"), wrong(inference + " --print block"), wrong(inference + " --threads -1"),
-		wrong("export --model model --out out --weights int8"), wrong("export --model model --out out --check pairs.jsonl"),
+		wrong("export --model model --out out --weights int8"), wrong("export --model model --out out --json"), wrong("export --model model --out out --check pairs.jsonl"),
 		{"inference of no model", nil, strings.Replace(inference, "--model model", "--model nowhere", 1), 1, 0, ""},
 		{"inference of a reward model", func(w *work) { w.did("reward --model model --data pairs.jsonl --out made --quiet --batch 8 --steps 1") },
 			strings.Replace(inference, "--model model", "--model made", 1), 1, 0, ""},

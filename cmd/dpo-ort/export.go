@@ -143,7 +143,7 @@ func runExport(cmd *cobra.Command, o exportFlags) error {
 // onlyFor refuses flags that are given and belong to the other purpose.
 func onlyFor(cmd *cobra.Command, purpose string) error {
 	others := map[string][]string{
-		forTraining:  {"weights", "check", "overwrite", "threads"},
+		forTraining:  {"weights", "check", "overwrite", "threads", "json"},
 		forInference: {"loss", "f-divergence", "optimizer", "optimizer-settings", "rung", "print"},
 	}[purpose]
 	for _, name := range others {
