@@ -73,8 +73,8 @@ func floats32(shape ...int64) (*ort.Tensor, error) {
 	return ort.HostTensor(make([]byte, size), ort.Float32, shape...)
 }
 
-// caches are keys and values before and after S further tokens, by the names of inputs and outputs.
-func (m *deployed) caches(c *unfinished, S int) (past, present map[string]*ort.Tensor, err error) {
+// caches are keys and values before and after so many further tokens, by the names of inputs and outputs.
+func (m *deployed) caches(c *unfinished, further int) (past, present map[string]*ort.Tensor, err error) {
 	past, present = map[string]*ort.Tensor{}, map[string]*ort.Tensor{}
 	for layer := range m.Layers {
 		for _, what := range []string{"key", "value"} {
@@ -84,7 +84,7 @@ func (m *deployed) caches(c *unfinished, S int) (past, present map[string]*ort.T
 				err = errors.Join(err, e)
 				return t
 			}
-			past[before], present[after] = c.past[after], empty(c.length+S)
+			past[before], present[after] = c.past[after], empty(c.length+further)
 			if c.past == nil {
 				past[before] = empty(0)
 			}

@@ -134,7 +134,7 @@ const (
 // is padded with token 3, which its mask hides.
 func steps(t *testing.T, m *deployed, side padding, sequences [2][]int32, prompts [2]int) (logits [2][][]float32) {
 	t.Helper()
-	width, total := max(prompts[0], prompts[1]), 0
+	width := max(prompts[0], prompts[1])
 	c, mask := &unfinished{batch: 2}, [2][]int64{}
 	run := func(ids, positions []int64, real [2][]bool) {
 		var flat []int64
@@ -172,8 +172,8 @@ func steps(t *testing.T, m *deployed, side padding, sequences [2][]int32, prompt
 		}
 	}
 	run(ids, positions, real)
-	for total = 0; total < min(len(sequences[0])-prompts[0], len(sequences[1])-prompts[1]); total++ {
-		at := [2]int{prompts[0] + total, prompts[1] + total}
+	for further := range min(len(sequences[0])-prompts[0], len(sequences[1])-prompts[1]) {
+		at := [2]int{prompts[0] + further, prompts[1] + further}
 		run([]int64{int64(sequences[0][at[0]]), int64(sequences[1][at[1]])}, []int64{int64(at[0]), int64(at[1])}, [2][]bool{{true}, {true}})
 	}
 	return logits

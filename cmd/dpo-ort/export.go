@@ -69,7 +69,7 @@ what that costs: how far the log-probabilities of answers' tokens, 4,096 of them
 	f.Var(&o.optimizerSettings, "optimizer-settings", "settings of the optimizer, such as beta2=0.95")
 	f.StringSliceVar(&o.rungs, "rung", []string{"stash", "probs", "recompute"}, "what layers keep: backward graphs to write")
 	f.StringVar(&o.print, "print", "", "write this graph as text to stdout")
-	o.inferenceFlags.bind(f)
+	o.bind(f)
 	return cmd
 }
 

@@ -74,7 +74,7 @@ func quantizedProduct(n *Node, _ int64) error {
 	x, out := n.Inputs[0], n.Outputs[0]
 	columns, rows := n.Int("K", 0), n.Int("N", 0)
 	if columns < 1 || rows < 1 {
-		return fmt.Errorf("K is %d and N is %d: the matrix's sizes are needed", columns, rows)
+		return fmt.Errorf("the matrix's sizes are needed: K is %d and N is %d", columns, rows)
 	}
 	out.Type = x.Type
 	if x.Shape == nil {
