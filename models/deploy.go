@@ -204,13 +204,21 @@ func (x *Inference) tensor(name, dtype string) ([]byte, error) {
 	if err != nil || t.DType == dtype {
 		return t.Data, err
 	}
-	w, err := decoded(t)
-	if err != nil {
-		return nil, err
+	sizes := map[string]int{"F32": 4, "F16": 2, "BF16": 2}
+	n, from, to := int(elements(t.Shape)), sizes[t.DType], sizes[dtype]
+	data, buffer := make([]byte, n*to), make([]float32, min(saveChunk, n))
+	for at := 0; at < n; at += saveChunk {
+		last := min(at+saveChunk, n)
+		part := buffer[:last-at]
+		err := safetensors.Decode(safetensors.Tensor{DType: t.DType, Data: t.Data[at*from : last*from]}, part)
+		if err == nil {
+			err = safetensors.Encode(part, dtype, data[at*to:last*to])
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	size := map[string]int{"F32": 4, "F16": 2, "BF16": 2}[dtype]
-	data := make([]byte, size*len(w))
-	return data, safetensors.Encode(w, dtype, data)
+	return data, nil
 }
 
 // Size is how many bytes the weights take.
