@@ -1,5 +1,5 @@
 # Every line here can be run by hand.
-.PHONY: help demo quickstart deps deps-cuda build test race torture lint audit reproducible golden bench bench-peers fuzz onnx-backend interop dist clean
+.PHONY: help demo quickstart deps deps-cuda build test race torture lint audit reproducible golden bench bench-peers fuzz onnx-backend interop interop-onnx dist clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -51,6 +51,9 @@ onnx-backend: deps ## the reader, shape inference and gradients over ONNX's own 
 
 interop: deps ## what pyarrow, DuckDB, Polars, TensorBoard and ONNX Runtime in Python make of the files that we write
 	DPO_ORT_INTEROP_PYTHON=$$(scripts/interop-python) go run ./internal/testreport -count=1 -run 'Interop|TableReadBy|TensorBoard' ./datasets ./dpo ./dpo/tfevents
+
+interop-onnx: deps ## what ONNX Runtime GenAI and Optimum, which it installs, make of models for inference (PyTorch comes with them: gigabytes)
+	DPO_ORT_ONNX_PYTHON=$$(scripts/interop-onnx) go run ./internal/testreport -count=1 -run InferenceReadBy ./dpo
 
 golden: ## make the reference numbers in testdata anew (Python with PyTorch, transformers and TRL)
 	scripts/golden/make.sh

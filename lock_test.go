@@ -3,6 +3,7 @@ package dporot_test
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -53,7 +54,9 @@ func TestPythonLocks(t *testing.T) {
 			pins[strings.ToLower(m[1])] = m[2]
 		}
 	}
-	for lock, all := range map[string]bool{"scripts/golden/requirements.lock": true, "scripts/interop.lock": false, "scripts/onnx-backend.lock": false} {
+	older := []string{"transformers", "tokenizers"} // Optimum asks for
+	for lock, all := range map[string]bool{"scripts/golden/requirements.lock": true, "scripts/interop.lock": false, "scripts/interop-onnx.lock": false,
+		"scripts/onnx-backend.lock": false} {
 		versions, problems := pythonLock(lock, read(lock))
 		for _, p := range problems {
 			t.Error(p)
@@ -62,6 +65,9 @@ func TestPythonLocks(t *testing.T) {
 			t.Errorf("%s locks %d packages", lock, len(versions))
 		}
 		for name, version := range pins {
+			if lock == "scripts/interop-onnx.lock" && slices.Contains(older, name) {
+				continue
+			}
 			if has := versions[name]; has != version && (all || has != "") {
 				t.Errorf("%s has %s %q, scripts/golden pins %s", lock, name, has, version)
 			}

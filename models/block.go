@@ -37,7 +37,7 @@ func (b *block) linear(x *onnx.Value, name string) *onnx.Value {
 	}
 	p := b.params[name]
 	w := b.param(name, p.shape...)
-	if b.Transposed {
+	if b.Transposed && b.packed[w] == nil {
 		w = b.transpose(w, 1, 0) // which ONNX Runtime takes into the product
 	}
 	return b.changed(x, w, bias, b.changeOf(p))

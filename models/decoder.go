@@ -283,10 +283,13 @@ func buildAll(builders map[string]func(*net), t Types) (map[string]*onnx.Graph, 
 	return graphs, nil
 }
 
-func (d Decoder) embed(n *net) {
+func (d Decoder) embed(n *net) { n.Output("y", d.embedded(n)) }
+
+// embedded are the embeddings of tokens: [T] → [T,D].
+func (d Decoder) embedded(n *net) *onnx.Value {
 	ids := n.Input("ids", onnx.Int64, onnx.Sym("T"))
 	embed := n.Input(EmbedGraph, n.types.Weights, onnx.Dims(int64(d.Vocab), int64(d.Hidden))...)
-	y := n.cast(n.Op("Gather", n.of(embed, ids), nil), n.types.Compute)
+	y := n.cast(n.rows(embed, ids), n.types.Compute)
 	if m := d.embedChange(); m != nil {
 		y = n.add(y, n.looked(ids, m))
 	}
@@ -298,7 +301,7 @@ func (d Decoder) embed(n *net) {
 		at := n.Input("positions", onnx.Int64, onnx.Sym("T"))
 		y = n.add(y, n.cast(n.Op("Gather", n.of(table, at), nil), n.types.Compute))
 	}
-	n.Output("y", y)
+	return y
 }
 
 // block is a layer over a micro-batch. Attention takes queries in blocks.
@@ -365,8 +368,20 @@ func (d Decoder) logits(n *net, x, unembed *onnx.Value, rows onnx.Dim) *onnx.Val
 // net is a builder that knows the element types, with the few pieces that decoders are made of.
 type net struct {
 	*onnx.Builder
-	types Types
-	few   bool // rows: products with weights are taken the other way round
+	types  Types
+	few    bool                          // rows: products with weights are taken the other way round
+	given  func(name string) *onnx.Value // what stands in the place of graph inputs; nil for none, as what it gives
+	packed map[*onnx.Value]*packed       // given weights whose elements are of few bits
+}
+
+// Input declares a graph input, or takes what is given in its place.
+func (n *net) Input(name string, t onnx.DType, dims ...onnx.Dim) *onnx.Value {
+	if n.given != nil {
+		if v := n.given(name); v != nil {
+			return v
+		}
+	}
+	return n.Builder.Input(name, t, dims...)
 }
 
 func (n *net) of(values ...*onnx.Value) []*onnx.Value { return values }
@@ -402,6 +417,9 @@ func (n *net) logSumExp(x *onnx.Value) *onnx.Value {
 
 // linear is x·wᵀ + plus, which is a bias [out], a matrix [T,out], or nil: [T,in] → [T,out]. Every product with a weight passes here.
 func (n *net) linear(x, w, plus *onnx.Value) *onnx.Value {
+	if p := n.packed[w]; p != nil {
+		return n.packedProduct(x, p, plus)
+	}
 	if n.few {
 		if plus != nil && len(plus.Shape) == 2 {
 			return n.add(n.linear(x, w, nil), plus)

@@ -23,20 +23,29 @@ func WriteMerged(dir, adapter, saveType string) error {
 	if m.adapter == nil {
 		return fmt.Errorf("merge: %s is a model without an adapter", adapter)
 	}
-	whole, err := Open(m.Base)
+	whole, err := m.openWhole()
 	if err != nil {
 		return err
 	}
 	defer whole.Close()
+	if _, err = whole.Save(dir, saveType, m.merged); err != nil {
+		return err
+	}
+	return copyFiles(dir, m.Dir, companions[1:]) // what the adapter was trained with comes before its base's
+}
+
+// openWhole opens an adapter's base as the model that the two are together, whose tensors merged gives.
+func (m *Model) openWhole() (*Model, error) {
+	whole, err := Open(m.Base)
+	if err != nil {
+		return nil, err
+	}
 	_, table := m.Adapter.Modules[m.embedModule()]
 	_, head := m.Adapter.Modules[m.headModule()]
 	if m.Tied && (table || head) {
 		whole.Tied, whole.untied = false, true
 	}
-	if _, err = whole.Save(dir, saveType, m.merged); err != nil {
-		return err
-	}
-	return copyFiles(dir, m.Dir, companions[1:]) // what the adapter was trained with comes before its base's
+	return whole, nil
 }
 
 // merged is a tensor of the base as the adapter changes it, as float32 bytes.

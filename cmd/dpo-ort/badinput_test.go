@@ -49,7 +49,7 @@ func TestBadInput(t *testing.T) {
 	}
 	want := readBadInput(t)
 	got := map[string]string{}
-	for _, c := range slices.Concat(badModels(), badData(), badRows(), badSettings(), badOutputs(), badObjectives(), badAdapters(), badReferences(), badChats(), badExported()) {
+	for _, c := range slices.Concat(badModels(), badData(), badRows(), badSettings(), badOutputs(), badObjectives(), badAdapters(), badReferences(), badChats(), badExported(), badInference()) {
 		t.Run(c.name, func(t *testing.T) {
 			if _, twice := got[c.name]; twice {
 				t.Fatal("two cases of this name")

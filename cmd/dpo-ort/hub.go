@@ -17,7 +17,7 @@ import (
 // What names models and data: there, hf:// stands for what the hub has. All below the program sees local paths.
 var (
 	modelFlags = []string{"model", "ref", "tokenizer", "init", "against"}
-	dataFlags  = []string{"data", "eval-data", "prompts"}
+	dataFlags  = []string{"data", "eval-data", "prompts", "check"}
 )
 
 // fetcher brings what hf:// names into the cache.
@@ -256,10 +256,14 @@ func (h *fetcher) follow(c *hub.Client, r hub.Ref) ([]string, error) {
 	return last.Paths, nil
 }
 
-// weights tells whether the command computes with models: those that look at data need the tokenizer alone, export the configuration.
+// weights tells whether the command computes with models: those that look at data need the tokenizer alone, export of training's graphs
+// the configuration.
 func (h *fetcher) weights() bool {
 	path := h.cmd.CommandPath()
-	return !strings.Contains(path, " data ") && !strings.HasSuffix(path, " export")
+	if purpose := h.cmd.Flags().Lookup("for"); purpose != nil {
+		return purpose.Value.String() == forInference
+	}
+	return !strings.Contains(path, " data ")
 }
 
 func mebibytes(n int64) int { return int((n + 1<<20 - 1) >> 20) }

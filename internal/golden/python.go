@@ -14,6 +14,19 @@ const PythonVariable = "DPO_ORT_INTEROP_PYTHON"
 // PeersVariable names the environment variable that names a Python interpreter with transformers and TRL.
 const PeersVariable = "DPO_ORT_BENCH_PYTHON"
 
+// RuntimesVariable names the environment variable that names a Python interpreter with ONNX Runtime GenAI and Optimum.
+const RuntimesVariable = "DPO_ORT_ONNX_PYTHON"
+
+// Runtimes is the interpreter that $DPO_ORT_ONNX_PYTHON names. Where it names none the test is skipped.
+func Runtimes(t testing.TB) string {
+	t.Helper()
+	python := os.Getenv(RuntimesVariable)
+	if python == "" {
+		t.Skipf("needs Python with ONNX Runtime GenAI and Optimum (make interop-onnx, and its path in $%s): not present", RuntimesVariable)
+	}
+	return python
+}
+
 // Peers is the interpreter that $DPO_ORT_BENCH_PYTHON names, or that of `make golden`. Where there is none the test is skipped.
 func Peers(t testing.TB) string {
 	t.Helper()

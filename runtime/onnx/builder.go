@@ -105,10 +105,13 @@ func (b *Builder) Node(n *Node, outputs int) []*Value {
 }
 
 // Constant adds a constant.
-func (b *Builder) Constant(t *Tensor) *Value {
-	v := &Value{Name: b.fresh("const"), Type: t.Type, Shape: Dims(t.Dims...), Const: t}
-	v.Elems = constElems(t)
-	return v
+func (b *Builder) Constant(t *Tensor) *Value { return constant(b.fresh("const"), t) }
+
+// Initializer adds a constant under a name of its own, such as a weight's.
+func (b *Builder) Initializer(name string, t *Tensor) *Value { return constant(b.claim(name), t) }
+
+func constant(name string, t *Tensor) *Value {
+	return &Value{Name: name, Type: t.Type, Shape: Dims(t.Dims...), Const: t, Elems: constElems(t)}
 }
 
 // Ints is a constant int64 vector; equal ones are shared.
@@ -156,7 +159,7 @@ func widen(a Attrs) Attrs {
 // constElems gives a small integer constant's elements as sizes.
 func constElems(t *Tensor) []Dim {
 	const small = 64
-	if (t.Type != Int64 && t.Type != Int32) || len(t.Dims) > 1 || t.Count() > small {
+	if (t.Type != Int64 && t.Type != Int32) || len(t.Dims) > 1 || t.Count() > small || t.External != nil {
 		return nil
 	}
 	ints, err := t.Ints()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -136,6 +137,13 @@ func encodeTensor(t *Tensor) *onnxpb.TensorProto {
 		for _, s := range t.Strings {
 			out.StringData = append(out.StringData, []byte(s))
 		}
+		return out
+	}
+	if x := t.External; x != nil {
+		out.DataLocation = onnxpb.TensorProto_EXTERNAL.Enum()
+		out.ExternalData = []*onnxpb.StringStringEntryProto{{Key: proto.String("location"), Value: proto.String(x.Location)},
+			{Key: proto.String("offset"), Value: proto.String(strconv.FormatInt(x.Offset, 10))},
+			{Key: proto.String("length"), Value: proto.String(strconv.FormatInt(x.Length, 10))}}
 		return out
 	}
 	out.RawData = t.Data

@@ -1,12 +1,18 @@
 package onnx
 
-import "slices"
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
 
 // Normalisations, attention and other operators of neural networks.
 func init() {
 	register(1, normalize, "LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization")
 	register(2, skipNormalize, Microsoft+":SkipSimplifiedLayerNormalization", Microsoft+":SkipLayerNormalization")
 	register(1, dropout, "Dropout")
+	register(3, quantizedProduct, Microsoft+":MatMulNBits")
+	register(3, quantizedRows, Microsoft+":GatherBlockQuantized")
 	register(7, cachedAttention, Microsoft+":GroupQueryAttention")
 	register(1, sameAsFirst, "RotaryEmbedding", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization",
 		"MeanVarianceNormalization", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Mish", "Softsign",
@@ -59,6 +65,51 @@ func cachedAttention(n *Node, _ int64) error {
 		if from != nil {
 			o.Type, o.Shape = from.Type, slices.Clone(from.Shape)
 		}
+	}
+	return nil
+}
+
+// quantizedProduct is x [.., K] times the transpose of a matrix [N,K] of few bits.
+func quantizedProduct(n *Node, _ int64) error {
+	x, out := n.Inputs[0], n.Outputs[0]
+	columns, rows := n.Int("K", 0), n.Int("N", 0)
+	if columns < 1 || rows < 1 {
+		return fmt.Errorf("the matrix's sizes are needed: K is %d and N is %d", columns, rows)
+	}
+	out.Type = x.Type
+	if x.Shape == nil {
+		return nil
+	}
+	if len(x.Shape) == 0 {
+		return errors.New("a scalar has no columns")
+	}
+	last := len(x.Shape) - 1
+	if c, fixed := x.Shape[last].Const(); fixed && c != columns {
+		return fmt.Errorf("%d columns times %d", c, columns)
+	}
+	out.Shape = slices.Clone(x.Shape)
+	out.Shape[last] = Const(rows)
+	return nil
+}
+
+// quantizedRows gives the rows of a matrix, as numbers of the scales' type: 8/bits of its elements lie in a byte.
+func quantizedRows(n *Node, opset int64) error {
+	data, out := n.Inputs[0], n.Outputs[0]
+	if n.Int("gather_axis", 0) != 0 || data.Type != Uint8 {
+		return errors.New("rows of bytes are supported alone")
+	}
+	bits := n.Int("bits", 4)
+	if bits != 4 && bits != 8 {
+		return fmt.Errorf("bits is %d: 4 and 8 are supported", bits)
+	}
+	if err := gather(n, opset); err != nil {
+		return err
+	}
+	out.Type = n.Inputs[2].Type
+	if len(out.Shape) > 0 {
+		last := len(out.Shape) - 1
+		out.Shape = slices.Clone(out.Shape)
+		out.Shape[last] = out.Shape[last].Mul(Const(8 / bits))
 	}
 	return nil
 }

@@ -8,10 +8,17 @@ import (
 
 // Tensor is a constant: Data holds the elements in row-major order, little-endian. Strings are kept apart.
 type Tensor struct {
-	Type    DType
-	Dims    []int64
-	Data    []byte
-	Strings []string
+	Type     DType
+	Dims     []int64
+	Data     []byte
+	Strings  []string
+	External *External // where the elements lie instead of in Data; nil for there
+}
+
+// External is the part of a file beside the model's that holds a tensor's elements, in bytes.
+type External struct {
+	Location       string // relative to the model's folder
+	Offset, Length int64
 }
 
 // Count is the number of elements.

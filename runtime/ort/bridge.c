@@ -117,7 +117,8 @@ static OrtStatus *configure(OrtSessionOptions *so, const bridge_options *o) {
   // A device's allocator of the environment has no arena: each temporary would be a cudaMalloc, which waits for the device.
   TRY(api->AddSessionConfigEntry(so, "session.use_env_allocators", o->provider ? "0" : "1"));
   TRY(api->AddSessionConfigEntry(so, "session.force_spinning_stop", "1"));
-  TRY(api->AddSessionConfigEntry(so, "session.disable_prepacking", "1"));
+  if (o->folder) TRY(api->AddSessionConfigEntry(so, "session.model_external_initializers_file_folder_path", o->folder));
+  TRY(api->AddSessionConfigEntry(so, "session.disable_prepacking", o->folder ? "0" : "1"));
   // A product with a transposed left factor takes longer than the copy and a plain product.
   // BiasSoftmax has no kernel in bfloat16.
   TRY(api->AddSessionConfigEntry(so, "optimization.disable_specified_optimizers", o->provider ? "BiasSoftmaxFusion" : "GemmTransposeFusion"));

@@ -41,6 +41,7 @@ typedef struct {
 typedef struct {
   const char *name;
   const char *profile;  // prefix of the profile's file, or NULL
+  const char *folder;   // of a model that holds its weights, or NULL
   int threads;
   const OrtEpDevice *provider;  // or NULL for the CPU's
   int tf32;                     // of a CUDA provider: whether float32 products round their factors to TF32

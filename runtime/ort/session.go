@@ -23,6 +23,7 @@ type Options struct {
 	Device  Device
 	TF32    bool   // on a GPU: float32 products may round their factors to TF32, 10 bits of mantissa
 	Profile string // where not empty, a profile is written to a file of this prefix, complete after Close
+	Folder  string // of a model that holds its weights: where files beside it lie; weights are packed for their operators as it is opened
 }
 
 // Info describes an input or output of a model.
@@ -76,6 +77,10 @@ func open(model []byte, o Options) (*Session, error) {
 	if s.profiled {
 		native.profile = C.CString(o.Profile)
 		defer C.free(ptr(native.profile))
+	}
+	if o.Folder != "" {
+		native.folder = C.CString(o.Folder)
+		defer C.free(ptr(native.folder))
 	}
 	if err := check(C.bridge_open(&s.native, ptr(&model[0]), C.size_t(len(model)), &native)); err != nil {
 		return nil, err
