@@ -186,7 +186,7 @@ func TestInferenceEqualsGenerate(t *testing.T) {
 	for _, dir := range inferred(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			most := 50
-			if strings.HasSuffix(dir, "tiny-llama-dynamic") { // whose context is 16 tokens
+			if strings.HasSuffix(dir, "tiny-llama-dynamic") || strings.HasSuffix(dir, "tiny-phi3-long") { // beyond 16 and 18 tokens they turn otherwise
 				most = 8
 			}
 			out, _ := deploy(t, dir, nil)
@@ -266,6 +266,17 @@ func TestInferenceOfRotaryKinds(t *testing.T) {
 		}
 		if plain := tokenLogProbs(t, golden.Testdata(t, "models", "tiny-llama"), ids); furthest(plain, want) < 1e-3 {
 			t.Errorf("%s: the scaling changes nothing", kind)
+		}
+	}
+	dir := golden.Testdata(t, "models", "tiny-phi3-long")
+	out, _ := deploy(t, dir, nil)
+	for _, n := range []int{8, len(ids)} { // on either side of longrope's switch
+		got, err := openExported(t, out, dir).logProbs(ids[:n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if off := furthest(tokenLogProbs(t, dir, ids[:n]), got); !(off < 1e-5) {
+			t.Errorf("longrope: of %d tokens, log-probabilities are %.1e off", n, off)
 		}
 	}
 }

@@ -67,8 +67,11 @@ func OpenInference(dir, store string) (*Inference, error) {
 }
 
 func (x *Inference) open() (err error) {
-	if x.whole.Scalar {
+	switch {
+	case x.whole.Scalar:
 		return errors.New("it is a reward model, which continues no text")
+	case x.whole.Exported != nil:
+		return errors.New("it is an ONNX model already: train writes it back as it came, with its inputs for a cache where it has any")
 	}
 	if x.whole.adapter != nil {
 		whole, err := x.whole.openWhole()

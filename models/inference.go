@@ -100,10 +100,15 @@ func (n *net) continuing(d Decoder) *continuing {
 // frequencies depend on a sequence's length, it is that up to its last token.
 func (n *net) rotations(r Rope, positions *onnx.Value) (cos, sin *onnx.Value) {
 	at := n.cast(n.Op("Unsqueeze", n.of(positions, n.Ints(-1)), nil), onnx.Float64)
-	angles := n.mul(at, n.vector(r.InvFreq))
-	if r.Type == "dynamic" {
-		angles = n.mul(angles, n.slowed(r, positions))
+	frequencies := n.vector(r.InvFreq)
+	switch r.Type {
+	case "dynamic":
+		frequencies = n.mul(frequencies, n.slowed(r, positions))
+	case "longrope":
+		beyond := n.Op("Greater", n.of(n.lengths(positions), n.integer(int64(r.Trained))), nil)
+		frequencies = n.Op("Where", n.of(n.Op("Unsqueeze", n.of(beyond, n.Ints(-1)), nil), n.vector(r.Long), frequencies), nil)
 	}
+	angles := n.mul(at, frequencies)
 	angles = n.reshape(angles, -1, int64(len(r.InvFreq)))
 	table := func(op string) *onnx.Value {
 		y := n.Op(op, n.of(angles), nil)
@@ -118,14 +123,18 @@ func (n *net) rotations(r Rope, positions *onnx.Value) (cos, sin *onnx.Value) {
 // slowed is what dynamic scaling multiplies each frequency by, [B,1,Dim/2]: raising the base by a factor slows pair i by its power −2i/Dim.
 // Up to the trained length it is 1.
 func (n *net) slowed(r Rope, positions *onnx.Value) *onnx.Value {
-	length := n.add(n.Op("ReduceMax", n.of(positions, n.Ints(1)), onnx.Attrs{"keepdims": 1}), n.integer(1))
-	grow := n.times(n.cast(length, onnx.Float64), r.Factor/float64(r.Trained))
+	grow := n.times(n.cast(n.lengths(positions), onnx.Float64), r.Factor/float64(r.Trained))
 	grow = n.Op("Max", n.of(n.add(grow, n.Scalar(onnx.Float64, 1-r.Factor)), n.Scalar(onnx.Float64, 1)), nil)
 	powers := make([]float64, len(r.InvFreq))
 	for i := range powers {
 		powers[i] = -2 * float64(i) / float64(r.Dim-2)
 	}
 	return n.Op("Pow", n.of(n.Op("Unsqueeze", n.of(grow, n.Ints(-1)), nil), n.vector(powers)), nil)
+}
+
+// lengths are those of sequences up to their last token: [B,1].
+func (n *net) lengths(positions *onnx.Value) *onnx.Value {
+	return n.add(n.Op("ReduceMax", n.of(positions, n.Ints(1)), onnx.Attrs{"keepdims": 1}), n.integer(1))
 }
 
 // causal is the mask of the last S of T tokens. A token's place is how many that are no padding lie up to it, so that padding counts
