@@ -33,7 +33,7 @@ var layers = map[string][]string{
 	"dpo/report":         {"internal/plainjson", "internal/safefile", "internal/plainyaml"},
 	"dpo/tfevents":       {"internal/safefile"},
 	"models":             {"internal/plainjson", "internal/safefile", "models/exported", "models/safetensors", "runtime/onnx"},
-	"models/exported":    {"runtime/autodiff", "runtime/formula", "runtime/onnx"},
+	"models/exported":    {"internal/safefile", "runtime/autodiff", "runtime/formula", "runtime/onnx"},
 	"models/safetensors": {"internal/plainjson", "internal/safefile"},
 	"datasets":           {"internal/plainjson", "internal/safefile"},
 	"datasets/chat":      {"datasets"},

@@ -13,6 +13,7 @@ import (
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
+	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
@@ -35,6 +36,10 @@ func TestExportedFollowsTRL(t *testing.T) {
 	for name, from := range exportedFiles {
 		t.Run(name, func(t *testing.T) { followTRL(t, golden.Testdata(t, "exported", name+".onnx"), pairs, from.run) })
 	}
+	t.Run("our own for inference", func(t *testing.T) {
+		out, _ := deploy(t, golden.Testdata(t, "models", "tiny-llama"), nil)
+		followTRL(t, filepath.Join(out, models.InferenceModel), pairs, "tiny-llama-sgd")
+	})
 	t.Run("ort-tiny", func(t *testing.T) {
 		dir := t.TempDir()
 		copyFile(t, golden.Shared(t, "models/ort-tiny/tiny-random-gpt2-fp32/past.onnx"), filepath.Join(dir, "past.onnx"))
@@ -75,6 +80,39 @@ func TestExportedScoresAsItsSource(t *testing.T) {
 			for i, want := range logps[1] {
 				if got := logps[0][i]; !(math.Abs(got-want) <= 1e-6*math.Abs(want)+1e-5) {
 					t.Errorf("sequence %d: %v, its source gives %v", i, got, want)
+				}
+			}
+		})
+	}
+}
+
+// What export --for inference writes of a model of any architecture can be trained again: it scores as the model does, and has all its gradients.
+func TestInferenceModelsAreTrainable(t *testing.T) {
+	for _, dir := range inferred(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			out, _ := deploy(t, dir, nil)
+			n, err := openAs(filepath.Join(out, models.InferenceModel), Export{Types: models.Types{Compute: onnx.Float32}, Rungs: artifact.Rungs}, engine.Options{Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer n.close()
+			source, err := openFrozen(dir, onnx.Float32, engine.Options{Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer source.close()
+			groups := randomGroups(2, n.model.Vocab, 5, 7)
+			got, err := n.logps(groups)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := source.logps(groups)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range want {
+				if !(math.Abs(got[i]-want[i]) <= 1e-6*math.Abs(want[i])+2e-5) {
+					t.Errorf("sequence %d: %v, its source gives %v", i, got[i], want[i])
 				}
 			}
 		})

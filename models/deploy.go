@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"path/filepath"
 	"strings"
@@ -43,7 +42,7 @@ type Inference struct {
 	store          string
 	values         map[string]*onnx.Value // by the checkpoint's names
 	held           []held
-	size           int64 // of the data's file
+	beside         onnx.Beside
 }
 
 // held are constants that are made of one tensor.
@@ -59,7 +58,7 @@ func OpenInference(dir, store string) (*Inference, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &Inference{whole: m, store: store, values: map[string]*onnx.Value{}}
+	x := &Inference{whole: m, store: store, values: map[string]*onnx.Value{}, beside: onnx.Beside{Location: inferenceData}}
 	if err := x.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("export %s for inference: %w", dir, err), x.Close())
 	}
@@ -137,7 +136,7 @@ func (x *Inference) heldFloats(n *net, p blockParam) *onnx.Value {
 		dtype = source.DType
 	}
 	types := map[string]onnx.DType{"F32": onnx.Float32, "F16": onnx.Float16, "BF16": onnx.BFloat16}
-	t := x.place(types[dtype], p.shape...)
+	t := x.beside.Place(types[dtype], p.shape...)
 	x.held = append(x.held, held{[]*onnx.Tensor{t}, func() ([][]byte, error) {
 		data, err := x.tensor(p.tensor, dtype)
 		return [][]byte{data}, err
@@ -153,7 +152,7 @@ func (x *Inference) heldPacked(n *net, p blockParam, bits int64) *onnx.Value {
 		out, in = in, out
 	}
 	blocks := packedBlocks(in)
-	weight, scales := x.place(onnx.Uint8, out, blocks, packedBlock*bits/8), x.place(onnx.Float32, out, blocks)
+	weight, scales := x.beside.Place(onnx.Uint8, out, blocks, packedBlock*bits/8), x.beside.Place(onnx.Float32, out, blocks)
 	x.held = append(x.held, held{[]*onnx.Tensor{weight, scales}, func() ([][]byte, error) {
 		source, err := x.source(p.tensor)
 		if err != nil {
@@ -174,20 +173,6 @@ func (x *Inference) heldPacked(n *net, p blockParam, bits int64) *onnx.Value {
 	module := strings.TrimSuffix(p.tensor, ".weight")
 	n.packed[v] = &packed{weight: n.Initializer(module+".qweight", weight), scales: n.Initializer(module+".scales", scales), bits: bits, out: out, in: in}
 	return v
-}
-
-// page is where what is larger begins in the file, so that it can be mapped.
-const page = 4096
-
-// place gives a constant the next part of the data's file.
-func (x *Inference) place(t onnx.DType, dims ...int64) *onnx.Tensor {
-	size := elements(dims) * int64(t.Size())
-	if size > page {
-		x.size = (x.size + page - 1) / page * page
-	}
-	at := x.size
-	x.size += size
-	return &onnx.Tensor{Type: t, Dims: dims, External: &onnx.External{Location: inferenceData, Offset: at, Length: size}}
 }
 
 // source is a tensor of the model, as an adapter changes it.
@@ -225,7 +210,7 @@ func (x *Inference) tensor(name, dtype string) ([]byte, error) {
 }
 
 // Size is how many bytes the weights take.
-func (x *Inference) Size() int64 { return x.size }
+func (x *Inference) Size() int64 { return x.beside.Size() }
 
 // Tensors is how many of the model's are written.
 func (x *Inference) Tensors() int { return len(x.held) }
@@ -277,20 +262,15 @@ func (x *Inference) writeData(path string, told func(int) bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Abort()) }()
 	w := bufio.NewWriterSize(f, 1<<20)
-	at := int64(0)
 	for done, h := range x.held {
 		data, err := h.encode()
 		if err != nil {
 			return err
 		}
 		for i, t := range h.tensors {
-			if err := padTo(w, &at, t.External.Offset); err != nil {
+			if err := x.beside.Write(w, t, data[i]); err != nil {
 				return err
 			}
-			if _, err := w.Write(data[i]); err != nil {
-				return err
-			}
-			at += int64(len(data[i]))
 		}
 		if !told(done + 1) {
 			return errLeft
@@ -300,11 +280,4 @@ func (x *Inference) writeData(path string, told func(int) bool) (err error) {
 		return err
 	}
 	return f.Commit()
-}
-
-// padTo writes zeros up to an offset.
-func padTo(w io.Writer, at *int64, offset int64) error {
-	n, err := w.Write(make([]byte, offset-*at))
-	*at += int64(n)
-	return err
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models/exported"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -83,23 +82,14 @@ func (d Decoder) exportedShapes() map[string][]int64 {
 	return shapes
 }
 
-// saveExported writes the file again with other weights, beside them as safetensors.
+// saveExported writes the file again with other weights, if they are float32 as its own.
 func (m *Model) saveExported(dir string, entries []safetensors.Entry) error {
+	data := map[string][]byte{}
 	for _, e := range entries {
 		if e.DType != "F32" {
-			return nil // the file's are float32
+			return nil
 		}
+		data[e.Name] = e.Data
 	}
-	data, err := m.Exported.With(func(name string) []byte {
-		for _, e := range entries {
-			if e.Name == name {
-				return e.Data
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return safefile.Write(filepath.Join(dir, filepath.Base(m.Exported.Path)), data)
+	return m.Exported.Write(dir, func(tensor string) []byte { return data[tensor] })
 }

@@ -69,7 +69,7 @@ func refusal(n *onnx.Node, differentiated bool) string {
 	case !onnx.HasRule(n.Domain, n.Op):
 		return ": unknown here" + quantised(n.Op)
 	case differentiated && !autodiff.HasRule(n):
-		return ": without a gradient rule"
+		return ": without a gradient rule" + quantised(n.Op)
 	}
 	return ""
 }

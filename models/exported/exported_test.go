@@ -100,8 +100,8 @@ func TestRefused(t *testing.T) {
 			return out
 		}, says: []string{"If (node branch): control flow"}},
 		"quantised": {change: func(p *parts) *onnx.Value {
-			return p.unknown("MatMulNBits", onnx.Microsoft, "q_proj", p.hidden)
-		}, says: []string{"com.microsoft:MatMulNBits (node q_proj)", "of a quantised model: export it in float32"}},
+			return p.unknown("MatMulBnb4", onnx.Microsoft, "q_proj", p.hidden)
+		}, says: []string{"com.microsoft:MatMulBnb4 (node q_proj)", "of a quantised model: export it in float32"}},
 		"a fourth kind of input": {change: func(p *parts) *onnx.Value {
 			return p.Op("Mul", []*onnx.Value{p.hidden, p.Input("temperature", onnx.Float32, onnx.Const(1))}, nil)
 		}, says: []string{"input temperature (float32[1]) is neither token ids"}},
@@ -345,4 +345,38 @@ func run(t *testing.T, g *onnx.Graph, output string, count int, given map[string
 		t.Fatal(err)
 	}
 	return out.Data
+}
+
+// Large weights are written beside the file, which opens again with them; what is read in a second time is not changed by that.
+func TestWriteBeside(t *testing.T) {
+	m, err := Open(layered(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := map[string][]byte{}
+	for name, w := range m.Weights {
+		changed[name] = slices.Clone(w.Data)
+		changed[name][1] ^= 1
+	}
+	dir := t.TempDir()
+	if err := m.write(dir, func(tensor string) []byte { return changed[tensor] }, 10); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"model.onnx", "model.onnx.data"} {
+		if _, err := os.Stat(filepath.Join(dir, want)); err != nil {
+			t.Error(err)
+		}
+	}
+	again, err := Open(filepath.Join(dir, "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range changed {
+		if got := again.Weights[name]; string(got.Data) != string(data) || !slices.Equal(got.Shape, m.Weights[name].Shape) {
+			t.Errorf("weight %s %v is not as it was written", name, got.Shape)
+		}
+	}
+	if err := m.Write(dir, func(tensor string) []byte { return changed[tensor][:4] }); err == nil || !strings.Contains(err.Error(), "has 4 bytes") {
+		t.Errorf("weights of a wrong size: %v", err)
+	}
 }

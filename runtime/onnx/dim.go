@@ -94,6 +94,9 @@ func (d Dim) nonzero() bool {
 	return len(d.terms) > 0 && !d.Unknown() && (positive == 0 || positive == len(d.terms))
 }
 
+// negative reports what is surely below 0, such as −S.
+func (d Dim) negative() bool { return d.nonzero() && d.terms[0].coef < 0 }
+
 // Unknown reports a size that only the run will tell: nothing is known of it, not even that it is not 1.
 func (d Dim) Unknown() bool { return strings.Contains(d.String(), "?") }
 

@@ -134,8 +134,13 @@ func sameAsFirst(n *Node, _ int64) error {
 			return err
 		}
 	}
-	if n.Op == "Identity" {
+	switch n.Op {
+	case "Identity":
 		n.Outputs[0].Elems = x.Elems
+	case "Neg":
+		for _, d := range x.Elems {
+			n.Outputs[0].Elems = append(n.Outputs[0].Elems, Dim{}.Sub(d))
+		}
 	}
 	return nil
 }

@@ -125,6 +125,22 @@ func TestRewriteKnowsSizes(t *testing.T) {
 	}
 }
 
+// The last S of T tokens are S, whatever T is.
+func TestSliceFromTheEnd(t *testing.T) {
+	_, err := onnx.Build("last", func(b *onnx.Builder) {
+		x := b.Input("x", onnx.Float32, onnx.Sym("batch"), onnx.Sym("past").Add(onnx.Sym("tokens")))
+		ids := b.Input("ids", onnx.Int64, onnx.Sym("batch"), onnx.Sym("tokens"))
+		from := b.Op("Neg", []*onnx.Value{b.Op("Shape", []*onnx.Value{ids}, onnx.Attrs{"start": 1, "end": 2})}, nil)
+		last := b.Op("Slice", []*onnx.Value{x, from, b.Ints(math.MaxInt64), b.Ints(1)}, nil)
+		if !last.Shape.Equal(onnx.Shape{onnx.Sym("batch"), onnx.Sym("tokens")}) {
+			t.Errorf("the slice has the shape %s", last.Shape)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // outputsOf runs a graph over x of such a shape.
 func outputsOf(t *testing.T, g *onnx.Graph, shape []int64) map[string][]float64 {
 	t.Helper()

@@ -380,7 +380,7 @@ func sliced(d, start, end Dim, step int64) (Dim, bool) {
 	if step != 1 {
 		return Dim{}, false
 	}
-	if startFixed && s < 0 {
+	if start.negative() {
 		start = d.Add(start)
 	}
 	switch {
