@@ -41,7 +41,7 @@ func (w exportedWeights) Tensor(name string) (safetensors.Tensor, error) {
 	if !ok {
 		return safetensors.Tensor{}, fmt.Errorf("model %s has no tensor %s", w.Path, name)
 	}
-	return safetensors.Tensor{DType: "F32", Shape: of.Shape, Data: of.Data}, nil
+	return safetensors.Tensor{DType: "F32", Shape: of.Shape, Data: of.Data()}, nil
 }
 
 // Close does nothing: they lie in memory.

@@ -50,12 +50,25 @@ type Head struct {
 	tail          []*onnx.Node // what follows, number by number
 }
 
-// Weight is a tensor of the model: what the constants of the file that hold it are called, and whether each holds it transposed.
+// Weight is a tensor of the model, float32: what the constants of the file that hold it are called, and whether each holds it transposed.
 type Weight struct {
 	Shape     []int64
-	Data      []byte // float32
 	constants map[string]bool
+
+	from   *onnx.Tensor // one of the constants
+	turned bool         // which holds it transposed
 }
+
+// Data are the elements. Those of a transposed constant are made anew each time, so that memory holds a model once.
+func (w Weight) Data() []byte {
+	if w.turned {
+		return turned(w.from.Data, w.from.Dims[0], w.from.Dims[1])
+	}
+	return w.from.Data
+}
+
+// size is how many bytes the elements have.
+func (w Weight) size() int { return len(w.from.Data) }
 
 // IsFile reports whether a model's path is that of an ONNX file.
 func IsFile(path string) bool { return filepath.Ext(path) == ".onnx" }
@@ -122,7 +135,7 @@ func (m *Model) Report() []string {
 	}
 	parameters := int64(0)
 	for _, w := range m.Weights {
-		parameters += int64(len(w.Data) / 4)
+		parameters += int64(w.size() / 4)
 	}
 	lines = append(lines, fmt.Sprintf("%d weights of %d numbers; the head is %s [%d,%d]", len(m.Weights), parameters, m.Head.Unembed, m.Vocab, m.Hidden))
 	if m.Kept != nil {

@@ -219,8 +219,8 @@ func TestExternalData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := m.Weights["head.weight"]; w.Data[3] != 0x3f {
-		t.Errorf("the head's data are %v", w.Data[:8])
+	if w := m.Weights["head.weight"]; w.Data()[3] != 0x3f {
+		t.Errorf("the head's data are %v", w.Data()[:8])
 	}
 }
 
@@ -292,7 +292,7 @@ func TestPartsGiveTheLogits(t *testing.T) {
 	want := run(t, file, "logits", 2*3*9, map[string]*onnx.Tensor{"input_ids": ids})
 	given := map[string]*onnx.Tensor{IDs: ids, Rows: onnx.IntTensor([]int64{0, 1, 2, 3, 4, 5})}
 	for name, w := range m.Weights {
-		given[name] = &onnx.Tensor{Type: onnx.Float32, Dims: w.Shape, Data: w.Data}
+		given[name] = &onnx.Tensor{Type: onnx.Float32, Dims: w.Shape, Data: w.Data()}
 	}
 	given["y"] = &onnx.Tensor{Type: onnx.Float32, Dims: []int64{6, 4}, Data: run(t, m.Body, "y", 6*4, given)}
 	head, err := onnx.Build("head", func(b *onnx.Builder) {
@@ -355,7 +355,7 @@ func TestWriteBeside(t *testing.T) {
 	}
 	changed := map[string][]byte{}
 	for name, w := range m.Weights {
-		changed[name] = slices.Clone(w.Data)
+		changed[name] = slices.Clone(w.Data())
 		changed[name][1] ^= 1
 	}
 	dir := t.TempDir()
@@ -372,7 +372,7 @@ func TestWriteBeside(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, data := range changed {
-		if got := again.Weights[name]; string(got.Data) != string(data) || !slices.Equal(got.Shape, m.Weights[name].Shape) {
+		if got := again.Weights[name]; string(got.Data()) != string(data) || !slices.Equal(got.Shape, m.Weights[name].Shape) {
 			t.Errorf("weight %s %v is not as it was written", name, got.Shape)
 		}
 	}

@@ -34,7 +34,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if m.Body.Output("y") == nil || m.Body.Input(Rows) == nil || m.Weights[m.Head.Unembed].Data == nil {
+		if m.Body.Output("y") == nil || m.Body.Input(Rows) == nil || m.Weights[m.Head.Unembed].Shape == nil {
 			t.Errorf("a body without its parts:\n%s", m.Body)
 		}
 	})

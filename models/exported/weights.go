@@ -148,7 +148,7 @@ func (m *Model) build(g *onnx.Graph, c *cut, uses []use) error {
 // in which PyTorch has the factor of a product as [out,in]. own are the names of all constants.
 func (m *Model) called(u use, c *cut, own map[string]bool) (name string, transposed bool) {
 	name, transposed = u.value.Name, u.value == c.unembed && c.transposed
-	if found := scoped(u.by, u.input); anonymous(name) && found != "" && !own[found] && m.Weights[found].Data == nil {
+	if found := scoped(u.by, u.input); anonymous(name) && found != "" && !own[found] && m.Weights[found].from == nil {
 		name = found
 		factor := u.input == 1 && len(u.value.Shape) == 2
 		transposed = transposed || factor && (u.by.Op == "MatMul" || u.by.Op == "Gemm" && u.by.Int("transB", 0) == 0)
@@ -168,7 +168,7 @@ func (m *Model) tied(unembed *onnx.Tensor, transposed bool) string {
 		data = turned(data, unembed.Dims[0], unembed.Dims[1])
 	}
 	for _, name := range m.Tensors() {
-		if w := m.Weights[name]; len(w.Shape) == 2 && bytes.Equal(w.Data, data) {
+		if w := m.Weights[name]; w.size() == len(data) && len(w.Shape) == 2 && bytes.Equal(w.Data(), data) {
 			return name
 		}
 	}
@@ -182,10 +182,9 @@ func (m *Model) addWeight(name string, v *onnx.Value, transposed bool) error {
 		return nil
 	}
 	t := v.Const
-	w := Weight{Shape: slices.Clone(t.Dims), Data: t.Data, constants: map[string]bool{v.Name: transposed}}
+	w := Weight{Shape: slices.Clone(t.Dims), constants: map[string]bool{v.Name: transposed}, from: t, turned: transposed}
 	if transposed {
 		w.Shape = []int64{t.Dims[1], t.Dims[0]}
-		w.Data = turned(t.Data, t.Dims[0], t.Dims[1])
 	}
 	for i := range int(t.Count()) {
 		if x := float32At(t, i); x-x != 0 {

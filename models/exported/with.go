@@ -22,11 +22,11 @@ func (m *Model) Write(dir string, data func(tensor string) []byte) error {
 func (m *Model) write(dir string, data func(tensor string) []byte, inside int64) error {
 	now, total := map[string]func() []byte{}, int64(0)
 	for name, w := range m.Weights {
-		if got := len(data(name)); got != len(w.Data) {
-			return fmt.Errorf("weight %s has %d bytes, %d are needed", name, got, len(w.Data))
+		if got := len(data(name)); got != w.size() {
+			return fmt.Errorf("weight %s has %d bytes, %d are needed", name, got, w.size())
 		}
 		for constant, transposed := range w.constants {
-			total += int64(len(w.Data))
+			total += int64(w.size())
 			now[constant] = func() []byte {
 				if transposed {
 					return turned(data(name), w.Shape[0], w.Shape[1])
