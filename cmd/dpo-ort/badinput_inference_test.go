@@ -6,7 +6,7 @@ import "strings"
 func badInference() []badCase {
 	const inference = "export --model model --for inference --quiet --out out"
 	wrong := func(args string) badCase {
-		return badCase{"inference: " + strings.ReplaceAll(args, inference, "…"), nil, args, exitUsage, 0, ""}
+		return badCase{"inference by " + strings.ReplaceAll(args, inference, "…"), nil, args, exitUsage, 0, ""}
 	}
 	exported := func(w *work) { w.did(inference) }
 	return []badCase{
