@@ -119,6 +119,21 @@ func TestInferenceModelsAreTrainable(t *testing.T) {
 	}
 }
 
+// Of a model with a table of positions, rows are padded within the table; beyond it they are refused where they are read, which
+// TestRowsBeyondThePositions holds.
+func TestSequencesStayWithinPositions(t *testing.T) {
+	groups := randomGroups(2, 320, 10, 22)
+	for positions, want := range map[int]int64{0: 32, 31: 31, 100: 32} {
+		if got := newSequences(groups, positions).Sizes["S"]; got != want {
+			t.Errorf("of %d positions: %d tokens a sequence, want %d", positions, got, want)
+		}
+	}
+	m := openModel(t, golden.Testdata(t, "exported", "gpt2-dynamo.onnx"))
+	if m.Positions != 128 {
+		t.Errorf("the table is found to have %d positions, it has 128", m.Positions)
+	}
+}
+
 // A file's weights have the names, the shapes and the numbers of the model that was exported, whatever the exporter has made of them.
 func TestExportedHasItsSourcesTensors(t *testing.T) {
 	for name, from := range exportedFiles {

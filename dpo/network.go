@@ -88,7 +88,7 @@ func (n *network) load() (err error) {
 // batch lays out groups of one K.
 func (n *network) batch(groups []datasets.Example) *engine.Batch {
 	if n.model.Exported != nil {
-		return n.weigh(newSequences(groups), groups)
+		return n.weigh(newSequences(groups, n.model.Positions), groups)
 	}
 	b := newBatch(n.model.Decoder, n.compute, groups, shapeOf(groups, n.long).blocks)
 	return n.weigh(b, groups)

@@ -9,15 +9,18 @@ import (
 )
 
 // newSequences lays groups of one K out for a model that takes sequences: each prompt again with each of its completions, [N,S], padded on
-// the right. A completion's last token is scored, but nothing follows that would need its own place.
-func newSequences(groups []datasets.Example) *engine.Batch {
+// the right, but not beyond the positions that the model knows (0: all). A completion's last token is scored, but nothing follows that
+// would need its own place.
+func newSequences(groups []datasets.Example, positions int) *engine.Batch {
 	N, S, K := 0, 0, len(groups[0].Completions)
 	for _, x := range groups {
 		N += K
 		S = max(S, longest(x)-1)
 	}
-	S = roundUp(S, 1)
-	ids, seen, positions := make([]int64, N*S), make([]int64, N*S), make([]int64, N*S)
+	if S = roundUp(S, 1); positions > 0 {
+		S = min(S, positions)
+	}
+	ids, seen, places := make([]int64, N*S), make([]int64, N*S), make([]int64, N*S)
 	b := &engine.Batch{}
 	var rows []int64
 	for g, x := range groups {
@@ -34,7 +37,7 @@ func newSequences(groups []datasets.Example) *engine.Batch {
 				}
 			}
 			for i := range S {
-				positions[n*S+i] = int64(i)
+				places[n*S+i] = int64(i)
 			}
 		}
 	}
@@ -42,7 +45,7 @@ func newSequences(groups []datasets.Example) *engine.Batch {
 	shape := []int64{int64(N), int64(S)}
 	b.Sizes = map[string]int64{"G": int64(len(groups)), "K": int64(K), "N": int64(N), "S": int64(S), "T": int64(N * S), "R": R}
 	b.Inputs = map[string]engine.Array{exported.IDs: engine.Int64s(ids, shape...), exported.Mask: engine.Int64s(seen, shape...),
-		exported.Positions: engine.Int64s(positions, shape...), exported.Rows: engine.Int64s(rows, R)}
+		exported.Positions: engine.Int64s(places, shape...), exported.Rows: engine.Int64s(rows, R)}
 	return b
 }
 

@@ -26,7 +26,7 @@ func openExported(path string) (*Model, error) {
 }
 
 func decoderOf(x *exported.Model) Decoder {
-	return Decoder{Exported: x, Vocab: x.Vocab, Hidden: x.Hidden, Form: Form{HeadBias: x.Head.Bias != ""}}
+	return Decoder{Exported: x, Vocab: x.Vocab, Hidden: x.Hidden, Form: Form{HeadBias: x.Head.Bias != "", Positions: x.Positions}}
 }
 
 // exportedWeights are its weights as those of a checkpoint.

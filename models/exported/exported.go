@@ -29,8 +29,9 @@ type Model struct {
 	Body *onnx.Graph
 	Head Head
 
-	Weights map[string]Weight // by tensor
-	Kept    []string          // names of the floating-point constants that are no weights: tables of cosines, masks
+	Weights   map[string]Weight // by tensor
+	Kept      []string          // names of the floating-point constants that are no weights: tables of cosines, masks
+	Positions int               // that a table knows, learned or not; 0 where there is none
 
 	file      *onnx.Graph // as it was read, with one constant for each weight
 	operators []Operator
@@ -112,8 +113,8 @@ func (m *Model) read() error {
 	if err != nil {
 		return err
 	}
-	weights, kept := findWeights(g, cut)
-	m.Kept = kept
+	weights, kept, positions := findWeights(g, cut)
+	m.Kept, m.Positions = kept, positions
 	return m.build(g, cut, weights)
 }
 

@@ -22,8 +22,8 @@ var carries = map[string]bool{"Transpose": true, "Unsqueeze": true, "Squeeze": t
 
 // findWeights tells weights from other constants: a weight is what token ids or positions pick rows of, and what meets what was computed
 // from such rows. Tables of cosines and sines, and masks, which meet them too, are known by their numbers; the embedding and the head are
-// weights whatever theirs. kept are the others' names.
-func findWeights(g *onnx.Graph, c *cut) (weights []use, kept []string) {
+// weights whatever theirs. kept are the others' names. positions are the rows of a table that positions pick from, 0 for none.
+func findWeights(g *onnx.Graph, c *cut) (weights []use, kept []string, positions int) {
 	stream := map[*onnx.Value]bool{} // computed from rows of a weight
 	ids := map[*onnx.Value]bool{g.Input(c.ids): true}
 	moved := map[*onnx.Value]*onnx.Value{} // what only moved, to the constant
@@ -47,6 +47,9 @@ func findWeights(g *onnx.Graph, c *cut) (weights []use, kept []string) {
 		case n.Op == "Gather" && isMatrix(x, moved) && n.Inputs[1].Const == nil:
 			meet(x, n, 0, ids[n.Inputs[1]])
 			stream[n.Outputs[0]] = true
+			if rows, fixed := x.Shape[0].Const(); fixed && !ids[n.Inputs[1]] {
+				positions = int(rows)
+			}
 		case slices.ContainsFunc(n.Inputs, func(v *onnx.Value) bool { return stream[v] }):
 			for i, v := range n.Inputs {
 				if v != nil && !stream[v] {
@@ -66,7 +69,7 @@ func findWeights(g *onnx.Graph, c *cut) (weights []use, kept []string) {
 			}
 		}
 	}
-	return weights, kept
+	return weights, kept, positions
 }
 
 func isMatrix(v *onnx.Value, moved map[*onnx.Value]*onnx.Value) bool {
