@@ -53,7 +53,7 @@ func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example, b
 	}
 	for g, x := range groups {
 		for k, c := range x.Completions {
-			l.addCompletion(g, k, starts[g], len(x.Prompt), c, longest(x))
+			l.addCompletion(g, k, starts[g], len(x.Prompt), c, l.reach(x))
 		}
 	}
 	return l.batch()
@@ -79,7 +79,16 @@ func blocksOf(prompt, completion, long int) int {
 	return 1
 }
 
-// longest is the length of a group's longest sequence, whose rotary frequencies the group has.
+// reach is the length that a group's rotary frequencies are those of: its longest sequence's. What a reward model is asked for after a
+// sequence's last token (see asked) is none of it.
+func (l *layout) reach(x datasets.Example) int {
+	if l.decoder.Scalar {
+		return longest(x) - 1
+	}
+	return longest(x)
+}
+
+// longest is the length of a group's longest sequence.
 func longest(x datasets.Example) (n int) {
 	for _, c := range x.Completions {
 		n = max(n, len(x.Prompt)+len(c.IDs))
@@ -129,7 +138,7 @@ func (t *turning) add(row int64, position, length int) {
 
 func (l *layout) addPrompt(g int, x datasets.Example) (start int64) {
 	start = int64(len(l.ids))
-	length := longest(x)
+	length := l.reach(x)
 	for p, id := range x.Prompt {
 		slot := g*l.P + p
 		l.promptRows[slot] = l.add(id, p, length)

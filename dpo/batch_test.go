@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
+	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -191,4 +193,28 @@ func TestSlotsInvertRows(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A reward model's rotary frequencies are those of the sequence, without what it is asked for behind it: one as long as the model was
+// trained for is not stretched.
+func TestRewardsReach(t *testing.T) {
+	_, d, err := models.Describe(golden.Testdata(t, "models", "tiny-llama-dynamic"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]int32, d.Rope.Trained-2)
+	x := datasets.Example{Prompt: []int32{1, 2}, Completions: []datasets.Completion{{IDs: ids}}}
+	cosines := func(d models.Decoder, x datasets.Example) []byte {
+		return newBatch(d, onnx.Float32, []datasets.Example{asked(d, x)}, 1).Inputs["cos"].Data
+	}
+	scalar := d
+	scalar.Scalar, scalar.Pad = true, -1
+	want, got := cosines(d, x), cosines(scalar, x)
+	if !bytes.Equal(got[:len(want)], want) {
+		t.Error("a sequence of the trained length turns otherwise in a reward model")
+	}
+	x.Completions[0].IDs = append(ids, 0)
+	if bytes.Equal(cosines(scalar, x)[:len(want)], want) {
+		t.Error("one that is longer by one is not stretched")
+	}
 }
