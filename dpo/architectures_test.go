@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -266,4 +267,46 @@ func tokenLogProbs(t *testing.T, dir string, sequence []int32) []float64 {
 		t.Fatal(err)
 	}
 	return pass.TokenLogProbs
+}
+
+// Every architecture's weights are scored as they lie in their file, in half precision as in float32: as the same numbers in float32 are.
+func TestHalfPrecisionWeightsAreScored(t *testing.T) {
+	for _, name := range names(t, golden.Testdata(t, "models")) {
+		for _, kind := range []string{"bfloat16", "float16"} {
+			t.Run(name+" in "+kind, func(t *testing.T) {
+				m := openModel(t, golden.Testdata(t, "models", name))
+				half := filepath.Join(t.TempDir(), "half")
+				_, err := m.Save(half, kind, func(tensor string) ([]byte, error) {
+					x, err := m.Tensor(tensor)
+					if err != nil {
+						return nil, err
+					}
+					numbers, data := make([]float32, m.Elements([]string{tensor})), make([]byte, 4*m.Elements([]string{tensor}))
+					if err := safetensors.Decode(x, numbers); err != nil {
+						return nil, err
+					}
+					return data, safetensors.Encode(numbers, "F32", data)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var logps [2][]float64
+				for i, weights := range []onnx.DType{0, onnx.Float32} { // as they lie in the file, and cast as they are loaded
+					n, err := openAs(half, Export{Types: models.Types{Compute: onnx.Float32, Weights: weights}}, engine.Options{Threads: 1})
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer n.close()
+					if logps[i], err = n.logps(randomGroups(2, n.model.Vocab, 6, 9)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for i, want := range logps[1] {
+					if got := logps[0][i]; !(math.Abs(got-want) <= 1e-6*math.Abs(want)) {
+						t.Errorf("sequence %d: %v, in float32 %v", i, got, want)
+					}
+				}
+			})
+		}
+	}
 }

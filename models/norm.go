@@ -8,7 +8,7 @@ func (d Decoder) norm(n *net, x *onnx.Value, name string, size int64) *onnx.Valu
 	case LayerNorm:
 		return n.layerNorm(x, n.param(name, size), n.param(name+".bias", size), d.NormEps)
 	case UnitRMS: // the sum is exact: beside 1, bfloat16 would lose most of a weight
-		w := n.Input(name, n.types.Weights, onnx.Const(size))
+		w := n.cast(n.Input(name, n.types.Weights, onnx.Const(size)), n.exact())
 		return n.rmsNorm(x, n.cast(n.add(w, n.Scalar(w.Type, 1)), n.types.Compute), d.NormEps)
 	}
 	return n.rmsNorm(x, n.param(name, size), d.NormEps)
