@@ -207,6 +207,23 @@ func TestExportedIsWrittenBack(t *testing.T) {
 	}
 }
 
+// The file keeps float32 where the safetensors beside it are narrower.
+func TestExportedKeepsItsType(t *testing.T) {
+	c := tinyConfig(t)
+	c.Model, c.Data, c.Steps, c.SaveType = golden.Testdata(t, "exported", "gpt2-dynamo.onnx"), []string{golden.Testdata(t, "pref", "tiny.pairs.jsonl")}, 1, "bfloat16"
+	mustTrain(t, c)
+	m := openModel(t, filepath.Join(c.Out, "gpt2-dynamo.onnx"))
+	f, err := safetensors.Open(filepath.Join(c.Out, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	name := m.Tensors()[0]
+	if x, err := f.Tensor(name); err != nil || x.DType != "BF16" || m.WeightType() != "F32" {
+		t.Errorf("the safetensors are %s, the file %s (%v)", x.DType, m.WeightType(), err)
+	}
+}
+
 func openModel(t *testing.T, path string) *models.Model {
 	t.Helper()
 	m, err := models.Open(path)

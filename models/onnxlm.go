@@ -82,14 +82,7 @@ func (d Decoder) exportedShapes() map[string][]int64 {
 	return shapes
 }
 
-// saveExported writes the file again with other weights, if they are float32 as its own.
-func (m *Model) saveExported(dir string, entries []safetensors.Entry) error {
-	data := map[string][]byte{}
-	for _, e := range entries {
-		if e.DType != "F32" {
-			return nil
-		}
-		data[e.Name] = e.Data
-	}
-	return m.Exported.Write(dir, func(tensor string) []byte { return data[tensor] })
+// saveExported writes the file again with other weights, by tensor, in float32 as its own are.
+func (m *Model) saveExported(dir string, weights map[string][]byte) error {
+	return m.Exported.Write(dir, func(tensor string) []byte { return weights[tensor] })
 }

@@ -38,6 +38,7 @@ func (m *Model) Save(dir, saveType string, weights func(name string) ([]byte, er
 		return kept, fmt.Errorf("save model: %w", err)
 	}
 	var entries []safetensors.Entry
+	exact := map[string][]byte{}
 	for _, name := range m.Trained() {
 		source, err := m.Tensor(name)
 		if err != nil {
@@ -57,12 +58,15 @@ func (m *Model) Save(dir, saveType string, weights func(name string) ([]byte, er
 			return kept, fmt.Errorf("save model: tensor %s: %w", name, err)
 		}
 		entries = append(entries, safetensors.Entry{Name: name, DType: dtype, Shape: source.Shape, Data: saved})
+		if m.Exported != nil {
+			exact[name] = data
+		}
 	}
 	switch {
 	case m.adapter != nil:
 		return kept, m.saveAdapter(dir, entries)
 	case m.Exported != nil:
-		if err := m.saveExported(dir, entries); err != nil {
+		if err := m.saveExported(dir, exact); err != nil {
 			return kept, fmt.Errorf("save model: %w", err)
 		}
 	}
