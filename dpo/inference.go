@@ -86,6 +86,9 @@ func (j *inferenceJob) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
+	if err := j.sparing(x.Folders()); err != nil {
+		return err
+	}
 	if j.tok.VocabSize() > x.Decoder.Vocab {
 		return fmt.Errorf("the tokenizer of %s knows %d tokens, its model has embeddings for %d: they do not belong together", j.Model, j.tok.VocabSize(), x.Decoder.Vocab)
 	}
@@ -125,6 +128,35 @@ func (j *inferenceJob) replaceable() error {
 		return fmt.Errorf("output directory %s holds no %s: it is no model for inference, and is not replaced; choose another --out", j.Out, models.GenAIConfig)
 	}
 	return nil
+}
+
+// sparing refuses an output that would be replaced with what it is made of in it: some models come with files for inference beside their own.
+func (j *inferenceJob) sparing(sources []string) error {
+	out, err := filepath.EvalSymlinks(j.Out)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, dir := range sources {
+		at, e := filepath.EvalSymlinks(dir)
+		if err = errors.Join(err, e); err != nil {
+			break
+		}
+		if liesIn(at, out) {
+			return fmt.Errorf("output directory %s holds the model %s, which is not replaced; choose another --out", j.Out, dir)
+		}
+	}
+	return err
+}
+
+// liesIn reports whether a path is a folder, or lies in it.
+func liesIn(path, folder string) bool {
+	path, err := filepath.Abs(path)
+	folder, e := filepath.Abs(folder)
+	if err != nil || e != nil {
+		return false
+	}
+	below, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(below)
 }
 
 // tell yields an event.

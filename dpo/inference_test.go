@@ -514,6 +514,31 @@ func TestInferenceReplacesWhole(t *testing.T) {
 	}
 }
 
+// A model that has files for inference beside its own is not replaced by what is made of it, nor is a folder around it.
+func TestInferenceSparesItsModel(t *testing.T) {
+	tok := loadTokenizer(t, golden.Testdata(t, "models", "tiny-llama"))
+	around := t.TempDir()
+	model, link := filepath.Join(around, "model"), filepath.Join(t.TempDir(), "link")
+	err := errors.Join(os.CopyFS(model, os.DirFS(golden.Testdata(t, "models", "tiny-llama"))), os.Symlink(model, link))
+	for _, dir := range []string{around, model} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, models.GenAIConfig), []byte("{}"), 0o644))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{model, link, around} {
+		c := InferenceConfig{Model: model, Out: out, Weights: models.Float32Weights, Overwrite: true}
+		for _, err = range ExportInference(context.Background(), c, tok) {
+		}
+		if err == nil || !strings.Contains(err.Error(), "holds the model "+model) {
+			t.Errorf("over %s: %v", out, err)
+		}
+		if _, err := os.Stat(filepath.Join(model, "model.safetensors")); err != nil {
+			t.Fatalf("over %s: %v", out, err)
+		}
+	}
+}
+
 // Every operator of the graphs has a kernel on a GPU, too, in its floating-point types.
 func TestInferenceGraphsHaveCUDAKernels(t *testing.T) {
 	kernels := readKernels(t)

@@ -99,6 +99,14 @@ func (x *Inference) Close() error {
 	return err
 }
 
+// Folders are those that the model is read from: its own, and an adapter's.
+func (x *Inference) Folders() []string {
+	if x.adapter != nil {
+		return []string{x.whole.Dir, x.adapter.Dir}
+	}
+	return []string{x.whole.Dir}
+}
+
 // hold is the constant that a parameter is; one tensor is held once, whatever reads it.
 func (x *Inference) hold(n *net, p blockParam) *onnx.Value {
 	if v := x.values[p.tensor]; v != nil {

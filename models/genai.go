@@ -92,7 +92,7 @@ func put[T any](into map[string]any, name string, value *T) {
 	}
 }
 
-// putIDs sets the tokens that GenAI is told: without one for padding it is the one that ends texts.
+// putIDs sets the tokens that GenAI is told: without one for padding it is the one that ends texts. Some models say −1 for none.
 func putIDs(model map[string]any, eos []int32, how sampling) {
 	switch {
 	case len(eos) == 1:
@@ -100,12 +100,13 @@ func putIDs(model map[string]any, eos []int32, how sampling) {
 	case len(eos) > 1:
 		model["eos_token_id"] = eos
 	}
-	if pad := append(slices.Clone([]int32(how.Pad)), eos...); len(pad) > 0 {
-		model["pad_token_id"] = pad[0]
+	first := func(name string, ids []int32) {
+		if i := slices.IndexFunc(ids, func(id int32) bool { return id >= 0 }); i >= 0 {
+			model[name] = ids[i]
+		}
 	}
-	if len(how.BOS) > 0 {
-		model["bos_token_id"] = how.BOS[0]
-	}
+	first("pad_token_id", append(slices.Clone(how.Pad), eos...))
+	first("bos_token_id", how.BOS)
 }
 
 // readSampling reads config.json, and generation_config.json where there is one, which goes first.

@@ -77,7 +77,7 @@ func (t *tokenIDs) UnmarshalJSON(text []byte) error {
 	}
 	*t = make([]int32, 1)
 	if err := json.Unmarshal(text, &(*t)[0]); err != nil {
-		return errors.New("eos_token_id must be an id, or a list of ids")
+		return errors.New("a token such as eos_token_id must be an id, or a list of ids")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package exported
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"os"
@@ -134,6 +135,25 @@ func TestRefused(t *testing.T) {
 			w := p.weight("head.weight", 4, 9)
 			return p.Op("MatMul", []*onnx.Value{p.hidden, p.Op("Mul", []*onnx.Value{w, w}, nil)}, nil)
 		}, says: []string{"a product of two tensors that are computed"}},
+		"a bias that is one number": {head: func(p *parts) *onnx.Value {
+			rows := p.Op("Reshape", []*onnx.Value{p.hidden, p.Ints(-1, 4)}, nil)
+			y := p.Op("Gemm", []*onnx.Value{rows, p.weight("head.weight", 4, 9), p.weight("head.bias", 1)}, nil)
+			return p.Op("Reshape", []*onnx.Value{y, p.Op("Concat", []*onnx.Value{p.Op("Shape", []*onnx.Value{p.ids}, nil), p.Ints(9)}, onnx.Attrs{"axis": 0})}, nil)
+		}, says: []string{"a Gemm with a bias that is computed, is no vector"}},
+		"attention of two sizes": {change: func(p *parts) *onnx.Value {
+			fused := p.unknown("Attention", onnx.Microsoft, "attention", p.hidden)
+			fused.Node.Attrs = onnx.Attrs{"num_heads": int64(2), "qkv_hidden_sizes": []int64{6, 6}}
+			fused.Node.Inputs = append(fused.Node.Inputs, p.weight("qkv.weight", 4, 12))
+			return p.Op("Add", []*onnx.Value{fused, p.hidden}, nil)
+		}, says: []string{"node attention: qkv_hidden_sizes of Attention has 2 numbers"}},
+		"a mask of lengths": {change: func(p *parts) *onnx.Value {
+			lengths := p.Op("Cast", []*onnx.Value{p.Op("ReduceSum", []*onnx.Value{p.Input("attention_mask", onnx.Int64, onnx.Sym("batch"), onnx.Sym("tokens")), p.Ints(1)}, onnx.Attrs{"keepdims": 0})},
+				onnx.Attrs{"to": int64(onnx.Int32)})
+			fused := p.unknown("MultiHeadAttention", onnx.Microsoft, "attention", p.hidden)
+			fused.Node.Attrs = onnx.Attrs{"num_heads": int64(2)}
+			fused.Node.Inputs = append(fused.Node.Inputs, p.hidden, p.hidden, nil, lengths)
+			return p.Op("Add", []*onnx.Value{fused, p.hidden}, nil)
+		}, says: []string{"node attention: a mask of shape [N] is not supported by MultiHeadAttention"}},
 		"a weight that is infinite": {head: func(p *parts) *onnx.Value {
 			w := p.weight("head.weight", 4, 9)
 			copy(w.Const.Data[8:], []byte{0, 0, 0x80, 0x7f})
@@ -345,6 +365,85 @@ func run(t *testing.T, g *onnx.Graph, output string, count int, given map[string
 		t.Fatal(err)
 	}
 	return out.Data
+}
+
+// Weights that the file holds otherwise than as initializers, under names of nodes, or with one tensor for several, are found, and written back.
+func TestAllWeightsAreWritten(t *testing.T) {
+	held := func(p *parts, v *onnx.Value) *onnx.Value { // by a node
+		n := &onnx.Node{Op: "Constant", Name: "held", Attrs: onnx.Attrs{"value": v.Const}}
+		n.Outputs = []*onnx.Value{{Name: v.Name, Type: v.Type, Shape: v.Shape, Node: n}}
+		p.Graph().Nodes = append(p.Graph().Nodes, n)
+		return n.Outputs[0]
+	}
+	even := func(p *parts, name string, x float64, dims ...int64) *onnx.Value {
+		v := p.weight(name, dims...)
+		count, _ := v.Shape.Size().Const()
+		v.Const, _ = onnx.FloatTensor(onnx.Float32, slices.Repeat([]float64{x}, int(count)), dims...)
+		return v
+	}
+	for name, c := range map[string]struct {
+		change func(p *parts) *onnx.Value
+		want   []string
+	}{
+		"a Constant node": {func(p *parts) *onnx.Value {
+			return p.Op("MatMul", []*onnx.Value{p.hidden, held(p, p.weight("proj.weight", 4, 4))}, nil)
+		}, []string{"proj.weight"}},
+		"an earlier node's name": {func(p *parts) *onnx.Value {
+			x := p.Node(&onnx.Node{Op: "Tanh", Name: "proj", Inputs: []*onnx.Value{p.hidden}}, 1)[0]
+			x.Name = "squeezed"
+			return p.Op("MatMul", []*onnx.Value{x, p.weight("proj", 4, 4)}, nil)
+		}, []string{"proj"}},
+		"norms of nodes without names": {func(p *parts) *onnx.Value {
+			x, ones := p.hidden, even(p, "ones", 1, 4)
+			for range 3 {
+				x = p.Op("Tanh", []*onnx.Value{p.Op("Mul", []*onnx.Value{x, ones}, nil)}, nil)
+				x.Node.Name, x.Node.Inputs[0].Node.Name = "", ""
+			}
+			return x
+		}, []string{"ones", "ones of ", "ones of  (2)"}},
+		"zeros": {func(p *parts) *onnx.Value {
+			return p.Op("Add", []*onnx.Value{p.hidden, p.Op("MatMul", []*onnx.Value{p.hidden, even(p, "proj.weight", 0, 4, 4)}, nil)}, nil)
+		}, []string{"proj.weight"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := Open(lm(t, c.change, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir, sevens := t.TempDir(), map[string][]byte{}
+			for _, name := range m.Tensors() {
+				sevens[name] = bytes.Repeat([]byte{0, 0, 0xe0, 0x40}, len(m.Weights[name].Data())/4)
+			}
+			if err := m.Write(dir, func(tensor string) []byte { return sevens[tensor] }); err != nil {
+				t.Fatal(err)
+			}
+			g, err := onnx.Load(filepath.Join(dir, "model.onnx"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := map[string][]byte{}
+			for _, v := range g.Constants() {
+				found[v.Name] = v.Const.Data
+			}
+			for _, name := range append(c.want, "embed.weight", "head.weight") {
+				if m.Weights[name].Shape == nil || !bytes.Equal(found[name], sevens[name]) {
+					t.Errorf("weight %s of %v is not written", name, m.Tensors())
+				}
+			}
+		})
+	}
+}
+
+// A bias that keeps tokens from being said is a part of the head, not a mask.
+func TestBiasThatHides(t *testing.T) {
+	m, err := Open(lm(t, nil, func(p *parts) *onnx.Value {
+		bias := p.weight("head.bias", 9)
+		copy(bias.Const.Data[4*8:], []byte{0x28, 0x6b, 0x6e, 0xce}) // −1e9
+		return p.Op("Add", []*onnx.Value{p.Op("MatMul", []*onnx.Value{p.hidden, p.weight("head.weight", 4, 9)}, nil), bias}, nil)
+	}))
+	if err != nil || m.Head.Bias != "head.bias" {
+		t.Errorf("head %+v: %v", m.Head, err)
+	}
 }
 
 // Large weights are written beside the file, which opens again with them; what is read in a second time is not changed by that.

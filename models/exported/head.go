@@ -87,8 +87,8 @@ func (c *cut) product(n *onnx.Node) error {
 		}
 		c.transposed = n.Int("transB", 0) == 0
 		if b := n.Input(2); b != nil {
-			if b.Const == nil || c.bias != nil {
-				return noHead("a Gemm with a bias that is computed", n.Outputs[0])
+			if b.Const == nil || len(b.Shape) != 1 || b.Const.Count() < 2 || c.bias != nil {
+				return noHead("a Gemm with a bias that is computed, is no vector or has another behind it", n.Outputs[0])
 			}
 			c.bias = b
 		}

@@ -13,17 +13,15 @@ import (
 // whose weights are all 1, say, which are not one parameter. What is one parameter is told by [findWeights].
 func settle(g *onnx.Graph) {
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *onnx.Node) bool {
-		if n.Op != "Identity" || n.Domain != "" || n.Inputs[0].Const == nil {
+		t := holds(n)
+		if t == nil {
 			return false
 		}
 		v := n.Outputs[0]
-		v.Const, v.Node, v.Type, v.Shape = n.Inputs[0].Const, nil, n.Inputs[0].Type, n.Inputs[0].Shape
+		v.Const, v.Node, v.Type, v.Shape = t, nil, t.Type, onnx.Dims(t.Dims...)
 		return true
 	})
-	seen, taken := map[*onnx.Value]bool{}, map[string]bool{}
-	for _, v := range g.Constants() {
-		taken[v.Name] = true
-	}
+	seen, taken := map[*onnx.Value]bool{}, names(g)
 	for _, n := range g.Nodes {
 		for i, v := range n.Inputs {
 			if v == nil || v.Const == nil || v.Type != onnx.Float32 || len(v.Shape) != 1 || v.Const.Count() < 2 || !even(v.Const) {
@@ -37,9 +35,40 @@ func settle(g *onnx.Graph) {
 			if own.Name = scoped(n, i); own.Name == "" || taken[own.Name] {
 				own.Name = fmt.Sprintf("%s of %s", v.Name, n.Name)
 			}
+			for name, at := own.Name, 2; taken[own.Name]; at++ {
+				own.Name = fmt.Sprintf("%s (%d)", name, at)
+			}
 			taken[own.Name], n.Inputs[i] = true, &own
 		}
 	}
+}
+
+// holds is the tensor that a node gives as it is: a Constant of floating-point numbers, or the Identity of a constant; nil for others.
+func holds(n *onnx.Node) *onnx.Tensor {
+	switch {
+	case n.Domain != "":
+	case n.Op == "Identity":
+		return n.Inputs[0].Const
+	case n.Op == "Constant":
+		if t := onnx.ConstantOf(n); t != nil && t.Type.IsFloat() && t.Count() > 1 {
+			return t
+		}
+	}
+	return nil
+}
+
+// names are those of all values of a graph.
+func names(g *onnx.Graph) map[string]bool {
+	all := map[string]bool{}
+	for _, v := range slices.Concat(g.Inputs, g.Constants()) {
+		all[v.Name] = true
+	}
+	for _, n := range g.Nodes {
+		for _, v := range n.Outputs {
+			all[v.Name] = true
+		}
+	}
+	return all
 }
 
 // even reports a tensor whose elements are all the same.

@@ -21,8 +21,8 @@ type use struct {
 var carries = map[string]bool{"Transpose": true, "Unsqueeze": true, "Squeeze": true, "Reshape": true, "Flatten": true, "Slice": true, "Split": true, "Expand": true, "Cast": true}
 
 // findWeights tells weights from other constants: a weight is what token ids or positions pick rows of, and what meets what was computed
-// from such rows. Tables of cosines and sines, and masks, which meet them too, are known by their numbers; the embedding and the head are
-// weights whatever theirs. kept are the others' names. positions are the rows of a table that positions pick from, 0 for none.
+// from such rows. Tables of cosines and sines, and masks, which meet them too, are known by their numbers; the embedding and the head,
+// its bias too, are weights whatever theirs. kept are the others' names; positions are the rows of a table that positions pick from, 0 for none.
 func findWeights(g *onnx.Graph, c *cut) (weights []use, kept []string, positions int) {
 	stream := map[*onnx.Value]bool{} // computed from rows of a weight
 	ids := map[*onnx.Value]bool{g.Input(c.ids): true}
@@ -53,7 +53,7 @@ func findWeights(g *onnx.Graph, c *cut) (weights []use, kept []string, positions
 		case slices.ContainsFunc(n.Inputs, func(v *onnx.Value) bool { return stream[v] }):
 			for i, v := range n.Inputs {
 				if v != nil && !stream[v] {
-					meet(v, n, i, n == c.last)
+					meet(v, n, i, n == c.last || v == c.bias)
 				}
 			}
 			for _, v := range n.Outputs {
@@ -80,7 +80,7 @@ func isMatrix(v *onnx.Value, moved map[*onnx.Value]*onnx.Value) bool {
 }
 
 // table reports cosines and sines by position p, cos(pθ) or sin(pθ) in each column: 1 or 0 at position 0, and at position 2 what doubling
-// the angle of position 1 gives.
+// the angle of position 1 gives. Where no column changes it is none: a matrix that begins with zeros is to be trained.
 func table(t *onnx.Tensor) bool {
 	if len(t.Dims) < 2 || t.Type != onnx.Float32 {
 		return false
@@ -89,6 +89,7 @@ func table(t *onnx.Tensor) bool {
 	if t.Count() < 3*int64(width) {
 		return false
 	}
+	turns := false
 	for i := range width {
 		at0, at1, at2 := float64(float32At(t, i)), float64(float32At(t, width+i)), float64(float32At(t, 2*width+i))
 		doubled := 2*at1*at1 - 1
@@ -98,8 +99,9 @@ func table(t *onnx.Tensor) bool {
 		if at0 != 0 && at0 != 1 || !(math.Abs(at2-doubled) < 1e-4) {
 			return false
 		}
+		turns = turns || at1 != at0
 	}
-	return true
+	return turns
 }
 
 // masks reports numbers that hide scores.

@@ -24,6 +24,9 @@ func fusedAttention(w *writer, n *onnx.Node) []*onnx.Value {
 		third := w.size(n.Inputs[1], 1) / 3
 		sizes = []int64{third, third, third}
 	}
+	if len(sizes) != 3 {
+		w.Fail("node %s: qkv_hidden_sizes of Attention has %d numbers, of queries, keys and values", n.Name, len(sizes))
+	}
 	qkv := w.plus(w.op("MatMul", n.Inputs[0], n.Inputs[1]), n.Input(2))
 	parts := w.split(qkv, sizes...)
 	for i := range parts {
@@ -31,10 +34,7 @@ func fusedAttention(w *writer, n *onnx.Node) []*onnx.Value {
 	}
 	a := attention{causal: n.Int("unidirectional", 0) != 0, bias: n.Input(5)}
 	if mask := n.Input(3); mask != nil {
-		if len(mask.Shape) != 2 {
-			w.Fail("node %s: an Attention's mask of shape %s is not supported: [batch, tokens] is", n.Name, mask.Shape)
-		}
-		a.seen = w.op("Unsqueeze", w.cast(mask, onnx.Bool), w.Ints(1, 2))
+		a.seen = w.tokens(mask)
 	}
 	return []*onnx.Value{w.together(w.attend(parts[0], parts[1], parts[2], a))}
 }
@@ -57,9 +57,17 @@ func multiHeadAttention(w *writer, n *onnx.Node) []*onnx.Value {
 	}
 	a := attention{causal: n.Int("unidirectional", 0) != 0, bias: n.Input(5)}
 	if mask := n.Input(4); mask != nil {
-		a.seen = w.op("Unsqueeze", w.cast(mask, onnx.Bool), w.Ints(1, 2))
+		a.seen = w.tokens(mask)
 	}
 	return []*onnx.Value{w.together(w.attend(parts[0], parts[1], parts[2], a)), parts[1], parts[2]}
+}
+
+// tokens is a mask [N,S] of tokens as one of scores: [N,1,1,S]. Masks of other shapes hold lengths.
+func (w *writer) tokens(mask *onnx.Value) *onnx.Value {
+	if len(mask.Shape) != 2 {
+		w.Fail("node %s: a mask of shape %s is not supported by %s: [batch, tokens] is", w.node.Name, mask.Shape, w.node.Op)
+	}
+	return w.op("Unsqueeze", w.cast(mask, onnx.Bool), w.Ints(1, 2))
 }
 
 // groupQueryAttention is causal. Sequences are taken to begin at position 0 and to be padded on the right, so that the lengths that it is

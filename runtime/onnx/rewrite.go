@@ -18,7 +18,7 @@ type Rewriting struct {
 
 // Rewrite copies a graph into this package's [Opset], with all types and shapes inferred anew from its inputs'. Operators that were written
 // otherwise in older opsets are written as they are now, sizes that are known become constants, what changes nothing is passed over, and
-// what no output depends on is left out. Inputs that nothing reads stay.
+// what no output depends on is left out. Inputs that nothing reads stay, and the graph's constants keep their names.
 func Rewrite(g *Graph, r Rewriting) (*Graph, error) {
 	outputs := make([]*Value, len(r.Outputs))
 	for i, name := range r.Outputs {
@@ -28,6 +28,9 @@ func Rewrite(g *Graph, r Rewriting) (*Graph, error) {
 	}
 	out, err := Build(g.Name, func(b *Builder) {
 		w := &rewriter{b, r, g.Opsets, map[*Value]*Value{}}
+		for _, v := range g.Constants() {
+			w.names[v.Name] = 0 // no node takes it
+		}
 		for _, in := range g.Inputs {
 			shape, given := r.Inputs[in.Name]
 			if !given {
@@ -83,24 +86,25 @@ func (w *rewriter) value(v *Value) *Value {
 		return nil
 	}
 	if w.values[v] == nil && v.Const != nil {
-		w.values[v] = w.constant(v.Name, v.Const)
+		w.values[v] = constant(v.Name, v.Const)
 	}
 	return w.values[v]
 }
 
-// constant keeps the name that a tensor has in the file.
+// constant is what a node held, under the name that the node's output has, if that is free.
 func (w *rewriter) constant(name string, t *Tensor) *Value {
 	if _, taken := w.names[name]; taken || name == "" {
 		name = w.fresh(name)
 	}
 	w.names[name] = 0
-	return &Value{Name: name, Type: t.Type, Shape: Dims(t.Dims...), Const: t, Elems: constElems(t)}
+	return constant(name, t)
 }
 
 // visit copies a node, or gives its outputs otherwise.
 func (w *rewriter) visit(n *Node) {
 	m := &Node{Op: n.Op, Domain: n.Domain, Attrs: maps.Clone(n.Attrs), Meta: maps.Clone(n.Meta)}
-	if _, taken := w.names[n.Name]; !taken {
+	another := slices.Contains(w.Outputs, n.Name) && n.Outputs[0].Name != n.Name // is to have that name
+	if _, taken := w.names[n.Name]; !taken && !another {
 		m.Name = n.Name
 	}
 	for _, v := range n.Inputs {
@@ -177,7 +181,10 @@ func passedOver(n *Node) *Value {
 		}
 	case "Concat":
 		n.Inputs = slices.DeleteFunc(n.Inputs, func(v *Value) bool { return emptyAlong(v, n.Int("axis", 0)) })
-		if len(n.Inputs) == 1 {
+		switch len(n.Inputs) {
+		case 0: // all are empty
+			return x
+		case 1:
 			return n.Inputs[0]
 		}
 	case "Slice":

@@ -125,6 +125,49 @@ func TestRewriteKnowsSizes(t *testing.T) {
 	}
 }
 
+// Names of nodes are no names of values: neither an output nor a constant loses its own to one.
+func TestRewriteKeepsNames(t *testing.T) {
+	g, err := onnx.Build("names", func(b *onnx.Builder) {
+		c, err := onnx.FloatTensor(onnx.Float32, []float64{2, 3}, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := b.Input("x", onnx.Float32, onnx.Const(2))
+		for _, node := range []string{"y", "w"} {
+			x = b.Node(&onnx.Node{Op: "Tanh", Name: node, Inputs: []*onnx.Value{x}}, 1)[0]
+			x.Name = "of " + node
+		}
+		out := b.Op("Mul", []*onnx.Value{x, b.Constant(c)}, nil)
+		out.Node.Inputs[1].Name, out.Name = "w", "y"
+		b.Graph().Outputs = append(b.Graph().Outputs, out)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := onnx.Rewrite(g, onnx.Rewriting{Outputs: []string{"y"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if constants := now.Constants(); len(constants) != 1 || constants[0].Name != "w" || now.Output("y") == nil {
+		t.Errorf("names are lost:\n%s", now)
+	}
+}
+
+// What is joined of nothing is nothing.
+func TestRewriteJoinsNothing(t *testing.T) {
+	g, err := onnx.Build("nothing", func(b *onnx.Builder) {
+		past := b.Input("past", onnx.Float32, onnx.Sym("past"), onnx.Const(4))
+		b.Output("y", b.Op("Concat", []*onnx.Value{past, past}, onnx.Attrs{"axis": 0}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := onnx.Rewrite(g, onnx.Rewriting{Outputs: []string{"y"}, Inputs: map[string]onnx.Shape{"past": onnx.Dims(0, 4)}})
+	if err != nil || !now.Outputs[0].Shape.Equal(onnx.Dims(0, 4)) {
+		t.Errorf("%v\n%v", err, now)
+	}
+}
+
 // The last S of T tokens are S, whatever T is.
 func TestSliceFromTheEnd(t *testing.T) {
 	_, err := onnx.Build("last", func(b *onnx.Builder) {
