@@ -491,7 +491,7 @@ func TestEndedAndAtOnce(t *testing.T) {
 	for range 3 {
 		got := <-results
 		if got.err != nil || len(got.paths) != 1 {
-			t.Fatalf("%+v", got)
+			t.Fatalf("%v, %v", got.paths, got.err)
 		}
 		holds(t, filepath.Join(got.paths[0], "model.safetensors"), weights)
 	}

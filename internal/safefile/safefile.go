@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -249,6 +250,9 @@ func SyncDir(dir string) error {
 	})
 }
 
+// links counts those that were begun, so that no two have one name meanwhile.
+var links atomic.Int64
+
 // Link gives the file at target a second name, by a symbolic link that says where the one lies from the other, or where a system refuses
 // that, by a hard link. A name that is there already is replaced.
 func Link(target, path string) error {
@@ -256,7 +260,7 @@ func Link(target, path string) error {
 	if err != nil {
 		return fmt.Errorf("link %s: %w", path, err)
 	}
-	fresh := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
+	fresh := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.%d.tmp", filepath.Base(path), os.Getpid(), links.Add(1)))
 	err = errors.Join(clear(fresh), made(Call{Op: OpLink, Path: fresh, To: target}, func() error {
 		if os.Symlink(relative, fresh) == nil {
 			return nil
