@@ -154,6 +154,9 @@ func TestRefused(t *testing.T) {
 			fused.Node.Inputs = append(fused.Node.Inputs, p.hidden, p.hidden, nil, lengths)
 			return p.Op("Add", []*onnx.Value{fused, p.hidden}, nil)
 		}, says: []string{"node attention: a mask of shape [N] is not supported by MultiHeadAttention"}},
+		"tokens before sequences": {change: func(p *parts) *onnx.Value {
+			return p.Op("Transpose", []*onnx.Value{p.hidden}, onnx.Attrs{"perm": []int64{1, 0, 2}})
+		}, says: []string{"have the shape [S,N,4] for N sequences of S tokens, [N,S,4] is needed"}},
 		"a weight that is infinite": {head: func(p *parts) *onnx.Value {
 			w := p.weight("head.weight", 4, 9)
 			copy(w.Const.Data[8:], []byte{0, 0, 0x80, 0x7f})

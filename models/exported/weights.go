@@ -146,7 +146,21 @@ func (m *Model) build(g *onnx.Graph, c *cut, uses []use) error {
 		m.Head.Bias = places[c.bias]
 	}
 	m.Vocab, m.Hidden = int(m.Weights[m.Head.Unembed].Shape[0]), int(m.Weights[m.Head.Unembed].Shape[1])
+	if err := m.checkHidden(c.hidden); err != nil {
+		return err
+	}
 	return m.body(g, c, places)
+}
+
+// checkHidden refuses hidden states that are not a row for each token of each sequence, in their order: an exporter that traces a model writes
+// the sizes of its example into some graphs.
+func (m *Model) checkHidden(v *onnx.Value) error {
+	N, S, D := onnx.Sym("N"), onnx.Sym("S"), onnx.Const(int64(m.Hidden))
+	if v.Shape.Equal(onnx.Shape{N, S, D}) || v.Shape.Equal(onnx.Shape{N.Mul(S), D}) {
+		return nil
+	}
+	return fmt.Errorf("its hidden states %s have the shape %s for N sequences of S tokens, [N,S,%d] is needed: it may know the sizes of the example that it was exported with alone; "+
+		"export with both axes dynamic, by torch.onnx.export(..., dynamo=True)", v.Name, v.Shape, m.Hidden)
 }
 
 // called is the tensor that a constant is, and whether it holds it transposed: by its own name, or, where the exporter made that up, by its module's,

@@ -94,6 +94,17 @@ func (d Dim) nonzero() bool {
 	return len(d.terms) > 0 && !d.Unknown() && (positive == 0 || positive == len(d.terms))
 }
 
+// least is what d is at least, as each symbol stands for 1 or more; 0 where that is not known.
+func (d Dim) least() (n int64) {
+	for _, t := range d.terms {
+		if t.coef < 0 || d.Unknown() {
+			return 0
+		}
+		n += t.coef
+	}
+	return n
+}
+
 // negative reports what is surely below 0, such as −S.
 func (d Dim) negative() bool { return d.nonzero() && d.terms[0].coef < 0 }
 

@@ -200,6 +200,13 @@ func elementwiseElems(n *Node) []Dim {
 				return nil
 			}
 			out = append(out, d)
+		case "Mod":
+			a, fixed := x.Const()
+			b, too := y.Const()
+			if !fixed || !too || b <= 0 || n.Int("fmod", 0) != 0 {
+				return nil
+			}
+			out = append(out, Const((a%b+b)%b))
 		default:
 			return nil
 		}

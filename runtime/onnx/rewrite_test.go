@@ -168,6 +168,26 @@ func TestRewriteJoinsNothing(t *testing.T) {
 	}
 }
 
+// The first of S tokens is one, whatever S is; the first two may be fewer.
+func TestSliceOfTheFirst(t *testing.T) {
+	_, err := onnx.Build("first", func(b *onnx.Builder) {
+		x := b.Input("x", onnx.Float32, onnx.Const(3), onnx.Sym("tokens"))
+		first := func(n int64) onnx.Dim {
+			return b.Op("Slice", []*onnx.Value{x, b.Ints(0), b.Ints(n), b.Ints(1)}, nil).Shape[1]
+		}
+		if one, two := first(1), first(2); !one.Is(1) || !two.Unknown() {
+			t.Errorf("slices of %s and %s tokens", one, two)
+		}
+		five, three := b.Ints(-5), b.Ints(3)
+		if rest := b.Op("Mod", []*onnx.Value{five, three}, nil); len(rest.Elems) != 1 || !rest.Elems[0].Is(1) {
+			t.Errorf("-5 mod 3 is %v", rest.Elems)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The last S of T tokens are S, whatever T is.
 func TestSliceFromTheEnd(t *testing.T) {
 	_, err := onnx.Build("last", func(b *onnx.Builder) {

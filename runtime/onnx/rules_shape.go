@@ -388,6 +388,8 @@ func sliced(d, start, end Dim, step int64) (Dim, bool) {
 		end = d
 	case endFixed && e < 0:
 		end = d.Add(end)
+	case endFixed && startFixed && s >= 0 && s <= e && e <= d.least():
+		return Const(e - s), true
 	case endFixed && startFixed && s >= 0 && !dFixed:
 		return Dim{}, false // d may be smaller
 	}
