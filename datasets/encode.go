@@ -109,7 +109,7 @@ const (
 )
 
 // dropReasons are the reasons of rows that hold nothing to learn from; any other is of a row that could not be understood.
-var dropReasons = []string{DropEmpty, DropEqual, DropTruncated, DropPrompt, DropUnscored, DropUncompared, DropUnranked, DropTied}
+var dropReasons = []string{DropEmpty, DropEqual, DropTruncated, DropPrompt, DropUnscored, DropSilent, DropUncompared, DropUnranked, DropTied}
 
 // DropError is a row that has nothing to learn from.
 type DropError struct {

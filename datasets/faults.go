@@ -130,12 +130,12 @@ func equalAnswers(s *Survey) (what, hint string) {
 }
 
 func nothingToScore(s *Survey) (what, hint string) {
-	n, which := s.dropped(DropEmpty, DropTruncated, DropPrompt, DropUnscored)
+	n, which := s.dropped(DropEmpty, DropTruncated, DropPrompt, DropUnscored, DropSilent)
 	if !reaches(n, s.rows, noticeable) {
 		return "", ""
 	}
 	hint = "fill the empty answers, or leave their rows out; dpo-ort data validate names them"
-	if s.drops[DropTruncated]+s.drops[DropPrompt] > s.drops[DropEmpty]+s.drops[DropUnscored] {
+	if s.drops[DropTruncated]+s.drops[DropPrompt] > s.drops[DropEmpty]+s.drops[DropUnscored]+s.drops[DropSilent] {
 		hint = "raise --max-length, or cut the prompt first (--truncate prompt, with a lower --max-prompt-length)"
 	}
 	return fmt.Sprintf("%s have no token left to learn from (%s) and are dropped", count(n, s.rows, "rows"), which), hint

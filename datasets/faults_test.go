@@ -3,7 +3,12 @@ package datasets
 import (
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -272,5 +277,44 @@ func TestLengthBiasNeedsEvidence(t *testing.T) {
 		if (len(got) == 0) != (test.want == "") || test.want != "" && !slices.ContainsFunc(got, func(w Warning) bool { return strings.Contains(w.What, test.want) }) {
 			t.Errorf("longer chosen in %d of %d, by %d of 100: %q, want %q", test.n, test.of, test.by, got, test.want)
 		}
+	}
+}
+
+// A reason that is declared is one of a row that holds nothing to learn from, and a fault counts it; any other is told of as a row that
+// could not be understood.
+func TestDropReasonsAreKnown(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := 0
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok || !strings.HasPrefix(spec.Names[0].Name, "Drop") {
+				return true
+			}
+			declared++
+			reason, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := NewSurvey()
+			s.Drop(reason)
+			if what, _ := refusedRows(s); what != "" {
+				t.Errorf("%s: %s", spec.Names[0].Name, what)
+			}
+			if warned := s.Warnings(); len(warned) == 0 {
+				t.Errorf("%s is told of by no fault", spec.Names[0].Name)
+			}
+			return true
+		})
+	}
+	if declared != len(dropReasons) {
+		t.Errorf("%d reasons are declared, %d are known", declared, len(dropReasons))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // ShareGPT's turns are {from, value}; {role, content} are taken, too.
@@ -97,8 +98,9 @@ func shareGPTList(r row, column string) ([]any, error) {
 		return nil, fmt.Errorf("column %s holds %s: a list of turns is needed", column, describe(r.value(column)))
 	}
 	var turns []any
+	ordered := sync.OnceValue(func() []json.RawMessage { return elements(r.rec.json(r.columns[column])) })
 	for i, v := range list {
-		turn, err := shareGPTTurn(v, func() json.RawMessage { return elements(r.rec.json(r.columns[column]))[i] })
+		turn, err := shareGPTTurn(v, func() json.RawMessage { return ordered()[i] })
 		if err != nil {
 			return nil, fmt.Errorf("column %s, turn %d: %w", column, i, err)
 		}
