@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 )
 
@@ -33,7 +34,7 @@ func MissingBase(dir string) (name, revision string) {
 	return of.Name, cmp.Or(of.Revision, "main")
 }
 
-// folder is where the base of the adapter in dir lies: at a path, at one from the adapter's folder, or where SetBase says; "" for nowhere.
+// folder is that of the base of the adapter in dir: a path, one from the adapter's folder, or what SetBase was told; "" where there is none of these.
 func (of baseName) folder(dir string) string {
 	if of.Name == "" {
 		return ""
@@ -59,7 +60,7 @@ func (of baseName) fetch() string {
 	}
 	at := ""
 	if of.Revision != "" {
-		at = "@" + of.Revision
+		at = "@" + strings.ReplaceAll(of.Revision, "/", "%2F") // or it would be a path
 	}
 	return fmt.Sprintf("fetch it from the hub once (dpo-ort doctor --model hf://%s%s), or ", of.Name, at)
 }

@@ -33,6 +33,7 @@ func TestBasesByName(t *testing.T) {
 	for _, c := range []struct{ name, revision, at, fetch string }{
 		{"own/base", "", "main", "fetch it from the hub once (dpo-ort doctor --model hf://own/base), or set"},
 		{"own/base", "v1", "v1", "fetch it from the hub once (dpo-ort doctor --model hf://own/base@v1), or set"},
+		{"own/base", "feature/x", "feature/x", "fetch it from the hub once (dpo-ort doctor --model hf://own/base@feature%2Fx), or set"},
 		{"./own", "", "main", `its base "./own" is no model's folder here: set`},
 		{"home/own/base", "", "main", `its base "home/own/base" is no model's folder here: set`},
 	} {

@@ -86,9 +86,14 @@ func readAdapter(dir string) (*adapterConfig, error) {
 	c.rsLoRA, c.doRA = c.Flag("use_rslora", false), c.Flag("use_dora", false)
 	c.read("rank_pattern", &c.rankPattern)
 	c.read("alpha_pattern", &c.alphaPattern)
-	for i, alpha := range c.alphaPattern.values {
+	for name, rank := range c.rankPattern.all() {
+		if rank < 1 {
+			c.refuse("field rank_pattern has %d for %q: it must be positive", rank, name)
+		}
+	}
+	for name, alpha := range c.alphaPattern.all() {
 		if !(alpha > 0) {
-			c.refuse("field alpha_pattern has %v for %q: it must be positive", alpha, c.alphaPattern.names[i])
+			c.refuse("field alpha_pattern has %v for %q: it must be positive", alpha, name)
 		}
 	}
 	if c.read("lora_dropout", &c.dropout); !(c.dropout >= 0 && c.dropout < 1) {

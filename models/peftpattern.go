@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 )
 
@@ -39,6 +40,17 @@ func (p *patterns[T]) UnmarshalJSON(text []byte) error {
 		p.keys, p.names, p.values = append(p.keys, of), append(p.names, name), append(p.values, value)
 	}
 	return nil
+}
+
+// all are the keys as the file has them, with their values.
+func (p *patterns[T]) all() iter.Seq2[string, T] {
+	return func(yield func(string, T) bool) {
+		for i, name := range p.names {
+			if !yield(name, p.values[i]) {
+				return
+			}
+		}
+	}
 }
 
 // of is the value for a module, or other where none is meant for it.

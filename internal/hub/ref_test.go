@@ -10,6 +10,7 @@ func TestParse(t *testing.T) {
 		"hf://a/b":                                    {false, "a/b", "main", ""},
 		"hf://a/b@v1.0":                               {false, "a/b", "v1.0", ""},
 		"hf://a/b@feature%2Fx":                        {false, "a/b", "feature/x", ""},
+		"hf://a/b@refs%2Fpr%2F3":                      {false, "a/b", "refs/pr/3", ""},
 		"hf://Qwen/Qwen3-0.6B@refs/pr/3":              {false, "Qwen/Qwen3-0.6B", "refs/pr/3", ""},
 		"hf://datasets/a/b":                           {true, "a/b", "main", ""},
 		"hf://datasets/a/b/":                          {true, "a/b", "main", ""},
