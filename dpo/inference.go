@@ -95,24 +95,39 @@ func (j *inferenceJob) run(ctx context.Context) (err error) {
 	if err := j.expect(ctx, x.Decoder); err != nil {
 		return err
 	}
-	part := filepath.Join(filepath.Dir(filepath.Clean(j.Out)), "."+filepath.Base(j.Out)+".part")
+	beside := filepath.Join(filepath.Dir(filepath.Clean(j.Out)), "."+filepath.Base(j.Out))
+	part, old := beside+".part", beside+".old"
 	if err := safefile.RemoveAll(part); err != nil { // of an export that was killed
 		return err
 	}
 	if err = j.write(ctx, x, part); err == nil {
 		err = j.check(ctx, x, part)
 	}
-	if err == nil && j.Overwrite {
-		err = safefile.RemoveAll(j.Out)
-	}
 	if err == nil {
-		err = safefile.Rename(part, j.Out)
+		err = exchange(part, j.Out, old)
 	}
 	if err != nil {
 		return errors.Join(err, safefile.RemoveAll(part))
 	}
 	j.event.Phase = ""
 	return j.tell(ctx)
+}
+
+// exchange puts a folder in the place of another, which is kept as old until then: whatever ends it, one of the two is whole.
+func exchange(fresh, path, old string) error {
+	if err := safefile.RemoveAll(old); err != nil {
+		return err
+	}
+	switch err := safefile.Rename(path, old); {
+	case errors.Is(err, os.ErrNotExist):
+		return safefile.Rename(fresh, path)
+	case err != nil:
+		return err
+	}
+	if err := safefile.Rename(fresh, path); err != nil {
+		return errors.Join(err, safefile.Rename(old, path))
+	}
+	return safefile.RemoveAll(old)
 }
 
 // replaceable refuses a folder in which something else lies.
@@ -260,11 +275,14 @@ func (j *inferenceJob) check(ctx context.Context, x *models.Inference, dir strin
 	e, at := &LogError{}, 0
 	err = j.each(ctx, "check", func(a answer) error {
 		logps, err := m.logProbs(a.ids)
-		if err == nil {
-			e.add(j.expected[at][a.from-1:], logps[a.from-1:])
+		if err != nil {
+			return err
 		}
-		at++
-		return err
+		e.add(j.expected[at][a.from-1:], logps[a.from-1:])
+		if at++; math.IsNaN(e.Mean) {
+			return errors.New("a log-probability is no number, of the model itself or of what was exported: nothing is written")
+		}
+		return nil
 	})
 	e.divide()
 	j.event.Error = e

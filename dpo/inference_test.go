@@ -514,6 +514,32 @@ func TestInferenceReplacesWhole(t *testing.T) {
 	}
 }
 
+// What is replaced is kept until the new folder has its name, and comes back where that fails.
+func TestExchange(t *testing.T) {
+	dir := t.TempDir()
+	fresh, path, old := filepath.Join(dir, "fresh"), filepath.Join(dir, "path"), filepath.Join(dir, ".old")
+	put := func(folder, file string) {
+		if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(filepath.Join(folder, file), nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, before := range []string{"", "first"} { // where nothing is there yet, and where something is
+		if before != "" {
+			put(path, before)
+		}
+		put(fresh, "second")
+		if err := exchange(fresh, path, old); err != nil {
+			t.Fatal(err)
+		}
+		if got := names(t, dir); !slices.Equal(got, []string{"path"}) || !slices.Equal(names(t, path), []string{"second"}) {
+			t.Errorf("there are %v, with %v", got, names(t, path))
+		}
+	}
+	if err := exchange(fresh, path, old); err == nil || !slices.Equal(names(t, path), []string{"second"}) {
+		t.Errorf("without a new folder: %v, %v is there", err, names(t, path))
+	}
+}
+
 // A model that has files for inference beside its own is not replaced by what is made of it, nor is a folder around it.
 func TestInferenceSparesItsModel(t *testing.T) {
 	tok := loadTokenizer(t, golden.Testdata(t, "models", "tiny-llama"))
