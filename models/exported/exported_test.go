@@ -157,6 +157,14 @@ func TestRefused(t *testing.T) {
 		"tokens before sequences": {change: func(p *parts) *onnx.Value {
 			return p.Op("Transpose", []*onnx.Value{p.hidden}, onnx.Attrs{"perm": []int64{1, 0, 2}})
 		}, says: []string{"have the shape [S,N,4] for N sequences of S tokens, [N,S,4] is needed"}},
+		"sizes of an example": {change: func(p *parts) *onnx.Value {
+			x := p.Op("Reshape", []*onnx.Value{p.hidden, p.Ints(2, 7, 4)}, nil)
+			return p.Op("Add", []*onnx.Value{p.hidden, p.Op("ReduceSum", []*onnx.Value{x, p.Ints(0, 1)}, onnx.Attrs{"keepdims": 0})}, nil)
+		}, says: []string{"node reshape_1 makes [2,7,4] of [N,S,4]", "export again with both axes dynamic"}},
+		"sizes that are not known": {change: func(p *parts) *onnx.Value {
+			x := p.Op("Reshape", []*onnx.Value{p.hidden, p.Ints(2, -1, 4)}, nil)
+			return p.Op("Add", []*onnx.Value{p.hidden, p.Op("ReduceSum", []*onnx.Value{x, p.Ints(0, 1)}, onnx.Attrs{"keepdims": 0})}, nil)
+		}, says: []string{"the sizes of reshape_1 are not known"}},
 		"a weight that is infinite": {head: func(p *parts) *onnx.Value {
 			w := p.weight("head.weight", 4, 9)
 			copy(w.Const.Data[8:], []byte{0, 0, 0x80, 0x7f})
@@ -263,6 +271,9 @@ func layered(t *testing.T) string {
 			angles = append(angles, math.Cos(float64(i/4)/math.Pow(10, float64(i%4))))
 		}
 		cosines.Const, _ = onnx.FloatTensor(onnx.Float32, angles, 9, 4)
+		causal := p.weight("causal", 1, 9, 1)
+		copy(causal.Const.Data, slices.Repeat([]byte{0, 0, 0x80, 0x3f}, 9))
+		x = p.Op("Mul", []*onnx.Value{x, p.Op("ReduceMax", []*onnx.Value{p.Op("Mul", []*onnx.Value{p.Op("ReduceSum", []*onnx.Value{x}, nil), causal}, nil)}, nil)}, nil)
 		x = p.Op("Mul", []*onnx.Value{x, p.Op("Gather", []*onnx.Value{cosines, positions(p)}, nil)}, nil)
 		ones := p.weight("norm.weight", 4)
 		copy(ones.Const.Data, slices.Repeat([]byte{0, 0, 0x80, 0x3f}, 4))
@@ -289,7 +300,7 @@ func TestWeights(t *testing.T) {
 	if want := []string{"embed.weight", "head.bias", "norm.weight", "positions.weight", "second.weight"}; !slices.Equal(m.Tensors(), want) {
 		t.Errorf("weights %v, want %v", m.Tensors(), want)
 	}
-	if !slices.Equal(m.Kept, []string{"cos"}) {
+	if !slices.Equal(m.Kept, []string{"causal", "cos"}) {
 		t.Errorf("not trained: %v", m.Kept)
 	}
 	if m.Head.Unembed != "embed.weight" || m.Head.Bias != "head.bias" || len(m.Head.tail) != 3 {

@@ -104,18 +104,21 @@ func table(t *onnx.Tensor) bool {
 	return turns
 }
 
-// masks reports numbers that hide scores.
+// masks reports numbers that hide scores: some are very negative, or, of more dimensions than a weight has, all are 0 or 1.
 func masks(t *onnx.Tensor) bool {
 	const large = 1e4
 	if t.Type != onnx.Float32 {
 		return false
 	}
+	bits := len(t.Dims) > 2
 	for i := range int(t.Count()) {
-		if x := float32At(t, i); !(x > -large) {
+		x := float32At(t, i)
+		if !(x > -large) {
 			return true
 		}
+		bits = bits && (x == 0 || x == 1)
 	}
-	return false
+	return bits
 }
 
 func float32At(t *onnx.Tensor, i int) float32 {
@@ -146,21 +149,31 @@ func (m *Model) build(g *onnx.Graph, c *cut, uses []use) error {
 		m.Head.Bias = places[c.bias]
 	}
 	m.Vocab, m.Hidden = int(m.Weights[m.Head.Unembed].Shape[0]), int(m.Weights[m.Head.Unembed].Shape[1])
-	if err := m.checkHidden(c.hidden); err != nil {
+	if err := m.checkSizes(g, c.hidden); err != nil {
 		return err
 	}
 	return m.body(g, c, places)
 }
 
-// checkHidden refuses hidden states that are not a row for each token of each sequence, in their order: an exporter that traces a model writes
-// the sizes of its example into some graphs.
-func (m *Model) checkHidden(v *onnx.Value) error {
+// checkSizes refuses a graph that holds for the sizes of the example alone that it was exported with, as an exporter that traces a model
+// writes them down: where a size is not known, or tensors are reshaped to another number of elements than they have for any N and S; and
+// hidden states that are not a row for each token of each sequence, in their order.
+func (m *Model) checkSizes(g *onnx.Graph, hidden *onnx.Value) error {
+	const again = "export again with both axes dynamic, by torch.onnx.export(..., dynamo=True)"
+	for _, n := range onnx.Ancestors(g.Nodes, []*onnx.Value{hidden}) {
+		from, to := n.Input(0), n.Outputs[0]
+		switch {
+		case to.Type.IsFloat() && (to.Shape == nil || slices.ContainsFunc(to.Shape, onnx.Dim.Unknown)):
+			return fmt.Errorf("the sizes of %s are not known (node %s), for N sequences of S tokens they are %s: %s", to.Name, n.Name, to.Shape, again)
+		case n.Op == "Reshape" && from.Shape != nil && to.Shape != nil && !from.Shape.Size().Equal(to.Shape.Size()):
+			return fmt.Errorf("it was exported for the sizes of an example alone: node %s makes %s of %s, for N sequences of S tokens; %s", n.Name, to.Shape, from.Shape, again)
+		}
+	}
 	N, S, D := onnx.Sym("N"), onnx.Sym("S"), onnx.Const(int64(m.Hidden))
-	if v.Shape.Equal(onnx.Shape{N, S, D}) || v.Shape.Equal(onnx.Shape{N.Mul(S), D}) {
+	if hidden.Shape.Equal(onnx.Shape{N, S, D}) || hidden.Shape.Equal(onnx.Shape{N.Mul(S), D}) {
 		return nil
 	}
-	return fmt.Errorf("its hidden states %s have the shape %s for N sequences of S tokens, [N,S,%d] is needed: it may know the sizes of the example that it was exported with alone; "+
-		"export with both axes dynamic, by torch.onnx.export(..., dynamo=True)", v.Name, v.Shape, m.Hidden)
+	return fmt.Errorf("its hidden states %s have the shape %s for N sequences of S tokens, [N,S,%d] is needed: %s", hidden.Name, hidden.Shape, m.Hidden, again)
 }
 
 // called is the tensor that a constant is, and whether it holds it transposed: by its own name, or, where the exporter made that up, by its module's,

@@ -94,7 +94,7 @@ func groupQueryAttention(w *writer, n *onnx.Node) []*onnx.Value {
 
 // standardAttention is ONNX's own, of opset 23.
 func standardAttention(w *writer, n *onnx.Node) []*onnx.Value {
-	w.none(-1, "qk_matmul_output_mode")
+	w.none(6, "qk_matmul_output_mode")
 	q, k, v := n.Inputs[0], n.Inputs[1], n.Inputs[2]
 	flat := len(q.Shape) == 3
 	if flat {

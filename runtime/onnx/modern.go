@@ -11,14 +11,15 @@ func init() {
 	modernised["Split"] = func(b *Builder, n *Node, opset int64, outputs int) {
 		attributesToInputs(b, n, "split")
 		if _, given := n.Attrs["num_outputs"]; !given && n.Input(1) == nil && opset < 18 {
-			if n.Attrs == nil {
-				n.Attrs = Attrs{}
-			}
 			n.Attrs["num_outputs"] = int64(outputs)
 		}
 	}
 	modernised["Slice"] = func(b *Builder, n *Node, _ int64, _ int) { attributesToInputs(b, n, "starts", "ends", "axes") }
-	modernised["Pad"] = func(b *Builder, n *Node, _ int64, _ int) { attributesToInputs(b, n, "pads") }
+	modernised["Pad"] = func(b *Builder, n *Node, _ int64, _ int) {
+		attributesToInputs(b, n, "pads")
+		numbersToInputs(b, n, 2, "value")
+	}
+	modernised["Clip"] = func(b *Builder, n *Node, _ int64, _ int) { numbersToInputs(b, n, 1, "min", "max") }
 	modernised["Softmax"], modernised["LogSoftmax"] = onlyLastAxis, onlyLastAxis
 }
 
@@ -29,12 +30,26 @@ func attributesToInputs(b *Builder, n *Node, names ...string) {
 		if !given {
 			continue
 		}
-		for len(n.Inputs) < i+2 {
-			n.Inputs = append(n.Inputs, nil)
-		}
-		n.Inputs[i+1] = b.Ints(list...)
-		delete(n.Attrs, name)
+		becomes(n, i+1, name, b.Ints(list...))
 	}
+}
+
+// numbersToInputs makes attributes of one number the inputs from first on.
+func numbersToInputs(b *Builder, n *Node, first int, names ...string) {
+	for i, name := range names {
+		if x, given := n.Attrs[name].(float32); given {
+			becomes(n, first+i, name, b.Scalar(n.Inputs[0].Type, float64(x)))
+		}
+	}
+}
+
+// becomes puts an input in the place of an attribute.
+func becomes(n *Node, at int, name string, v *Value) {
+	for len(n.Inputs) <= at {
+		n.Inputs = append(n.Inputs, nil)
+	}
+	n.Inputs[at] = v
+	delete(n.Attrs, name)
 }
 
 // onlyLastAxis: before opset 13 all dimensions from the axis on counted as one, which is the same for the last.

@@ -37,6 +37,7 @@ func Rewrite(g *Graph, r Rewriting) (*Graph, error) {
 				shape = in.Shape
 			}
 			w.values[in] = b.Input(in.Name, in.Type, shape...)
+			w.values[in].Shape = shape // nil where it is not known
 		}
 		for _, n := range Ancestors(g.Nodes, outputs) {
 			w.visit(n)
@@ -102,7 +103,8 @@ func (w *rewriter) constant(name string, t *Tensor) *Value {
 
 // visit copies a node, or gives its outputs otherwise.
 func (w *rewriter) visit(n *Node) {
-	m := &Node{Op: n.Op, Domain: n.Domain, Attrs: maps.Clone(n.Attrs), Meta: maps.Clone(n.Meta)}
+	m := &Node{Op: n.Op, Domain: n.Domain, Attrs: Attrs{}, Meta: maps.Clone(n.Meta)}
+	maps.Copy(m.Attrs, n.Attrs)
 	another := slices.Contains(w.Outputs, n.Name) && n.Outputs[0].Name != n.Name // is to have that name
 	if _, taken := w.names[n.Name]; !taken && !another {
 		m.Name = n.Name

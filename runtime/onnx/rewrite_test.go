@@ -29,6 +29,9 @@ var oldNodes = map[string]oldNode{
 	"slice, from 0":     {"Slice", 9, onnx.Attrs{"axes": []int64{1}, "starts": []int64{0}, "ends": []int64{2}}, [][]int64{{2, 2, 4}}},
 	"slice, whole":      {"Slice", 9, onnx.Attrs{"starts": []int64{0, 0}, "ends": []int64{math.MaxInt64, math.MaxInt64}}, [][]int64{{2, 3, 4}}},
 	"pad":               {"Pad", 10, onnx.Attrs{"pads": []int64{0, 1, 0, 0, 0, 2}}, [][]int64{{2, 4, 6}}},
+	"pad by a number":   {"Pad", 10, onnx.Attrs{"pads": []int64{0, 0, 1, 0, 0, 0}, "value": float32(2)}, [][]int64{{2, 3, 5}}},
+	"clip":              {"Clip", 6, onnx.Attrs{"min": float32(-0.5), "max": float32(0.25)}, [][]int64{{2, 3, 4}}},
+	"clip from above":   {"Clip", 6, onnx.Attrs{"max": float32(0.25)}, [][]int64{{2, 3, 4}}},
 	"softmax":           {"Softmax", 11, onnx.Attrs{"axis": int64(2)}, [][]int64{{2, 3, 4}}},
 	"log softmax":       {"LogSoftmax", 11, onnx.Attrs{"axis": int64(-1)}, [][]int64{{2, 3, 4}}},
 	"softmax of today":  {"Softmax", 13, nil, [][]int64{{2, 3, 4}}},
@@ -165,6 +168,22 @@ func TestRewriteJoinsNothing(t *testing.T) {
 	now, err := onnx.Rewrite(g, onnx.Rewriting{Outputs: []string{"y"}, Inputs: map[string]onnx.Shape{"past": onnx.Dims(0, 4)}})
 	if err != nil || !now.Outputs[0].Shape.Equal(onnx.Dims(0, 4)) {
 		t.Errorf("%v\n%v", err, now)
+	}
+}
+
+// An input of unknown rank stays one, and is no scalar.
+func TestRewriteKeepsUnknownRanks(t *testing.T) {
+	x := &onnx.Value{Name: "x", Type: onnx.Float32}
+	n := &onnx.Node{Op: "Neg", Name: "neg", Inputs: []*onnx.Value{x}}
+	y := &onnx.Value{Name: "y", Type: onnx.Float32, Node: n}
+	n.Outputs = []*onnx.Value{y}
+	g, err := onnx.Rewrite(&onnx.Graph{Name: "any", Opsets: map[string]int64{"": onnx.Opset}, Inputs: []*onnx.Value{x}, Nodes: []*onnx.Node{n}, Outputs: []*onnx.Value{y}},
+		onnx.Rewriting{Outputs: []string{"y"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Inputs[0].Shape != nil || g.Outputs[0].Shape != nil {
+		t.Errorf("shapes %s and %s", g.Inputs[0].Shape, g.Outputs[0].Shape)
 	}
 }
 
