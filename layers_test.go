@@ -49,6 +49,7 @@ var layers = map[string][]string{
 	"internal/demo":      {"models", "models/safetensors"},
 	"internal/faultdisk": {"internal/safefile"},
 	"internal/golden":    {},
+	"internal/graphtest": {"runtime/onnx", "runtime/ort"},
 	"internal/hub":       {"internal/plainjson", "internal/safefile"},
 	"internal/plainjson": {},
 	"internal/plainyaml": {},

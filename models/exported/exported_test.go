@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/internal/graphtest"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // parts are a language model of no layers, to be changed before its logits are made.
@@ -323,12 +323,12 @@ func TestPartsGiveTheLogits(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := onnx.IntTensor([]int64{3, 0, 8, 5, 1, 7}, 2, 3)
-	want := run(t, file, "logits", 2*3*9, map[string]*onnx.Tensor{"input_ids": ids})
+	want := run(t, file, "logits", map[string]*onnx.Tensor{"input_ids": ids})
 	given := map[string]*onnx.Tensor{IDs: ids, Rows: onnx.IntTensor([]int64{0, 1, 2, 3, 4, 5})}
 	for name, w := range m.Weights {
 		given[name] = &onnx.Tensor{Type: onnx.Float32, Dims: w.Shape, Data: w.Data()}
 	}
-	given["y"] = &onnx.Tensor{Type: onnx.Float32, Dims: []int64{6, 4}, Data: run(t, m.Body, "y", 6*4, given)}
+	given["y"] = run(t, m.Body, "y", given)
 	head, err := onnx.Build("head", func(b *onnx.Builder) {
 		y, w := b.Input("y", onnx.Float32, onnx.Dims(6, 4)...), b.Input(m.Head.Unembed, onnx.Float32, onnx.Dims(9, 4)...)
 		x := b.Op("Gemm", []*onnx.Value{y, w, b.Input(m.Head.Bias, onnx.Float32, onnx.Const(9))}, onnx.Attrs{"transB": 1})
@@ -337,48 +337,20 @@ func TestPartsGiveTheLogits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := run(t, head, "logits", 6*9, given)
+	got := run(t, head, "logits", given)
 	for i := range 6 * 9 {
-		a, b := float32At(&onnx.Tensor{Data: want}, i), float32At(&onnx.Tensor{Data: got}, i)
+		a, b := float32At(want, i), float32At(got, i)
 		if !(math.Abs(float64(a-b)) <= 1e-6*(1+math.Abs(float64(a)))) {
 			t.Fatalf("logit %d is %v, of the file %v", i, b, a)
 		}
 	}
 }
 
-// run gives an output of so many elements.
-func run(t *testing.T, g *onnx.Graph, output string, count int, given map[string]*onnx.Tensor) []byte {
+// run gives an output.
+func run(t *testing.T, g *onnx.Graph, output string, given map[string]*onnx.Tensor) *onnx.Tensor {
 	t.Helper()
-	model, err := g.Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ort.NewSession(model, ort.Options{Name: g.Name, Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	tensor := func(x *onnx.Tensor) *ort.Tensor {
-		out, err := ort.HostTensor(x.Data, ort.DType(x.Type), x.Dims...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-	inputs := map[string]*ort.Tensor{}
-	for _, in := range g.Inputs {
-		inputs[in.Name] = tensor(given[in.Name])
-	}
 	sizes := map[string]int64{"batch": 2, "tokens": 3, "N": 2, "S": 3, "R": 6}
-	shape, err := g.Output(output).Shape.Eval(sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &onnx.Tensor{Type: onnx.Float32, Dims: shape, Data: make([]byte, 4*count)}
-	if err := s.Run(inputs, map[string]*ort.Tensor{output: tensor(out)}); err != nil {
-		t.Fatal(err)
-	}
-	return out.Data
+	return graphtest.Run(t, g, sizes, given)[output]
 }
 
 // Weights that the file holds otherwise than as initializers, under names of nodes, or with one tensor for several, are found, and written back.

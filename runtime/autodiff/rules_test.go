@@ -1,7 +1,6 @@
 package autodiff_test
 
 import (
-	"encoding/binary"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -9,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dpo-ort/dpo-ort/internal/graphtest"
 	"github.com/dpo-ort/dpo-ort/runtime/autodiff"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 func cosine(a, shift float64) float64 {
@@ -191,53 +190,19 @@ func (c *compiled) run(t *testing.T, values map[string][]float64) map[string][]f
 	})
 }
 
-// runGraph runs a graph whose shapes are all fixed, and gives its floating-point outputs.
+// runGraph runs a graph whose shapes are all fixed, and gives its outputs.
 func runGraph(t testing.TB, g *onnx.Graph, input func(in *onnx.Value) []byte) map[string][]float64 {
 	t.Helper()
-	model, err := g.Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	session, err := ort.NewSession(model, ort.Options{Name: g.Name, Threads: 1})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, g)
-	}
-	defer session.Close()
-	tensor := func(v *onnx.Value, data []byte) *ort.Tensor {
-		shape, err := v.Shape.Eval(nil)
+	given, out := map[string]*onnx.Tensor{}, map[string][]float64{}
+	for _, in := range g.Inputs {
+		shape, err := in.Shape.Eval(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if data == nil {
-			size, _ := v.Shape.Size().Const()
-			data = make([]byte, int(size)*v.Type.Size())
-		}
-		out, err := ort.HostTensor(data, ort.DType(v.Type), shape...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
+		given[in.Name] = &onnx.Tensor{Type: in.Type, Dims: shape, Data: input(in)}
 	}
-	inputs, outputs := map[string]*ort.Tensor{}, map[string]*ort.Tensor{}
-	for _, v := range g.Inputs {
-		inputs[v.Name] = tensor(v, input(v))
-	}
-	for _, v := range g.Outputs {
-		outputs[v.Name] = tensor(v, nil)
-	}
-	if err := session.Run(inputs, outputs); err != nil {
-		t.Fatalf("%v\n%s", err, g)
-	}
-	out := map[string][]float64{}
-	for name, o := range outputs {
-		data := o.Bytes()
-		for at := 0; at < len(data); at += o.DType.Size() {
-			if o.DType == ort.Float64 {
-				out[name] = append(out[name], math.Float64frombits(binary.LittleEndian.Uint64(data[at:])))
-			} else {
-				out[name] = append(out[name], float64(math.Float32frombits(binary.LittleEndian.Uint32(data[at:]))))
-			}
-		}
+	for name, x := range graphtest.Run(t, g, nil, given) {
+		out[name] = graphtest.Floats(t, x)
 	}
 	return out
 }

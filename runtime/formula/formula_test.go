@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dpo-ort/dpo-ort/internal/graphtest"
 	"github.com/dpo-ort/dpo-ort/runtime/formula"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // given is an input of a node: numbers, whole numbers where ints is set, or none.
@@ -156,64 +156,39 @@ func (k kernel) graph() *onnx.Graph {
 // run gives a graph the case's numbers, the same ones each time.
 func (k kernel) run(t *testing.T, g *onnx.Graph) map[string][]float64 {
 	t.Helper()
-	model, err := g.Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ort.NewSession(model, ort.Options{Name: g.Name, Threads: 1})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, g)
-	}
-	defer s.Close()
-	inputs, outputs, data := map[string]*ort.Tensor{}, map[string]*ort.Tensor{}, map[string][]byte{}
+	given := map[string]*onnx.Tensor{}
 	for i, in := range k.inputs {
 		if in.absent {
 			continue
 		}
-		name := string(rune('a' + i))
-		size, _ := onnx.Dims(in.shape...).Size().Const()
-		values := make([]float64, size)
-		for j := range values {
-			values[j] = in.scale * math.Sin(float64(7*i+3*j*(i+1))+0.3*float64(j))
-		}
-		tensor, err := onnx.FloatTensor(onnx.Float32, values, in.shape...)
-		dtype := onnx.Float32
-		if in.ints != nil {
-			dtype, tensor, err = in.dtype, onnx.IntTensor(in.ints, in.shape...), nil
-			if dtype == onnx.Int32 {
-				tensor.Data = narrowed(in.ints)
-			}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if inputs[name], err = ort.HostTensor(tensor.Data, ort.DType(dtype), in.shape...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, out := range g.Outputs {
-		shape, err := out.Shape.Eval(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		size, _ := out.Shape.Size().Const()
-		data[out.Name] = make([]byte, 4*size)
-		if outputs[out.Name], err = ort.HostTensor(data[out.Name], ort.DType(onnx.Float32), shape...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Run(inputs, outputs); err != nil {
-		t.Fatalf("%v\n%s", err, g)
+		given[string(rune('a'+i))] = in.tensor(t, i)
 	}
 	results := map[string][]float64{}
-	for name, bytes := range data {
-		values, err := (&onnx.Tensor{Type: onnx.Float32, Dims: []int64{int64(len(bytes) / 4)}, Data: bytes}).Floats()
-		if err != nil {
-			t.Fatal(err)
-		}
-		results[name] = values
+	for name, x := range graphtest.Run(t, g, nil, given) {
+		results[name] = graphtest.Floats(t, x)
 	}
 	return results
+}
+
+// tensor are the numbers of input i.
+func (in given) tensor(t *testing.T, i int) *onnx.Tensor {
+	t.Helper()
+	switch {
+	case in.ints != nil && in.dtype == onnx.Int32:
+		return &onnx.Tensor{Type: onnx.Int32, Dims: in.shape, Data: narrowed(in.ints)}
+	case in.ints != nil:
+		return onnx.IntTensor(in.ints, in.shape...)
+	}
+	size, _ := onnx.Dims(in.shape...).Size().Const()
+	values := make([]float64, size)
+	for j := range values {
+		values[j] = in.scale * math.Sin(float64(7*i+3*j*(i+1))+0.3*float64(j))
+	}
+	x, err := onnx.FloatTensor(onnx.Float32, values, in.shape...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
 }
 
 // narrowed are whole numbers as int32.

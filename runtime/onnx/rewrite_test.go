@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dpo-ort/dpo-ort/internal/graphtest"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // oldNode is a node of an older opset over x [2,3,4].
@@ -226,49 +226,18 @@ func TestSliceFromTheEnd(t *testing.T) {
 // outputsOf runs a graph over x of such a shape.
 func outputsOf(t *testing.T, g *onnx.Graph, shape []int64) map[string][]float64 {
 	t.Helper()
-	model, err := g.Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ort.NewSession(model, ort.Options{Name: g.Name, Threads: 1})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, g)
-	}
-	defer s.Close()
 	size, _ := onnx.Dims(shape...).Size().Const()
 	numbers := make([]float64, size)
 	for i := range numbers {
 		numbers[i] = math.Sin(float64(3*i + 1))
 	}
-	tensor := func(dims []int64, numbers []float64) (*ort.Tensor, *onnx.Tensor) {
-		x, err := onnx.FloatTensor(onnx.Float32, numbers, dims...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := ort.HostTensor(x.Data, ort.DType(onnx.Float32), dims...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out, x
-	}
-	x, _ := tensor(shape, numbers)
-	outputs, held := map[string]*ort.Tensor{}, map[string]*onnx.Tensor{}
-	for _, out := range g.Outputs {
-		dims, err := out.Shape.Eval(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		count, _ := out.Shape.Size().Const()
-		outputs[out.Name], held[out.Name] = tensor(append([]int64{}, dims...), make([]float64, count))
-	}
-	if err := s.Run(map[string]*ort.Tensor{"x": x}, outputs); err != nil {
-		t.Fatalf("%v\n%s", err, g)
+	x, err := onnx.FloatTensor(onnx.Float32, numbers, shape...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	values := map[string][]float64{}
-	for name, x := range held {
-		if values[name], err = x.Floats(); err != nil {
-			t.Fatal(err)
-		}
+	for name, out := range graphtest.Run(t, g, nil, map[string]*onnx.Tensor{"x": x}) {
+		values[name] = graphtest.Floats(t, out)
 	}
 	return values
 }
