@@ -35,7 +35,7 @@ func TestNotedRows(t *testing.T) {
 // text, are refused with what to do.
 func TestSystemColumn(t *testing.T) {
 	const talk = `[{"role":"user","content":"u"},{"role":"assistant","content":"a"}]`
-	for row, want := range map[string]string{
+	checkRows(t, map[string]string{
 		`{"system":"s","prompt":[{"role":"user","content":"p"}],"chosen":"c","rejected":"r"}`:                                       "system:s user:p > assistant:c | assistant:r",
 		`{"system":"s","prompt":"p","chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":"r"}]}`: "system:s user:p > assistant:c | assistant:r",
 		`{"system":"s","chosen":` + talk + `,"rejected":` + strings.Replace(talk, `"a"`, `"b"`, 1) + `}`:                            "system:s user:u > assistant:a | assistant:b",
@@ -47,17 +47,7 @@ func TestSystemColumn(t *testing.T) {
 		`{"system":"\u0000","messages":` + talk + `}`:             "column system: its text has a NUL byte",
 		`{"system":"","messages":` + talk + `}`:                   "user:u > assistant:a",
 		`{"system":"s","prompt":"p","chosen":"c","rejected":"r"}`: "p > c | r",
-	} {
-		got := ""
-		for g, err := range Read([]string{write(t, "a.jsonl", row)}, Options{}) {
-			if got = sayGroup(g); err != nil {
-				got = err.Error()
-			}
-		}
-		if !strings.Contains(got, want) || strings.Contains(want, " > ") && got != want {
-			t.Errorf("%s:\n got %s\nwant %s", row, got, want)
-		}
-	}
+	})
 }
 
 // What the warning about a column system beside texts advises gives its words to the template.
@@ -84,7 +74,7 @@ func TestRepeatedPrompts(t *testing.T) {
 	alone := func(answer string) string { return `[{"role":"assistant","content":"` + answer + `"}]` }
 	other := strings.Replace(prompt, `"p"`, `"q"`, 1)
 	const some, two = "one answer begins with the messages of the prompt and another does not", "chosen and rejected begin with different turns of the user"
-	for row, want := range map[string]string{
+	checkRows(t, map[string]string{
 		`{"prompt":[` + prompt + `],"chosen":` + whole(prompt, "c") + `,"rejected":` + whole(prompt, "r") + `}`:                                            "user:p > assistant:c | assistant:r",
 		`{"prompt":[` + prompt + `],"chosen":` + whole(prompt, "c") + `,"rejected":` + alone("r") + `}`:                                                    some,
 		`{"prompt":[` + prompt + `],"chosen":` + alone("c") + `,"rejected":` + alone("r") + `}`:                                                            "user:p > assistant:c | assistant:r",
@@ -94,7 +84,13 @@ func TestRepeatedPrompts(t *testing.T) {
 		`{"chosen":` + whole(prompt, "c") + `,"rejected":` + whole(other, "r") + `}`:                                                                       two,
 		`{"chosen":` + whole(`{"role":"system","content":"s"},`+prompt, "c") + `,"rejected":` + whole(`{"role":"system","content":"s"},`+other, "r") + `}`: two,
 		`{"chosen":` + whole(prompt, "c") + `,"rejected":` + whole(prompt, "r") + `}`:                                                                      "user:p > assistant:c | assistant:r",
-	} {
+	})
+}
+
+// checkRows reads rows of JSON Lines: what they say, whole where it has " > ", or a part of their error.
+func checkRows(t *testing.T, rows map[string]string) {
+	t.Helper()
+	for row, want := range rows {
 		got := ""
 		for g, err := range Read([]string{write(t, "a.jsonl", row)}, Options{}) {
 			if got = sayGroup(g); err != nil {

@@ -275,21 +275,7 @@ func TestHalfPrecisionWeightsAreScored(t *testing.T) {
 		for _, kind := range []string{"bfloat16", "float16"} {
 			t.Run(name+" in "+kind, func(t *testing.T) {
 				m := openModel(t, golden.Testdata(t, "models", name))
-				half := filepath.Join(t.TempDir(), "half")
-				_, err := m.Save(half, kind, func(tensor string) ([]byte, error) {
-					x, err := m.Tensor(tensor)
-					if err != nil {
-						return nil, err
-					}
-					numbers, data := make([]float32, m.Elements([]string{tensor})), make([]byte, 4*m.Elements([]string{tensor}))
-					if err := safetensors.Decode(x, numbers); err != nil {
-						return nil, err
-					}
-					return data, safetensors.Encode(numbers, "F32", data)
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
+				half := savedAs(t, m, kind, nil)
 				var logps [2][]float64
 				for i, weights := range []onnx.DType{0, onnx.Float32} { // as they lie in the file, and cast as they are loaded
 					n, err := openAs(half, Export{Types: models.Types{Compute: onnx.Float32, Weights: weights}}, engine.Options{Threads: 1})
@@ -309,4 +295,29 @@ func TestHalfPrecisionWeightsAreScored(t *testing.T) {
 			})
 		}
 	}
+}
+
+// savedAs writes a model with its weights in another type, after change of each tensor's numbers (nil for none), and gives the folder.
+func savedAs(t *testing.T, m *models.Model, kind string, change func(name string, shape []int64, w []float32)) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "saved")
+	_, err := m.Save(dir, kind, func(name string) ([]byte, error) {
+		x, err := m.Tensor(name)
+		if err != nil {
+			return nil, err
+		}
+		w := make([]float32, m.Elements([]string{name}))
+		if err := safetensors.Decode(x, w); err != nil {
+			return nil, err
+		}
+		if change != nil {
+			change(name, x.Shape, w)
+		}
+		data := make([]byte, 4*len(w))
+		return data, safetensors.Encode(w, "F32", data)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -264,20 +264,7 @@ func madeOf(t *testing.T, model string, steps int) string {
 // narrowed is the model with its weights rounded to bfloat16.
 func narrowed(t *testing.T, model string) string {
 	t.Helper()
-	m, err := models.Open(model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	dir := filepath.Join(t.TempDir(), "narrow")
-	_, err = m.Save(dir, "bfloat16", func(name string) ([]byte, error) {
-		of, err := m.Weights.Tensor(name)
-		return of.Data, err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return savedAs(t, openModel(t, model), "bfloat16", nil)
 }
 
 // Each failure is named, with its numbers, in an event and in the summary, and nothing is in a run that nearly fails.

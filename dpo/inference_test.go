@@ -13,7 +13,6 @@ import (
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/internal/golden"
 	"github.com/dpo-ort/dpo-ort/models"
-	"github.com/dpo-ort/dpo-ort/models/safetensors"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
@@ -345,36 +344,17 @@ func exactProducts(t *testing.T, dir string) string {
 // −2^(bits−1) to 2^(bits−1)−1, where s makes the entry of largest magnitude the first of them.
 func roundedTo(t *testing.T, dir string, bits int) string {
 	t.Helper()
-	m, err := models.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	out := filepath.Join(t.TempDir(), "rounded")
-	_, err = m.Save(out, "float32", func(name string) ([]byte, error) {
-		tensor, err := m.Tensor(name)
-		if err != nil {
-			return nil, err
-		}
-		w := make([]float32, len(tensor.Data)/4)
-		if err := safetensors.Decode(tensor, w); err != nil {
-			return nil, err
-		}
+	m := openModel(t, dir)
+	return savedAs(t, m, "float32", func(name string, shape []int64, w []float32) {
 		outside := !strings.Contains(name, ".layers.") && !strings.Contains(name, ".h.")
-		if len(tensor.Shape) == 2 && !strings.Contains(name, "wpe") {
+		if len(shape) == 2 && !strings.Contains(name, "wpe") {
 			of := bits
 			if outside {
 				of = 8
 			}
-			roundMatrix(w, tensor.Shape, of, m.Transposed && !outside)
+			roundMatrix(w, shape, of, m.Transposed && !outside)
 		}
-		data := make([]byte, 4*len(w))
-		return data, safetensors.Encode(w, "F32", data)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 // roundMatrix rounds rows, or where the matrix lies as [in,out] columns.
