@@ -89,6 +89,7 @@ type Config struct {
 	Threads    int    `yaml:"threads"`     // 0 means one a core
 	Device     string `yaml:"device"`
 	DType      string `yaml:"dtype"`
+	Offload    string `yaml:"offload,omitempty"` // from a GPU's memory: see engine.Offload
 
 	Planned *MemoryPlan `yaml:"plan,omitempty"` // found from Memory; a resume has the one that the run began with
 
@@ -191,7 +192,11 @@ func (c Config) Check() error {
 	if _, err := parseMemory(c.Memory, ort.Device{}); err != nil {
 		wrong = append(wrong, "memory: "+err.Error())
 	}
-	if _, _, err := precision(c.Device, c.DType, c.Threads); err != nil {
+	options, _, err := precision(c.Device, c.DType, c.Threads)
+	if err == nil {
+		err = checkOffload(c.Offload, Offloads(), options.Device)
+	}
+	if err != nil {
 		wrong = append(wrong, err.Error())
 	}
 	if wrong != nil {

@@ -64,7 +64,12 @@ func NewArtifact(architecture string, d models.Decoder, x Export) (*artifact.Art
 	if err := addDecoding(a, d, x); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	if err := addMethod(a, x, d.Trained(x.Types)); err != nil {
+	trained := d.Trained(x.Types)
+	rounded := trained
+	if len(x.Rungs) > 0 && precast(a, x.Types.Compute) {
+		rounded = x.Types.Compute
+	}
+	if err := addMethod(a, x, trained, rounded); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	return a, a.Verify()
@@ -278,8 +283,8 @@ func addDecoding(a *artifact.Artifact, d models.Decoder, x Export) error {
 	return nil
 }
 
-// addMethod adds the loss, and the optimizer of what is trained, which is of this type.
-func addMethod(a *artifact.Artifact, x Export, trained onnx.DType) (err error) {
+// addMethod adds the loss, and the optimizer of what is trained, which is of this type, and comes to the stages in the type rounded.
+func addMethod(a *artifact.Artifact, x Export, trained, rounded onnx.DType) (err error) {
 	if x.Loss != nil {
 		if a.Graphs[lossGraph], err = lossWithGradient(x.Loss, onnx.Float64); err != nil {
 			return err
@@ -293,7 +298,7 @@ func addMethod(a *artifact.Artifact, x Export, trained onnx.DType) (err error) {
 		return err
 	}
 	for _, r := range o.Rules {
-		if a.Graphs[r.Graph], err = r.Build(trained); err != nil {
+		if a.Graphs[r.Graph], err = r.Build(trained, rounded); err != nil {
 			return fmt.Errorf("optimizer %s: graph %s: %w", x.Optimizer, r.Graph, err)
 		}
 		a.Aliases[r.Graph] = r.Aliases

@@ -14,7 +14,7 @@ func TestLionMovesBySigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := o.Rules[0].Build(onnx.Float64)
+	g, err := o.Rules[0].Build(onnx.Float64, onnx.Float64)
 	if err != nil {
 		t.Fatal(err)
 	}

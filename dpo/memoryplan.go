@@ -38,6 +38,7 @@ type Memory struct {
 	Scratch     int64 // temporaries of operators
 	Process     int64 // the program, its sessions, the data's token ids
 	Copies      int64 // of weights and states, where checkpoints are written beside training
+	Host        int64 // beside all that, in the host's memory: what is offloaded
 }
 
 // Total is all of it.
@@ -68,21 +69,18 @@ func (t *Trainer) fit() error {
 	if err != nil {
 		return Usage("memory: %v", err)
 	}
-	weights := e.WeightBytes()
-	states, err := e.StateBytes()
+	held, err := e.Held()
 	if err != nil {
 		return err
 	}
-	fixed := Memory{Limit: limit, Weights: weights, Frozen: e.FrozenBytes(), Gradients: weights, States: states, Process: contextMemory}
+	fixed := Memory{Limit: limit, Weights: held.Weights, Frozen: held.Frozen, Gradients: held.Gradients, States: held.States, Host: held.HostWeights + held.HostStates, Process: contextMemory}
 	if t.options.Device.Kind == ort.CPU {
-		held, _ := heldMemory()
-		fixed.Process = held + sessionsMemory
+		own, _ := heldMemory()
+		fixed.Process = own + sessionsMemory
 	}
-	if (t.stream != nil || t.drifts()) && t.Ref == "" && !t.unreferenced() && !t.mappable() {
-		fixed.Reference = weights
-	}
-	if t.SyncRefModel {
-		fixed.Reference = weights
+	if t.SyncRefModel || (t.stream != nil || t.drifts()) && t.Ref == "" && !t.unreferenced() && !t.mappable() {
+		fixed.Reference = held.Weights
+		fixed.Host += held.HostWeights
 	}
 	if t.Planned != nil {
 		t.memoryPlan = *t.Planned
@@ -91,6 +89,9 @@ func (t *Trainer) fit() error {
 		t.memoryPlan, t.expected, err = t.planMemory(fixed)
 	}
 	if err != nil {
+		return err
+	}
+	if err := checkHost(t.expected.Host); err != nil {
 		return err
 	}
 	t.Planned = &t.memoryPlan
@@ -134,6 +135,8 @@ func (t *Trainer) planMemory(fixed Memory) (MemoryPlan, Memory, error) {
 // cheaper says what else takes less memory.
 func (t *Trainer) cheaper(m Memory) string {
 	switch {
+	case t.Offload == "" && t.options.Device.Kind != ort.CPU:
+		return ", or give --offload states, which leaves what is updated in the host's memory"
 	case 2*m.States > m.Weights:
 		return ", or take --optimizer adafactor, whose states are next to nothing"
 	case t.Rung != autoRung:

@@ -35,9 +35,13 @@ func openFrozen(dir string, compute onnx.DType, o engine.Options) (*network, err
 	return openAs(dir, Export{Types: models.Types{Compute: compute}}, o)
 }
 
-// openAs opens a model with further graphs. Weights are mapped from the files where x has no other type for them.
+// openAs opens a model with further graphs. Weights are mapped from the files where x has no other type for them. Of what can be
+// offloaded it has the parameters alone.
 func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	n = &network{compute: x.Types.Compute, long: longFrom(o.Device)}
+	if o.Offload == engine.OffloadStates {
+		o.Offload = ""
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -54,7 +58,7 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	if n.engine, err = engine.New(a, o); err != nil {
 		return n, err
 	}
-	if o.Device.Kind == ort.CPU && n.engine.Takes(n.model) {
+	if (o.Device.Kind == ort.CPU || o.Offload == engine.OffloadParameters) && n.engine.Takes(n.model) {
 		n.weights, err = n.engine.Map(n.model)
 	} else {
 		n.weights, err = n.engine.Load(n.model)

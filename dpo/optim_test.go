@@ -36,7 +36,7 @@ type optimCase struct {
 func (in optimInputs) take(t *testing.T, o *optim.Optimizer, c optimCase, tensor string, dtype onnx.DType) (kept [][]float64) {
 	shape := in.Shapes[tensor]
 	r := o.Rule(optim.Parameter{Shape: shape, Hidden: tensor != "embedding"})
-	g, err := r.Build(dtype)
+	g, err := r.Build(dtype, dtype)
 	if err != nil {
 		t.Fatal(err)
 	}

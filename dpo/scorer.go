@@ -24,6 +24,7 @@ type ScoreConfig struct {
 	Threads    int
 	Device     string
 	DType      string // as in Config; "" means float32
+	Offload    string // "parameters", or "" for nothing: see engine.Offload
 	MicroBatch int
 }
 
@@ -61,6 +62,10 @@ func NewScorer(c ScoreConfig, tok datasets.Tokenizer) (s *Scorer, err error) {
 	if s.options, s.precision, err = precision(c.Device, c.DType, c.Threads); err != nil {
 		return nil, Usage("%v", err)
 	}
+	if err := checkOffload(c.Offload, Offloads()[1:], s.options.Device); err != nil {
+		return nil, err
+	}
+	s.options.Offload = engine.Offload(c.Offload)
 	s.encoder.AllowEqual = true
 	defer func() {
 		if err != nil {

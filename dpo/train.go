@@ -116,6 +116,7 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 	if t.options, t.compute, err = precision(c.Device, c.DType, c.Threads); err != nil {
 		return t, err
 	}
+	t.options.Offload = engine.Offload(c.Offload)
 	m, err := models.Open(c.Model)
 	if err != nil {
 		return t, err
@@ -452,7 +453,7 @@ func (t *Trainer) begin() error {
 		t.warn("damaged-metrics", fmt.Sprintf("%s is not what it was after step %d", t.path(metricsName), t.state.Step),
 			"the steps that follow are added to it; the run itself is whole")
 	}
-	t.saver.beside = t.expected.Copies > 0 || t.options.Device.Kind != ort.CPU
+	t.saver.beside = t.expected.Copies > 0 || t.options.Device.Kind != ort.CPU && t.Offload == ""
 	return nil
 }
 

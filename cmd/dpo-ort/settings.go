@@ -86,6 +86,7 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.IntVar(&c.Threads, "threads", c.Threads, "threads of one operator; 0: one a core")
 	f.StringVar(&c.Device, "device", c.Device, "cpu, or cuda:0")
 	f.StringVar(&c.DType, "dtype", c.DType, dtypeUsage())
+	f.StringVar(&c.Offload, "offload", c.Offload, "what a GPU leaves in the host's memory: states (the optimizer's, and the weights that it updates, on the CPU), or parameters (all weights; a layer's come as it runs)")
 }
 
 // useless are the settings that mean nothing under an objective.

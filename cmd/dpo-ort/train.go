@@ -223,8 +223,12 @@ func memoryText(p dpo.Plan) string {
 	if m.Frozen > 0 {
 		parameters = fmt.Sprintf("%d frozen parameters %s, %d trained", p.Parameters-p.Trained, size(m.Frozen), p.Trained)
 	}
-	return fmt.Sprintf("about %s of %s: %s parameters %s, gradients %s, states %s%s, activations %s, temporaries %s, process %s", size(m.Total()), size(m.Limit),
-		parameters, size(m.Weights), size(m.Gradients), size(m.States), reference, size(m.Activations), size(m.Scratch), size(m.Process))
+	host := ""
+	if m.Host > 0 {
+		host = fmt.Sprintf("; and %s of the host's", size(m.Host))
+	}
+	return fmt.Sprintf("about %s of %s: %s parameters %s, gradients %s, states %s%s, activations %s, temporaries %s, process %s%s", size(m.Total()), size(m.Limit),
+		parameters, size(m.Weights), size(m.Gradients), size(m.States), reference, size(m.Activations), size(m.Scratch), size(m.Process), host)
 }
 
 // fitText says how the run fits into its memory.

@@ -8,6 +8,7 @@
 //	         the rule's states, zeros at first, over the symbols of p
 //	         scale, weight_decay and the rule's own scalars, all [1], from [Optimizer.Scalars]
 //	outputs  next.p and next.<state>, each in the memory of the input it replaces: [Rule.Aliases]
+//	         rounded.p, where a model computes in a narrower type than it is trained in: next.p in that type
 //
 // scale is the factor that clips the gradient. What depends on the step alone, such as bias corrections, is computed outside
 // in float64. Each optimizer is one file, which registers itself and says whose arithmetic it follows; its settings have the
@@ -169,8 +170,8 @@ func (o *Optimizer) Scalars(s Step) map[string]float64 {
 	return out
 }
 
-// Build makes the rule's graph, in element type t.
-func (r *Rule) Build(t onnx.DType) (*onnx.Graph, error) {
+// Build makes the rule's graph, in element type t, with rounded.p where rounded is another.
+func (r *Rule) Build(t, rounded onnx.DType) (*onnx.Graph, error) {
 	return onnx.Build("optimizer", func(b *onnx.Builder) {
 		in, dims := map[string]*onnx.Value{}, symbols(r.dims)
 		if r.dims == nil {
@@ -192,6 +193,9 @@ func (r *Rule) Build(t onnx.DType) (*onnx.Graph, error) {
 		next := r.update(formula{b, t}, in)
 		for i, name := range r.inPlace() {
 			b.Output("next."+name, next[i])
+		}
+		if rounded != t {
+			b.Output("rounded.p", b.Op("Cast", []*onnx.Value{next[0]}, onnx.Attrs{"to": int64(rounded)}))
 		}
 	})
 }

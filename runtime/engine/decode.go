@@ -136,7 +136,7 @@ func (e *Engine) Decode(w *Weights, c *Cache, b *Batch) (*Next, error) {
 		if err != nil {
 			return nil, fmt.Errorf("stage %s: %w", s.Name, err)
 		}
-		out, err := e.run(e.variant(i, b.Variant), b.Sizes, present, flow(x), w.bound(s), past, tensors(inputs))
+		out, err := e.runStage(s, e.variant(i, b.Variant), w, b.Sizes, present, flow(x), past, tensors(inputs))
 		if err != nil {
 			return nil, fmt.Errorf("stage %s: %w", s.Name, err)
 		}
@@ -144,7 +144,7 @@ func (e *Engine) Decode(w *Weights, c *Cache, b *Batch) (*Next, error) {
 		x = out["y"]
 	}
 	last := len(e.art.Stages) - 1
-	out, err := e.run(e.variant(last, b.Variant), b.Sizes, nil, flow(x), w.bound(e.head()), tensors(inputs))
+	out, err := e.runStage(e.head(), e.variant(last, b.Variant), w, b.Sizes, nil, flow(x), tensors(inputs))
 	if err != nil {
 		return nil, fmt.Errorf("stage %s: %w", e.head().Name, err)
 	}

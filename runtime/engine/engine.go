@@ -28,6 +28,7 @@ type Options struct {
 	Threads int  // of one operator; 0: one a core
 	TF32    bool // see ort.Options
 	Plan    Plan
+	Offload Offload
 
 	Updates Updates // how parameters are updated; nil: all by OptimizerGraph, with weight decay
 }
@@ -39,10 +40,11 @@ type Engine struct {
 	sessions map[string]*ort.Session
 	pool     pool
 
-	weights  onnx.DType            // of what is trained
+	weights  onnx.DType            // of what is trained, as it is updated
+	rounded  onnx.DType            // the type that the graphs take some of that in; weights where there is none other
 	layer    []int                 // of each stage: its number among those that plans decide on, or −1
 	shape    map[string][]int64    // of each parameter
-	dtype    map[string]onnx.DType // of each parameter
+	dtype    map[string]onnx.DType // of each parameter, as the graphs take it
 	trained  []string              // the parameters that are, sorted
 	lowest   int                   // the first stage that a backward pass runs
 	complete [][]string            // of each stage: the parameters whose gradients are whole when its backward pass has run
@@ -92,10 +94,29 @@ func (e *Engine) survey() error {
 	if len(e.trained) == 0 {
 		return errors.New("nothing in it is trained")
 	}
-	e.weights = e.dtype[e.trained[0]]
+	return e.types()
+}
+
+// types finds those of what is trained: as it is updated, which is its gradient's where the artifact has any, and as the graphs take it.
+func (e *Engine) types() error {
+	of := maps.Clone(e.dtype)
+	for _, s := range e.art.Stages {
+		for _, input := range s.Trained() {
+			for _, r := range artifact.Rungs {
+				if g := e.art.Graphs[r.Backward(s.Graph)]; g != nil && g.Output("d."+input) != nil {
+					of[s.Params[input].Tensor] = g.Output("d." + input).Type
+				}
+			}
+		}
+	}
+	e.weights = of[e.trained[0]]
+	e.rounded = e.weights
 	for _, name := range e.trained {
-		if e.dtype[name] != e.weights {
-			return fmt.Errorf("parameters that are trained are of two types: %s and %s", e.weights, e.dtype[name])
+		if of[name] != e.weights {
+			return fmt.Errorf("parameters that are trained are of two types: %s and %s", e.weights, of[name])
+		}
+		if t := e.dtype[name]; t != e.weights {
+			e.rounded = t
 		}
 	}
 	return nil
@@ -159,8 +180,8 @@ func (e *Engine) rung(stage int, p Plan) artifact.Rung {
 	return artifact.Recompute
 }
 
-// session opens the session of a graph.
-func (e *Engine) session(graph string, threads int) (*ort.Session, error) {
+// session opens the session of a graph, which always runs on the same device.
+func (e *Engine) session(graph string, on ort.Device, threads int) (*ort.Session, error) {
 	if s, ok := e.sessions[graph]; ok {
 		return s, nil
 	}
@@ -172,7 +193,7 @@ func (e *Engine) session(graph string, threads int) (*ort.Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open graph %s: %w", graph, err)
 	}
-	s, err := ort.NewSession(data, ort.Options{Name: graph, Threads: threads, Device: e.opts.Device, TF32: e.opts.TF32})
+	s, err := ort.NewSession(data, ort.Options{Name: graph, Threads: threads, Device: on, TF32: e.opts.TF32})
 	if err != nil {
 		return nil, fmt.Errorf("open graph %s: %w", graph, err)
 	}
@@ -186,7 +207,7 @@ type binding map[string]*ort.Tensor
 // run runs a graph. Inputs come from the first of the bindings that has them. Outputs that given does not bind are
 // taken from the pool, at the shapes that sizes imply, and returned; they are the caller's to release.
 func (e *Engine) run(graph string, sizes map[string]int64, given binding, from ...binding) (out map[string]*block, err error) {
-	s, err := e.session(graph, e.opts.Threads)
+	s, err := e.session(graph, e.opts.Device, e.opts.Threads)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ type Gradients struct {
 
 // NewGradients makes gradients of all that is trained, cleared.
 func (e *Engine) NewGradients() (*Gradients, error) {
-	w, err := e.NewWeights()
+	w, err := e.cleared(e.Parameters(), e.weights, e.opts.Device)
 	return &Gradients{whole: w, written: map[string]bool{}}, err
 }
 

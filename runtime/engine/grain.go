@@ -21,9 +21,17 @@ var grains = map[ort.Kind]grain{
 
 func (e *Engine) grain() grain { return grains[e.opts.Device.Kind] }
 
-// workers is how many Runs of the optimizer there are at once: a GPU has one stream.
-func (e *Engine) workers() int {
-	if e.opts.Device.Kind != ort.CPU {
+// slice is how many parameters the optimizer and the norm take at once.
+func (e *Engine) slice() int64 {
+	if e.opts.Offload != "" {
+		return offSlice
+	}
+	return e.grain().slice
+}
+
+// workers is how many Runs over slices there are at once on a device: a GPU has one stream.
+func (e *Engine) workers(on ort.Device) int {
+	if on.Kind != ort.CPU {
 		return 1
 	}
 	return cmp.Or(max(e.opts.Threads, 0), runtime.NumCPU())

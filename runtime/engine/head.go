@@ -156,10 +156,18 @@ func (p *Pass) piece(graph string, of piece, arrays map[string]Array, from, into
 	}
 	defer func() { e.pool.release(slices.Collect(maps.Values(all))...) }()
 	bound := binding{"x": p.hidden.Tensor}
+	var lent []*block
+	defer func() { e.pool.release(lent...) }()
 	for input, param := range e.head().Params {
-		if bound[input], err = p.rows(of, input, p.weights.tensors[param.Tensor]); err != nil {
+		t, err := p.rows(of, input, p.weights.at(param.Tensor))
+		if err != nil {
 			return nil, err
 		}
+		var b *block
+		if bound[input], b, err = e.toDevice(t); err != nil {
+			return nil, fmt.Errorf("bring tensor %s to the device: %w", param.Tensor, err)
+		}
+		lent = append(lent, b)
 	}
 	outputs, rows := binding{}, binding{}
 	maps.Copy(bound, from)

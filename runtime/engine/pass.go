@@ -77,7 +77,7 @@ func (e *Engine) forward(w *Weights, b *Batch, why purpose) (_ *Pass, err error)
 		if why != scoring {
 			graph = e.rung(i, p.plan).Forward(graph)
 		}
-		out, err := e.run(graph, b.Sizes, nil, flow(p.hidden), w.bound(s), tensors(p.inputs))
+		out, err := e.runStage(s, graph, w, b.Sizes, nil, flow(p.hidden), tensors(p.inputs))
 		if err != nil {
 			return nil, fmt.Errorf("stage %s: %w", s.Name, err)
 		}
@@ -102,13 +102,14 @@ func flow(x *block) binding {
 	return binding{"x": x.Tensor}
 }
 
-// bound gives a stage's parameters by the names of its graph's inputs.
-func (w *Weights) bound(s artifact.Stage) binding {
-	b := binding{}
-	for input, p := range s.Params {
-		b[input] = w.tensors[p.Tensor]
+// runStage runs one of a stage's graphs with its parameters.
+func (e *Engine) runStage(s artifact.Stage, graph string, w *Weights, sizes map[string]int64, given binding, from ...binding) (map[string]*block, error) {
+	params, lent, err := e.bring(w, s)
+	if err != nil {
+		return nil, err
 	}
-	return b
+	defer e.pool.release(lent...)
+	return e.run(graph, sizes, given, append(from, params)...)
 }
 
 // Backward adds the gradient of Σ dlogps[n]·logps[n] to grads and ends the pass.
@@ -137,7 +138,7 @@ func (p *Pass) Backward(grads *Gradients, dlogps []float64) error {
 		if l.x != nil { // the embedding has none
 			from = append(from, binding{"x": l.x.Tensor})
 		}
-		out, err := e.run(graph, p.batch.Sizes, into, append(from, p.weights.bound(s), acc, tensors(p.inputs))...)
+		out, err := e.runStage(s, graph, p.weights, p.batch.Sizes, into, append(from, acc, tensors(p.inputs))...)
 		if err != nil {
 			return fmt.Errorf("stage %s: %w", s.Name, err)
 		}

@@ -65,33 +65,55 @@ func (e *Engine) Parameters() map[string][]int64 {
 	return shapes
 }
 
-// WeightBytes is what all parameters that are trained take, and so do gradients.
-func (e *Engine) WeightBytes() int64 { return e.bytesOf(e.Parameters()) }
+// Held is what lies in memory between passes, in bytes.
+type Held struct {
+	Weights   int64 // that are trained, with what stages are run with in their place
+	Frozen    int64 // those that are not
+	Gradients int64
+	States    int64 // of the optimizer
 
-func (e *Engine) bytesOf(shapes map[string][]int64) (n int64) {
+	HostWeights, HostStates int64 // in the host's memory instead, where they are offloaded
+}
+
+// Held computes, from shapes alone, what weights, gradients and the optimizer's states take.
+func (e *Engine) Held() (h Held, err error) {
+	own, bound := bytesOf(e.Parameters(), e.weights), int64(0)
+	if e.rounded != e.weights {
+		bound = bytesOf(e.Parameters(), e.rounded)
+	}
+	states, err := e.stateShapes(e.Parameters())
+	for _, of := range states {
+		h.States += bytesOf(of, e.weights)
+	}
+	for name, shape := range e.shape {
+		if !slices.Contains(e.trained, name) {
+			h.Frozen += elements(shape) * int64(e.dtype[name].Size())
+		}
+	}
+	h.Gradients = own
+	switch e.opts.Offload {
+	case OffloadStates:
+		h.Weights, h.HostWeights = bound+bytesOf(e.unrounded(), e.weights), own
+		h.States, h.HostStates = 0, h.States
+	case OffloadParameters:
+		h.Frozen, h.HostWeights = 0, own+bound+h.Frozen
+		h.States, h.HostStates = 0, h.States
+	default:
+		h.Weights = own + bound
+	}
+	return h, err
+}
+
+// bytesOf is what tensors of these shapes take in a buffer.
+func bytesOf(shapes map[string][]int64, t onnx.DType) int64 {
+	return paddedElements(shapes) * int64(t.Size())
+}
+
+func paddedElements(shapes map[string][]int64) (n int64) {
 	for _, shape := range shapes {
 		n += aligned(shape)
 	}
-	return n * int64(e.weights.Size())
-}
-
-// FrozenBytes is what the other parameters take.
-func (e *Engine) FrozenBytes() (n int64) {
-	for name, shape := range e.shape {
-		if !slices.Contains(e.trained, name) {
-			n += elements(shape) * int64(e.dtype[name].Size())
-		}
-	}
 	return n
-}
-
-// StateBytes is what the optimizer's states of all parameters take.
-func (e *Engine) StateBytes() (n int64, err error) {
-	states, err := e.stateShapes(e.Parameters())
-	for _, of := range states {
-		n += e.bytesOf(of)
-	}
-	return n, err
 }
 
 // Use sets the plan of the passes that follow.
@@ -168,10 +190,12 @@ func (c *count) temporaries() (n int64) {
 		}
 		return n
 	}
-	if c.engine.has(OptimizerGraph) {
-		c.run(OptimizerGraph, map[string]int64{"n": min(c.engine.grain().slice, c.engine.WeightBytes()/int64(c.engine.weights.Size()))})
+	if c.engine.opts.Offload == "" {
+		if c.engine.has(OptimizerGraph) {
+			c.run(OptimizerGraph, map[string]int64{"n": min(c.engine.slice(), paddedElements(c.engine.Parameters()))})
+		}
+		n = c.updates()
 	}
-	n = c.updates()
 	for _, of := range c.scratch {
 		n += of
 	}
@@ -203,7 +227,7 @@ func (c *count) updates() (n int64) {
 	slices.Sort(all)
 	atOnce := len(all)
 	if e.opts.Device.Kind == ort.CPU {
-		atOnce = min(atOnce, e.workers())
+		atOnce = min(atOnce, e.workers(e.opts.Device))
 	}
 	for _, peak := range all[len(all)-atOnce:] {
 		n += peak + peak/8
@@ -228,10 +252,23 @@ func (c *count) forward() {
 	for i, s := range c.engine.body() {
 		graph := c.engine.rung(i, c.plan).Forward(c.engine.variant(i, c.variant))
 		c.run(graph, c.sizes)
+		brought := c.bring(s, c.sizes)
 		for _, out := range c.engine.art.Graphs[graph].Outputs {
 			c.lives[s.Name] += c.take(c.bytes(out, c.sizes))
 		}
+		c.take(-brought)
 	}
+}
+
+// bring counts what a stage's parameters take on the device where they come there for a Run.
+func (c *count) bring(s artifact.Stage, sizes map[string]int64) (n int64) {
+	if c.engine.opts.Offload != OffloadParameters {
+		return 0
+	}
+	for input := range s.Params {
+		n += c.take(c.bytes(c.engine.art.Graphs[s.Graph].Input(input), sizes))
+	}
+	return n
 }
 
 // head counts a piece of the vocabulary forward and backward, with what all pieces keep.
@@ -245,6 +282,7 @@ func (c *count) head() {
 	forward, backward := rung.Forward(head.Graph), rung.Backward(head.Graph)
 	c.run(forward, sizes)
 	c.run(backward, sizes)
+	brought := c.bring(head, sizes)
 	c.hold(head)
 	kept := int64(0)
 	if rung != artifact.Recompute {
@@ -259,7 +297,7 @@ func (c *count) head() {
 			c.lives["dy"] = c.take(c.bytes(out, sizes))
 		}
 	}
-	c.take(-kept)
+	c.take(-kept - brought)
 	c.release(len(e.art.Stages) - 1)
 }
 
@@ -288,12 +326,13 @@ func (c *count) backward() {
 		}
 		graph := c.engine.rung(i, c.plan).Backward(c.engine.variant(i, c.variant))
 		c.run(graph, c.sizes)
+		brought := c.bring(s, c.sizes)
 		c.hold(s)
 		dx := int64(0)
 		if out := c.engine.art.Graphs[graph].Output("dx"); out != nil {
 			dx = c.take(c.bytes(out, c.sizes))
 		}
-		c.take(-c.lives["dy"] - c.lives[s.Name])
+		c.take(-c.lives["dy"] - c.lives[s.Name] - brought)
 		c.lives["dy"] = dx
 		c.release(i)
 	}

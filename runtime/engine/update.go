@@ -14,12 +14,15 @@ import (
 )
 
 // The graphs of the update. optimizer takes p, g, states, all [n], and scalars [1]; its outputs share memory with its
-// inputs as the manifest's aliases say. Others, that an Update names, take a parameter as a whole: p and g of its shape, and
+// inputs as the manifest's aliases say, but for roundedOutput. Others, that an Update names, take a parameter as a whole: p and g of its shape, and
 // states over the symbols of that. norm takes g [n] and gives the sum of its squares, [1].
 const (
 	OptimizerGraph = "optimizer"
 	NormGraph      = "norm"
 )
+
+// roundedOutput is what an update gives beside the next parameter: the same in the type that stages take it in.
+const roundedOutput = "rounded.p"
 
 // Update says how a parameter is updated. The zero Update is by OptimizerGraph, without weight decay.
 type Update struct {
@@ -34,12 +37,13 @@ type Updates func(tensor string, shape []int64) Update
 type Optimizer struct {
 	States map[string]*Weights // by the graphs' input names; each of the parameters whose graph has it
 
-	engine *Engine
-	grads  *Gradients
-	units  []unit
-	parts  []part
-	sums   *ort.Buffer        // [parts]: what the norm's graph gave of each
-	of     map[string]segment // where gradients are released: what belongs to a tensor
+	engine  *Engine
+	weights *Weights
+	grads   *Gradients
+	units   []unit
+	parts   []part
+	sums    *ort.Buffer        // [parts]: what the norm's graph gave of each
+	of      map[string]segment // where gradients are released: what belongs to a tensor
 }
 
 // unit is what one Run updates: a slice of the flat buffers, or a whole tensor.
@@ -67,9 +71,9 @@ func (e *Engine) NewOptimizer(w *Weights, grads *Gradients) (*Optimizer, error) 
 	if err != nil {
 		return nil, err
 	}
-	o := &Optimizer{States: map[string]*Weights{}, engine: e, grads: grads, of: map[string]segment{}}
+	o := &Optimizer{States: map[string]*Weights{}, engine: e, weights: w, grads: grads, of: map[string]segment{}}
 	for name, of := range shapes {
-		state, err := e.cleared(of)
+		state, err := e.cleared(of, e.weights, e.home())
 		if err != nil {
 			return nil, errors.Join(err, o.Close())
 		}
@@ -186,7 +190,7 @@ func (o *Optimizer) cutAll(w *Weights) error {
 
 // cut lays units and parts over the elements from first to last, which begin with the tensor that is named.
 func (o *Optimizer) cut(w *Weights, name string, u Update, first, last int64) (err error) {
-	size := o.engine.grain().slice
+	size := o.engine.slice()
 	for at := first; at < last; at += size {
 		p := part{elements: min(size, last-at)}
 		if o.grads != nil {
@@ -210,7 +214,7 @@ func (o *Optimizer) cut(w *Weights, name string, u Update, first, last int64) (e
 // addSlice adds the unit of a part, which begins so many elements behind the tensor's first.
 func (o *Optimizer) addSlice(w *Weights, name string, u Update, at int64, p part) (err error) {
 	s := unit{graph: u.Graph, bound: binding{}, decayed: u.Decay}
-	of := map[string]*Weights{"p": w}
+	of := updated(w)
 	if p.g != nil {
 		of["g"] = o.grads.whole
 	}
@@ -229,10 +233,19 @@ func (o *Optimizer) addSlice(w *Weights, name string, u Update, at int64, p part
 	return nil
 }
 
+// updated are the weights that an update writes, by the names that it binds them to.
+func updated(w *Weights) map[string]*Weights {
+	of := map[string]*Weights{"p": w}
+	if w.rounded != nil {
+		of[roundedOutput] = w.rounded
+	}
+	return of
+}
+
 // addWhole adds the unit of a tensor that is updated as a whole.
 func (o *Optimizer) addWhole(w *Weights, name string, u Update) (err error) {
 	s := unit{graph: u.Graph, bound: binding{}, decayed: u.Decay}
-	of := map[string]*Weights{"p": w}
+	of := updated(w)
 	if o.grads != nil {
 		of["g"] = o.grads.whole
 	}
@@ -269,11 +282,12 @@ func (o *Optimizer) Norm() (float64, error) {
 
 // measure sums the squares of parts of the gradient.
 func (o *Optimizer) measure(of []part) error {
-	session, err := o.engine.session(NormGraph, 1)
+	device := o.engine.opts.Device
+	session, err := o.engine.session(NormGraph, device, 1)
 	if err != nil {
 		return err
 	}
-	err = o.each(len(of), func(i int) error {
+	err = each(len(of), o.engine.workers(device), func(_, i int) error {
 		return session.Run(binding{"g": of[i].g}, binding{"sum": of[i].sum})
 	})
 	if err != nil {
@@ -290,7 +304,10 @@ func (o *Optimizer) measure(of []part) error {
 // Step updates all parameters. Scalars are the graphs' inputs of one element by name; weight_decay is 0 for parameters whose
 // Update says so.
 func (o *Optimizer) Step(scalars map[string]float64) error {
-	return o.update(scalars, o.units)
+	if err := o.update(scalars, o.units); err != nil {
+		return err
+	}
+	return o.weights.give(o.weights.Names...)
 }
 
 func (o *Optimizer) update(scalars map[string]float64, of []unit) error {
@@ -311,9 +328,22 @@ func (o *Optimizer) update(scalars map[string]float64, of []unit) error {
 		}
 		graphs[u.graph] = g
 	}
-	return o.each(len(of), func(i int) error {
+	workers := o.engine.workers(o.engine.home())
+	stages := make([]staging, workers)
+	defer func() {
+		for i := range stages {
+			stages[i].gradient.free()
+			stages[i].rounded.free()
+		}
+	}()
+	return each(len(of), workers, func(worker, i int) (err error) {
 		g := graphs[of[i].graph]
-		if err := g.run(&of[i]); err != nil {
+		if o.engine.opts.Offload != "" {
+			err = g.runOffloaded(&of[i], &stages[worker])
+		} else {
+			err = g.run(&of[i])
+		}
+		if err != nil {
 			return fmt.Errorf("run graph %s: %w", of[i].graph, err)
 		}
 		return nil
@@ -331,7 +361,7 @@ type prepared struct {
 func (o *Optimizer) prepare(graph string, scalars map[string]float64) (p *prepared, err error) {
 	e := o.engine
 	p = &prepared{Graph: e.art.Graphs[graph], aliases: e.art.Aliases[graph]}
-	if p.session, err = e.session(graph, 1); err != nil {
+	if p.session, err = e.session(graph, e.home(), 1); err != nil {
 		return nil, err
 	}
 	if p.decayed, err = e.scalars(scalars, p.Inputs); err != nil {
@@ -356,7 +386,7 @@ func (p *prepared) run(u *unit) error {
 		inputs[in.Name] = lookup(in.Name, []binding{u.bound, values})
 	}
 	for _, out := range p.Outputs {
-		outputs[out.Name] = u.bound[p.aliases[out.Name]]
+		outputs[out.Name] = u.bound[cmp.Or(p.aliases[out.Name], out.Name)]
 	}
 	return p.session.Run(inputs, outputs)
 }
@@ -394,23 +424,25 @@ func (o *Optimizer) Released(scalars map[string]float64) *Gradients {
 				return ErrNotFinite
 			}
 		}
-		return o.update(scalars, units)
+		if err := o.update(scalars, units); err != nil {
+			return err
+		}
+		return o.weights.give(name)
 	}}
 }
 
 // ErrNotFinite ends a backward pass whose gradients are released.
 var ErrNotFinite = errors.New("a gradient is NaN or infinite")
 
-// each runs f for the numbers below n, one a core at a time.
-func (o *Optimizer) each(n int, f func(i int) error) error {
-	workers := o.engine.workers()
+// each runs f for the numbers below n, one a worker at a time.
+func each(n, workers int, f func(worker, i int) error) error {
 	errs := make([]error, workers)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && errs[w] == nil; i = int(next.Add(1)) - 1 {
-				errs[w] = f(i)
+				errs[w] = f(w, i)
 			}
 		})
 	}

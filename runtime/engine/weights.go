@@ -28,6 +28,10 @@ type Weights struct {
 	buffer   *ort.Buffer
 	frozen   []*ort.Buffer // of frozen tensors on a device
 	elements int64         // in the buffer, alignment included
+
+	bound   map[string]*ort.Tensor // what stages are run with, where that is not the tensor itself; it lies in one of:
+	rounded *Weights               // all that is trained, in the type that the graphs compute in; nil where they take all as it is
+	copies  *Weights               // on the device, what is taken as it is, where the weights lie with the host; else nil
 }
 
 // align keeps tensors apart by cache lines.
@@ -86,12 +90,20 @@ func (w *Weights) view(name string) (*ort.Tensor, error) {
 }
 
 // NewWeights makes zeros for every parameter that is trained.
-func (e *Engine) NewWeights() (*Weights, error) { return e.cleared(e.Parameters()) }
+func (e *Engine) NewWeights() (*Weights, error) {
+	w, err := e.cleared(e.Parameters(), e.weights, e.home())
+	if err != nil {
+		return nil, err
+	}
+	if err := e.bind(w); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
 
 // cleared makes zeros of these shapes in one buffer, those of more dimensions first.
-func (e *Engine) cleared(shapes map[string][]int64) (*Weights, error) {
+func (e *Engine) cleared(shapes map[string][]int64, t onnx.DType, on ort.Device) (*Weights, error) {
 	var err error
-	t := e.weights
 	w := &Weights{tensors: map[string]*ort.Tensor{}, offsets: map[string]int64{}}
 	w.Names = slices.Sorted(maps.Keys(shapes))
 	slices.SortStableFunc(w.Names, func(a, b string) int { return len(shapes[b]) - len(shapes[a]) })
@@ -99,7 +111,7 @@ func (e *Engine) cleared(shapes map[string][]int64) (*Weights, error) {
 		w.offsets[name] = w.elements
 		w.elements += aligned(shapes[name])
 	}
-	if w.buffer, err = e.opts.Device.Alloc(int(w.elements) * t.Size()); err != nil {
+	if w.buffer, err = on.Alloc(int(w.elements) * t.Size()); err != nil {
 		return nil, fmt.Errorf("allocate %d parameters: %w", w.elements, err)
 	}
 	for _, name := range w.Names {
@@ -147,7 +159,7 @@ func (e *Engine) addFrozen(w *Weights, from Source) error {
 
 // stand binds a frozen tensor: where it lies, or as a copy on the device.
 func (e *Engine) stand(w *Weights, t safetensors.Tensor, dtype onnx.DType) (*ort.Tensor, error) {
-	if e.opts.Device.Kind == ort.CPU {
+	if e.lodging().Kind == ort.CPU {
 		return place(t, dtype)
 	}
 	buffer, err := e.opts.Device.Alloc(len(t.Data))
@@ -179,8 +191,24 @@ func (w *Weights) Set(from Source) error {
 		if err := w.tensors[name].CopyFromHost(data); err != nil {
 			return fmt.Errorf("load weights: tensor %s: %w", name, err)
 		}
+		if err := w.round(name, t); err != nil {
+			return fmt.Errorf("load weights: tensor %s: %w", name, err)
+		}
 	}
-	return nil
+	return w.give(w.Names...)
+}
+
+// round sets what stages are run with to a tensor in a narrower type.
+func (w *Weights) round(name string, t safetensors.Tensor) error {
+	if w.rounded == nil {
+		return nil
+	}
+	to := w.rounded.tensors[name]
+	data, err := convert(t, onnx.DType(to.DType))
+	if err != nil {
+		return err
+	}
+	return to.CopyFromHost(data)
 }
 
 var storedTypes = map[onnx.DType]string{onnx.Float32: "F32", onnx.Float64: "F64", onnx.Float16: "F16", onnx.BFloat16: "BF16"}
@@ -188,13 +216,10 @@ var storedTypes = map[onnx.DType]string{onnx.Float32: "F32", onnx.Float64: "F64"
 // chunk is how many elements are converted at once.
 const chunk = 1 << 16
 
-// convert gives a stored tensor's bytes in type t, which is its own or a wider one.
+// convert gives a stored tensor's bytes in type t, rounded to the nearest number where that is narrower.
 func convert(stored safetensors.Tensor, t onnx.DType) ([]byte, error) {
 	if stored.DType == storedTypes[t] {
 		return stored.Data, nil
-	}
-	if t != onnx.Float32 && t != onnx.Float64 {
-		return nil, fmt.Errorf("stored as %s, bound as %s: weights are never narrowed on load", stored.DType, t)
 	}
 	n := int(elements(stored.Shape))
 	out := make([]byte, 0, n*t.Size())
@@ -287,6 +312,18 @@ func (w *Weights) Finite() (bool, error) {
 
 // Close releases the tensors and their memory.
 func (w *Weights) Close() error {
+	for _, of := range []*Weights{w.rounded, w.copies} {
+		if of != nil {
+			of.free()
+		}
+	}
+	w.bound, w.rounded, w.copies = nil, nil, nil
+	w.free()
+	return nil
+}
+
+// free releases the tensors and the buffers that they lie in.
+func (w *Weights) free() {
 	for _, t := range w.tensors {
 		t.Close()
 	}
@@ -299,5 +336,4 @@ func (w *Weights) Close() error {
 		b.Free()
 	}
 	w.frozen = nil
-	return nil
 }
