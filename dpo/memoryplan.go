@@ -14,7 +14,6 @@ import (
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // MemoryPlan is how a run stays within its memory. It is found once, from shapes, and kept with the run, so that a resume
@@ -74,7 +73,7 @@ func (t *Trainer) fit() error {
 		return err
 	}
 	fixed := Memory{Limit: limit, Weights: weights, Frozen: e.FrozenBytes(), Gradients: weights, States: states, Process: contextMemory}
-	if t.options.Device.Kind == ort.CPU {
+	if t.options.Device.OnHost() {
 		held, _ := heldMemory()
 		fixed.Process = held + sessionsMemory
 	}
@@ -174,7 +173,7 @@ func (t *Trainer) plans() [][]MemoryPlan {
 	last.HeadColumns = 1024
 	plain = append(plain, MemoryPlan{MicroTokens: 1, Passes: last})
 	families := [][]MemoryPlan{plain}
-	if lanes := lanesOf(t.policy.model.Parameters()); lanes > 0 && t.options.Device.Kind == ort.CPU && !t.oneMicroBatch(easyMicroTokens) {
+	if lanes := lanesOf(t.policy.model.Parameters()); lanes > 0 && t.options.Device.OnHost() && !t.oneMicroBatch(easyMicroTokens) {
 		families = append(families, []MemoryPlan{{MicroTokens: easyMicroTokens, Passes: keeps[0], Lanes: lanes}})
 	}
 	if t.MaxGradNorm == 0 && t.oneMicroBatch(most) {
@@ -212,7 +211,7 @@ func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
 	}
 	atOnce := int64(t.lanesAtOnce(plan.Lanes))
 	m.Activations, m.Scratch = need.Kept*atOnce, need.Scratch*atOnce
-	if spare := m.Limit - m.Total(); spare > 0 && t.options.Device.Kind == ort.CPU {
+	if spare := m.Limit - m.Total(); spare > 0 && t.options.Device.OnHost() {
 		m.Scratch += min(spare, m.Scratch/2) // blocks of sizes that do not fit, kept for those that do
 	}
 	return m, nil

@@ -3,8 +3,6 @@ package engine
 import (
 	"cmp"
 	"runtime"
-
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // grain is how large the pieces are that work is cut into: on the CPU such as stay in its caches, on a GPU such as keep all of it busy.
@@ -14,16 +12,21 @@ type grain struct {
 	kept   int64 // bytes of all logits up to which they are kept for the backward pass
 }
 
-var grains = map[ort.Kind]grain{
-	ort.CPU:  {slice: 1 << 17, logits: 1 << 22, kept: 1 << 28},
-	ort.CUDA: {slice: 1 << 26, logits: 1 << 28, kept: 1 << 32},
-}
+var (
+	fine   = grain{slice: 1 << 17, logits: 1 << 22, kept: 1 << 28}
+	coarse = grain{slice: 1 << 26, logits: 1 << 28, kept: 1 << 32}
+)
 
-func (e *Engine) grain() grain { return grains[e.opts.Device.Kind] }
+func (e *Engine) grain() grain {
+	if e.opts.Device.OnHost() {
+		return fine
+	}
+	return coarse
+}
 
 // workers is how many Runs of the optimizer there are at once: a GPU has one stream.
 func (e *Engine) workers() int {
-	if e.opts.Device.Kind != ort.CPU {
+	if !e.opts.Device.OnHost() {
 		return 1
 	}
 	return cmp.Or(max(e.opts.Threads, 0), runtime.NumCPU())
