@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/dpo-ort/dpo-ort/models"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // Threads that share an operator wait for each other at its end, the longer the shorter it is. So micro-batches of all but large
@@ -36,7 +35,7 @@ func (s *Scorer) openLanes() error {
 	if m.Scalar && s.Ref != "" {
 		return errors.Join(Usage("%s is a reward model (%s), whose rewards are its own: leave out --ref", s.Model, m.Architecture), m.Close())
 	}
-	several := m.Parameters() <= laneModel && s.options.Device.Kind == ort.CPU
+	several := m.Parameters() <= laneModel && s.options.Device.OnHost()
 	if err := m.Close(); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func parseMemory(text string, d ort.Device) (bytes int64, err error) {
 
 // reach is an error where a GPU is not there.
 func reach(d ort.Device) error {
-	if d.Kind == ort.CPU {
+	if d.OnHost() {
 		return nil
 	}
 	_, _, err := d.Memory()
@@ -45,7 +45,7 @@ func reach(d ort.Device) error {
 }
 
 func deviceMemory(d ort.Device) (uint64, error) {
-	if d.Kind == ort.CPU {
+	if d.OnHost() {
 		return machineMemory()
 	}
 	free, _, err := d.Memory()
@@ -98,7 +98,7 @@ func heldMemory() (anonymous, mapped int64) {
 
 // takenOf is how much of a GPU's memory is taken; 0 of the CPU, and where it is not known.
 func takenOf(d ort.Device) int64 {
-	if d.Kind == ort.CPU {
+	if d.OnHost() {
 		return 0
 	}
 	free, total, err := d.Memory()

@@ -14,7 +14,6 @@ import (
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // MemoryPlan is how a run stays within its memory. It is found once, from shapes, and kept with the run, so that a resume
@@ -74,7 +73,7 @@ func (t *Trainer) fit() error {
 		return err
 	}
 	fixed := Memory{Limit: limit, Weights: held.Weights, Frozen: held.Frozen, Gradients: held.Gradients, States: held.States, Host: held.HostWeights + held.HostStates, Process: contextMemory}
-	if t.options.Device.Kind == ort.CPU {
+	if t.options.Device.OnHost() {
 		own, _ := heldMemory()
 		fixed.Process = own + sessionsMemory
 	}
@@ -135,7 +134,7 @@ func (t *Trainer) planMemory(fixed Memory) (MemoryPlan, Memory, error) {
 // cheaper says what else takes less memory.
 func (t *Trainer) cheaper(m Memory) string {
 	switch {
-	case t.Offload == "" && t.options.Device.Kind != ort.CPU:
+	case t.Offload == "" && !t.options.Device.OnHost():
 		return ", or give --offload states, which leaves what is updated in the host's memory"
 	case 2*m.States > m.Weights:
 		return ", or take --optimizer adafactor, whose states are next to nothing"
@@ -177,7 +176,7 @@ func (t *Trainer) plans() [][]MemoryPlan {
 	last.HeadColumns = 1024
 	plain = append(plain, MemoryPlan{MicroTokens: 1, Passes: last})
 	families := [][]MemoryPlan{plain}
-	if lanes := lanesOf(t.policy.model.Parameters()); lanes > 0 && t.options.Device.Kind == ort.CPU && !t.oneMicroBatch(easyMicroTokens) {
+	if lanes := lanesOf(t.policy.model.Parameters()); lanes > 0 && t.options.Device.OnHost() && !t.oneMicroBatch(easyMicroTokens) {
 		families = append(families, []MemoryPlan{{MicroTokens: easyMicroTokens, Passes: keeps[0], Lanes: lanes}})
 	}
 	if t.MaxGradNorm == 0 && t.oneMicroBatch(most) {
@@ -215,7 +214,7 @@ func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
 	}
 	atOnce := int64(t.lanesAtOnce(plan.Lanes))
 	m.Activations, m.Scratch = need.Kept*atOnce, need.Scratch*atOnce
-	if spare := m.Limit - m.Total(); spare > 0 && t.options.Device.Kind == ort.CPU {
+	if spare := m.Limit - m.Total(); spare > 0 && t.options.Device.OnHost() {
 		m.Scratch += min(spare, m.Scratch/2) // blocks of sizes that do not fit, kept for those that do
 	}
 	return m, nil

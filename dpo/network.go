@@ -14,7 +14,6 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // network is a model with the engine that runs it and the weights it runs with.
@@ -58,7 +57,7 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	if n.engine, err = engine.New(a, o); err != nil {
 		return n, err
 	}
-	if (o.Device.Kind == ort.CPU || o.Offload == engine.OffloadParameters) && n.engine.Takes(n.model) {
+	if (o.Device.OnHost() || o.Offload == engine.OffloadParameters) && n.engine.Takes(n.model) {
 		n.weights, err = n.engine.Map(n.model)
 	} else {
 		n.weights, err = n.engine.Load(n.model)

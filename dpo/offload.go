@@ -22,7 +22,7 @@ func checkOffload(offload string, of []string, d ort.Device) error {
 	if err := OneOf("offload", offload, of); err != nil {
 		return err
 	}
-	if d.Kind == ort.CPU {
+	if d.OnHost() {
 		return Usage("offload %s is for a GPU (--device cuda:0): on the CPU all is in the host's memory", offload)
 	}
 	return nil

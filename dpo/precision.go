@@ -28,7 +28,7 @@ func precision(device, dtype string, threads int) (engine.Options, onnx.DType, e
 	if !slices.Contains(DTypes(), dtype) {
 		return o, compute, OneOf("dtype", dtype, DTypes())
 	}
-	if o.Device.Kind == ort.CPU {
+	if o.Device.Kind != ort.CUDA {
 		return o, compute, fmt.Errorf("dtype %s is for a GPU (--device cuda:0): the CPU computes in float32", dtype)
 	}
 	o.TF32 = true
@@ -38,7 +38,7 @@ func precision(device, dtype string, threads int) (engine.Options, onnx.DType, e
 
 // longFrom is the length of rows that are cut into blocks there.
 func longFrom(d ort.Device) int {
-	if d.Kind == ort.CPU {
+	if d.OnHost() {
 		return longRows
 	}
 	return longRowsGPU
@@ -46,7 +46,7 @@ func longFrom(d ort.Device) int {
 
 // mostTokens is how many padded tokens a micro-batch has at most: beyond them nothing is gained.
 func mostTokens(d ort.Device) int {
-	if d.Kind == ort.CPU {
+	if d.OnHost() {
 		return MicroTokens
 	}
 	return 8 * MicroTokens // a GPU is busy only with large products

@@ -12,7 +12,6 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // references are the reference's log-probabilities: one slice a row, of one a completion; nil where not needed.
@@ -236,7 +235,7 @@ func (t *Trainer) initialWeights() (*engine.Weights, error) {
 
 // mappable reports whether the policy's graphs can run the model's weights as they lie in its file.
 func (t *Trainer) mappable() bool {
-	return (t.options.Device.Kind == ort.CPU || t.options.Offload == engine.OffloadParameters) && t.policy.engine.Takes(t.policy.model)
+	return (t.options.Device.OnHost() || t.options.Offload == engine.OffloadParameters) && t.policy.engine.Takes(t.policy.model)
 }
 
 // logps scores groups with the graphs that training runs, so that equal weights give equal bits.

@@ -63,7 +63,7 @@ func (c GenerateConfig) Check() error {
 	refuse(c.Batch < 0 || c.Threads < 0, "batch and threads must not be negative")
 	device, err := ort.ParseDevice(c.Device)
 	refuse(err != nil, "%v", err)
-	refuse(err == nil && device.Kind != ort.CPU, "device %s: attention with a cache of float32 runs on the cpu alone", c.Device)
+	refuse(err == nil && !device.OnHost(), "device %s: attention with a cache of float32 runs on the cpu alone", c.Device)
 	if wrong != nil {
 		return Usage("%s", strings.Join(wrong, "; "))
 	}

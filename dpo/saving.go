@@ -10,7 +10,6 @@ import (
 	"github.com/dpo-ort/dpo-ort/internal/safefile"
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // saver writes a run's checkpoints: where there is memory for a copy of what they hold, while training goes on.
@@ -32,7 +31,7 @@ func (t *Trainer) copies(m Memory) int64 {
 		size += m.Reference
 	}
 	seldom := t.EarlyStop == 0 && (t.SaveEvery == 0 || t.SaveEvery >= t.total)
-	if t.options.Device.Kind != ort.CPU || seldom || size < besideFrom || m.Total()+size > m.Limit {
+	if !t.options.Device.OnHost() || seldom || size < besideFrom || m.Total()+size > m.Limit {
 		return 0
 	}
 	return size

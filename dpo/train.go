@@ -18,7 +18,6 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // What a run keeps below its output directory.
@@ -453,7 +452,7 @@ func (t *Trainer) begin() error {
 		t.warn("damaged-metrics", fmt.Sprintf("%s is not what it was after step %d", t.path(metricsName), t.state.Step),
 			"the steps that follow are added to it; the run itself is whole")
 	}
-	t.saver.beside = t.expected.Copies > 0 || t.options.Device.Kind != ort.CPU && t.Offload == ""
+	t.saver.beside = t.expected.Copies > 0 || !t.options.Device.OnHost() && t.Offload == ""
 	return nil
 }
 

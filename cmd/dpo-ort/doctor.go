@@ -114,7 +114,7 @@ func checkDevice(d ort.Device) (string, error) {
 		return "", err
 	}
 	b.Free()
-	if d.Kind == ort.CPU {
+	if d.OnHost() {
 		return fmt.Sprintf("%s, %d cores", d, runtime.NumCPU()), nil
 	}
 	model, err := d.Model()

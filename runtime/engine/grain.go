@@ -14,12 +14,17 @@ type grain struct {
 	kept   int64 // bytes of all logits up to which they are kept for the backward pass
 }
 
-var grains = map[ort.Kind]grain{
-	ort.CPU:  {slice: 1 << 17, logits: 1 << 22, kept: 1 << 28},
-	ort.CUDA: {slice: 1 << 26, logits: 1 << 28, kept: 1 << 32},
-}
+var (
+	fine   = grain{slice: 1 << 17, logits: 1 << 22, kept: 1 << 28}
+	coarse = grain{slice: 1 << 26, logits: 1 << 28, kept: 1 << 32}
+)
 
-func (e *Engine) grain() grain { return grains[e.opts.Device.Kind] }
+func (e *Engine) grain() grain {
+	if e.opts.Device.OnHost() {
+		return fine
+	}
+	return coarse
+}
 
 // slice is how many parameters the optimizer and the norm take at once.
 func (e *Engine) slice() int64 {
@@ -31,7 +36,7 @@ func (e *Engine) slice() int64 {
 
 // workers is how many Runs over slices there are at once on a device: a GPU has one stream.
 func (e *Engine) workers(on ort.Device) int {
-	if on.Kind != ort.CPU {
+	if !on.OnHost() {
 		return 1
 	}
 	return cmp.Or(max(e.opts.Threads, 0), runtime.NumCPU())

@@ -175,7 +175,7 @@ func (p *prepared) runOffloaded(u *unit, s *staging) error {
 
 // runInCache runs the graph over slices that fit the CPU's cache.
 func (p *prepared) runInCache(u *unit) error {
-	size := grains[ort.CPU].slice
+	size := fine.slice
 	if p.Name != OptimizerGraph || u.bound["p"].Shape[0] <= size {
 		return p.run(u)
 	}

@@ -183,7 +183,7 @@ func (c *count) run(graph string, sizes map[string]int64) {
 
 // temporaries are those of all graphs together, as sessions hold them.
 func (c *count) temporaries() (n int64) {
-	if c.engine.opts.Device.Kind == ort.CPU { // one block after the other serves all
+	if c.engine.opts.Device.OnHost() { // one block after the other serves all
 		n = c.updates()
 		for _, of := range c.scratch {
 			n = max(n, of)
@@ -221,12 +221,12 @@ func (c *count) updates() (n int64) {
 			c.err = fmt.Errorf("update of %s: %w", tensor, err)
 		}
 	}
-	if e.opts.Device.Kind != ort.CPU {
+	if !e.opts.Device.OnHost() {
 		all = slices.Collect(maps.Values(most))
 	}
 	slices.Sort(all)
 	atOnce := len(all)
-	if e.opts.Device.Kind == ort.CPU {
+	if e.opts.Device.OnHost() {
 		atOnce = min(atOnce, e.workers(e.opts.Device))
 	}
 	for _, peak := range all[len(all)-atOnce:] {

@@ -159,7 +159,7 @@ func (e *Engine) addFrozen(w *Weights, from Source) error {
 
 // stand binds a frozen tensor: where it lies, or as a copy on the device.
 func (e *Engine) stand(w *Weights, t safetensors.Tensor, dtype onnx.DType) (*ort.Tensor, error) {
-	if e.lodging().Kind == ort.CPU {
+	if e.lodging().OnHost() {
 		return place(t, dtype)
 	}
 	buffer, err := e.opts.Device.Alloc(len(t.Data))

@@ -12,9 +12,11 @@ import "C"
 // Buffer is memory of a device. It belongs to the caller, who must Free it.
 type Buffer struct {
 	device *C.bridge_device
-	data   unsafe.Pointer // nil once freed
+	data   unsafe.Pointer // what tensors' addresses are; nil once freed
+	native unsafe.Pointer // the same place as ONNX Runtime is told it: another address only where the memory is guarded
 	bytes  int
-	pages  []byte // the mapping, where this is memory of the host
+	pages  []byte  // the mapping, where this is memory of the host
+	hidden *hidden // where it is guarded
 }
 
 // Alloc takes memory from the device, zeroed and aligned to a page at least on the CPU. There it becomes resident only
@@ -37,16 +39,25 @@ func (d Device) alloc(bytes int) (*Buffer, error) {
 		return nil, err
 	}
 	b := &Buffer{device: native, bytes: bytes}
-	if d.Kind == CPU {
+	switch d.Kind {
+	case CPU:
 		if b.pages, err = mapPages(max(bytes, 1)); err != nil {
 			return nil, err
 		}
 		b.data = unsafe.Pointer(&b.pages[0])
+		b.native = b.data
+		return b, nil
+	case Guarded:
+		if b.hidden, err = hide(max(bytes, 1)); err != nil {
+			return nil, err
+		}
+		b.data, b.native = unsafe.Pointer(&b.hidden.fence[0]), unsafe.Pointer(&b.hidden.memory[0])
 		return b, nil
 	}
 	if err := check(C.bridge_alloc(native, C.size_t(max(bytes, 1)), &b.data)); err != nil {
 		return nil, err
 	}
+	b.native = b.data
 	if err := b.copyZeros(0, b.bytes); err != nil {
 		b.release()
 		return nil, err
@@ -94,7 +105,7 @@ func (b *Buffer) copyZeros(first, last int) error {
 	}
 	for done < last-first {
 		n := min(done, last-first-done)
-		from, to := unsafe.Add(b.data, first), unsafe.Add(b.data, first+done)
+		from, to := unsafe.Add(b.native, first), unsafe.Add(b.native, first+done)
 		if err := check(C.bridge_copy(to, b.device.memory, from, b.device.memory, C.size_t(n))); err != nil {
 			return err
 		}
@@ -106,12 +117,12 @@ func (b *Buffer) copyZeros(first, last int) error {
 // copyIn and copyOut copy between the buffer from an offset on and host memory.
 func (b *Buffer) copyIn(at int, from []byte) error {
 	host := C.bridge_host()
-	return check(C.bridge_copy(unsafe.Add(b.data, at), b.device.memory, ptr(&from[0]), host.memory, C.size_t(len(from))))
+	return check(C.bridge_copy(unsafe.Add(b.native, at), b.device.memory, ptr(&from[0]), host.memory, C.size_t(len(from))))
 }
 
 func (b *Buffer) copyOut(at int, to []byte) error {
 	host := C.bridge_host()
-	return check(C.bridge_copy(ptr(&to[0]), host.memory, unsafe.Add(b.data, at), b.device.memory, C.size_t(len(to))))
+	return check(C.bridge_copy(ptr(&to[0]), host.memory, unsafe.Add(b.native, at), b.device.memory, C.size_t(len(to))))
 }
 
 // Free gives the memory back. Tensors over it can no longer be used. Freeing twice does nothing.
@@ -124,10 +135,13 @@ func (b *Buffer) Free() {
 }
 
 func (b *Buffer) release() {
-	if b.pages != nil {
+	switch {
+	case b.pages != nil:
 		unmapPages(b.pages)
-	} else {
+	case b.hidden != nil:
+		b.hidden.release()
+	default:
 		C.bridge_dealloc(b.device, b.data)
 	}
-	b.data, b.pages = nil, nil
+	b.data, b.native, b.pages, b.hidden = nil, nil, nil, nil
 }

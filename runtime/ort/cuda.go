@@ -62,8 +62,11 @@ func withoutCUDA(path string, given bool, folders []string) error {
 // Memory is how many bytes of the device's memory are free and how many it has, as the driver counts them: what ONNX Runtime
 // keeps for its next allocations is not free. For the CPU it is an error, as the operating system knows that.
 func (d Device) Memory() (free, total int64, err error) {
-	if d.Kind == CPU {
+	switch d.Kind {
+	case CPU:
 		return 0, 0, errors.New("memory of cpu: ask the operating system")
+	case Guarded:
+		return guardedMemory - hiddenBytes.Load(), guardedMemory, nil
 	}
 	if _, err := d.open(); err != nil {
 		return 0, 0, err
@@ -77,7 +80,7 @@ func (d Device) Memory() (free, total int64, err error) {
 
 // await waits until the device has done all Runs.
 func (d Device) await() error {
-	if d.Kind == CPU {
+	if d.Kind != CUDA {
 		return nil
 	}
 	if code := C.cuda_synchronize(nvidiaHandle("cudart"), C.int(d.Index)); code != 0 {
@@ -95,8 +98,11 @@ func memoryOf(runtime unsafe.Pointer, index int) (free, total int64, code int) {
 
 // Model is what the device's maker calls it, such as "NVIDIA H200". For the CPU it is an error.
 func (d Device) Model() (string, error) {
-	if d.Kind == CPU {
+	switch d.Kind {
+	case CPU:
 		return "", errors.New("model of cpu: ask the operating system")
+	case Guarded:
+		return "the CPU behind memory that the host cannot touch", nil
 	}
 	if _, err := d.open(); err != nil {
 		return "", err

@@ -32,7 +32,7 @@ type Part struct {
 // libraries and ONNX Runtime's provider with the library that it shares; for the CPU there are none. The error is that of loading
 // ONNX Runtime.
 func (d Device) Parts() ([]Part, error) {
-	if err := d.load(); err != nil || d.Kind == CPU {
+	if err := d.load(); err != nil || d.Kind != CUDA {
 		return nil, err
 	}
 	return cudaParts(), nil

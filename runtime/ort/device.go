@@ -2,6 +2,7 @@ package ort
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,13 +14,18 @@ import "C"
 // Kind is a kind of device.
 type Kind int
 
-// The kinds of device that sessions run on.
+// The kinds of device that sessions run on. Guarded is the CPU behind memory that the host cannot touch, for tests of what runs on
+// devices.
 const (
 	CPU Kind = iota
 	CUDA
+	Guarded
 )
 
-var kinds = []string{CPU: "cpu", CUDA: "cuda"}
+var kinds = []string{CPU: "cpu", CUDA: "cuda", Guarded: "guarded"}
+
+// numbered are the kinds of which there may be several devices.
+var numbered = map[Kind]bool{CUDA: true}
 
 // String is the kind's name as in a device's.
 func (k Kind) String() string { return kinds[k] }
@@ -30,33 +36,35 @@ type Device struct {
 	Index int
 }
 
-// ParseDevice reads "cpu", "cuda" (the first), or "cuda:1". It does not ask whether there is such a device; Alloc and
+// ParseDevice reads "cpu", "cuda" (the first), "cuda:1", or "guarded". It does not ask whether there is such a device; Alloc and
 // NewSession do. A process loads one ONNX Runtime, when it is first needed: it is one with CUDA, if there is any, where a CUDA device
 // was parsed before.
 func ParseDevice(s string) (Device, error) {
 	name, index, indexed := strings.Cut(s, ":")
-	n := 0
+	d := Device{Kind: Kind(slices.Index(kinds, name))}
+	wrong := d.Kind < 0
 	if indexed {
 		var err error
-		if n, err = strconv.Atoi(index); err != nil || n < 0 || name == "cpu" {
-			return Device{}, fmt.Errorf("device %q: not cpu, cuda or cuda:N", s)
-		}
+		d.Index, err = strconv.Atoi(index)
+		wrong = wrong || err != nil || d.Index < 0 || !numbered[d.Kind]
 	}
-	for k, kind := range kinds {
-		if kind == name {
-			if Kind(k) == CUDA {
-				cudaWanted.Store(true)
-			}
-			return Device{Kind(k), n}, nil
-		}
+	if wrong {
+		return Device{}, fmt.Errorf("device %q: not cpu, cuda or cuda:N", s)
 	}
-	return Device{}, fmt.Errorf("device %q: not cpu, cuda or cuda:N", s)
+	if d.Kind == CUDA {
+		cudaWanted.Store(true)
+	}
+	return d, nil
 }
+
+// OnHost reports whether the host reads and writes the device's memory as its own. Of a device of which it does not, as of a GPU, all
+// that crosses is copied.
+func (d Device) OnHost() bool { return d.Kind == CPU }
 
 // String is what ParseDevice reads.
 func (d Device) String() string {
-	if d.Kind == CPU {
-		return "cpu"
+	if !numbered[d.Kind] {
+		return d.Kind.String()
 	}
 	return fmt.Sprintf("%s:%d", d.Kind, d.Index)
 }
@@ -86,7 +94,7 @@ func (d Device) open() (*C.bridge_device, error) {
 		return native, nil
 	}
 	native := new(C.bridge_device)
-	if d.Kind == CPU {
+	if d.Kind != CUDA {
 		*native = C.bridge_host()
 	} else if err := openCUDA(native, d.Index); err != nil {
 		return nil, fmt.Errorf("open device %s: %w", d, err)

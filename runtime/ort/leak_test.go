@@ -42,6 +42,9 @@ func TestNothingLeaksOnCUDA(t *testing.T) {
 	nothingLeaks(t, d, 300)
 }
 
+// Nor do they of memory that the host cannot touch.
+func TestNothingLeaksOnGuarded(t *testing.T) { nothingLeaks(t, ort.Device{Kind: ort.Guarded}, 300) }
+
 func nothingLeaks(t *testing.T, device ort.Device, cycles int) {
 	t.Helper()
 	model, err := os.ReadFile(filepath.Join("testdata", "add_float.onnx"))

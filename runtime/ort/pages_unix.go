@@ -17,6 +17,11 @@ func mapPages(bytes int) ([]byte, error) {
 	return pages, err
 }
 
+// fencePages takes addresses that nothing can be read from or written to, and no memory.
+func fencePages(bytes int) ([]byte, error) {
+	return unix.Mmap(-1, 0, bytes, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE)
+}
+
 func unmapPages(pages []byte) {
 	if err := unix.Munmap(pages); err != nil {
 		panic("ort: unmap a buffer: " + err.Error()) // the mapping is ours alone: only a broken Buffer gets here

@@ -8,7 +8,16 @@ import (
 
 // mapPages takes zeroed pages from the kernel.
 func mapPages(bytes int) ([]byte, error) {
-	at, err := windows.VirtualAlloc(0, uintptr(bytes), windows.MEM_COMMIT|windows.MEM_RESERVE, windows.PAGE_READWRITE)
+	return virtual(bytes, windows.MEM_COMMIT|windows.MEM_RESERVE, windows.PAGE_READWRITE)
+}
+
+// fencePages takes addresses that nothing can be read from or written to, and no memory.
+func fencePages(bytes int) ([]byte, error) {
+	return virtual(bytes, windows.MEM_RESERVE, windows.PAGE_NOACCESS)
+}
+
+func virtual(bytes int, kind, access uint32) ([]byte, error) {
+	at, err := windows.VirtualAlloc(0, uintptr(bytes), kind, access)
 	if err != nil {
 		return nil, err
 	}

@@ -33,13 +33,13 @@ func (s *Session) run(inputs, outputs map[string]*Tensor) error {
 	bind := func(infos []Info, tensors map[string]*Tensor) {
 		for _, info := range infos {
 			t := tensors[info.Name]
-			memory := s.host.memory
+			data, memory := t.native(), s.host.memory
 			if t.buffer == nil {
-				pins.Pin(t.data)
+				pins.Pin(data)
 			} else {
 				memory = t.buffer.device.memory
 			}
-			native = append(native, C.bridge_tensor{data: t.data, bytes: C.size_t(t.bytes),
+			native = append(native, C.bridge_tensor{data: data, bytes: C.size_t(t.bytes),
 				at: C.size_t(len(dims)), rank: C.size_t(len(t.Shape)), dtype: C.int32_t(t.DType), memory: memory})
 			dims = append(dims, t.Shape...)
 		}

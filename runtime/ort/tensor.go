@@ -164,6 +164,14 @@ func (t *Tensor) CopyToHost(data []byte) error {
 	return nil
 }
 
+// native is the tensor's address as ONNX Runtime is told it.
+func (t *Tensor) native() unsafe.Pointer {
+	if t.buffer == nil {
+		return t.data
+	}
+	return unsafe.Add(t.buffer.native, t.offset)
+}
+
 func (t *Tensor) copyable(data []byte) error {
 	if err := t.usable(); err != nil {
 		return err
