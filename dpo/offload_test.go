@@ -166,6 +166,29 @@ func TestOffloadRounds(t *testing.T) {
 	}
 }
 
+// Tensors of several slices that are updated where they were offloaded to come to the same bits, and are run with so.
+func TestOffloadOfLargeTensors(t *testing.T) {
+	d := wide(t)
+	for name, released := range map[string]bool{"adamw": false, "muon": true} {
+		var all [][]byte
+		var logps [][]float64
+		for _, offload := range append([]string{""}, Offloads()...) {
+			u := openUpdatesAs(t, Config{Optimizer: name}, d, onnx.Float64, engine.Options{Device: ort.Device{Kind: ort.Guarded}, Threads: 2, Offload: engine.Offload(offload)}, released)
+			_, weights := u.step(t, d)
+			pass, err := u.engine.Score(u.weights, newBatch(d, onnx.Float32, randomGroups(1, d.Vocab, 4, 4), 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, logps = append(all, weights), append(logps, pass.LogProbs)
+		}
+		for i, offload := range Offloads() {
+			if !bytes.Equal(all[0], all[i+1]) || !slices.Equal(logps[0], logps[i+1]) {
+				t.Errorf("%s, %s offloaded: the same weights: %v; log-probabilities %v, not %v", name, offload, bytes.Equal(all[0], all[i+1]), logps[i+1], logps[0])
+			}
+		}
+	}
+}
+
 // What is offloaded changes no bit of a run, by any optimizer, with gradients at once or released, of a model or of an adapter.
 func TestOffloadTrainsTheSame(t *testing.T) {
 	run := func(t *testing.T, c Config, file string) []byte {

@@ -182,18 +182,23 @@ type updating struct {
 	scalars map[string]float64
 }
 
-func openUpdates(t testing.TB, c Config, d models.Decoder, threads int, released bool) (u updating) {
+func openUpdates(t testing.TB, c Config, d models.Decoder, threads int, released bool) updating {
+	t.Helper()
+	return openUpdatesAs(t, c, d, onnx.Float32, engine.Options{Threads: threads}, released)
+}
+
+// openUpdatesAs trains weights of a type that a model in float32 is run with.
+func openUpdatesAs(t testing.TB, c Config, d models.Decoder, weights onnx.DType, options engine.Options, released bool) (u updating) {
 	t.Helper()
 	o, err := optim.New(c.Optimizer, c.OptimizerSettings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := NewArtifact("", d, Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Loss: named(t, "sigmoid"), Optimizer: c.Optimizer,
+	a, err := NewArtifact("", d, Export{Types: models.Types{Compute: onnx.Float32, Weights: weights}, Loss: named(t, "sigmoid"), Optimizer: c.Optimizer,
 		OptimizerSettings: c.OptimizerSettings, Rungs: []artifact.Rung{artifact.Recompute}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := engine.Options{Threads: threads}
 	if options.Updates, err = c.updates(d); err != nil {
 		t.Fatal(err)
 	}
@@ -244,6 +249,43 @@ func (w drawnWeights) Tensor(name string) (safetensors.Tensor, error) {
 	return safetensors.Tensor{DType: "F32", Shape: w[name], Data: engine.Floats(onnx.Float32, values).Data}, nil
 }
 
+// step takes one, from random weights, and gives the gradient's norm and what the weights are then.
+func (u updating) step(t *testing.T, d models.Decoder) (norm float64, weights []byte) {
+	t.Helper()
+	if err := u.weights.Set(drawnWeights(u.engine.Parameters())); err != nil {
+		t.Fatal(err)
+	}
+	pass, err := u.engine.Forward(u.weights, newBatch(d, onnx.Float32, randomGroups(1, d.Vocab, 4, 4), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	grads := u.grads
+	if grads == nil {
+		grads = u.updates.Released(u.scalars)
+	} else {
+		grads.Clear()
+	}
+	err = pass.Backward(grads, []float64{1, -1})
+	pass.Close()
+	if err == nil && u.grads != nil {
+		err = u.updates.Step(u.scalars)
+	}
+	if err == nil {
+		norm, err = u.updates.Norm()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tensor := range u.weights.Names {
+		data, _, err := u.weights.Bytes(tensor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights = append(weights, data...)
+	}
+	return norm, weights
+}
+
 // Tensors of several slices, whose gradients are released or held, come to the same bits, and the norm to 1e-12.
 func TestReleasedGradientsOfLargeTensors(t *testing.T) {
 	d := wide(t)
@@ -252,41 +294,8 @@ func TestReleasedGradientsOfLargeTensors(t *testing.T) {
 		var all [][]byte
 		for _, released := range []bool{false, true} {
 			u := openUpdates(t, Config{Optimizer: name}, d, 2, released)
-			if err := u.weights.Set(drawnWeights(u.engine.Parameters())); err != nil {
-				t.Fatal(err)
-			}
-			pass, err := u.engine.Forward(u.weights, newBatch(d, onnx.Float32, randomGroups(1, d.Vocab, 4, 4), 1))
-			if err != nil {
-				t.Fatal(err)
-			}
-			grads := u.grads
-			if released {
-				grads = u.updates.Released(u.scalars)
-			} else {
-				grads.Clear()
-			}
-			err = pass.Backward(grads, []float64{1, -1})
-			pass.Close()
-			if err == nil && !released {
-				err = u.updates.Step(u.scalars)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			norm, err := u.updates.Norm()
-			if err != nil {
-				t.Fatal(err)
-			}
-			norms = append(norms, norm)
-			var weights []byte
-			for _, tensor := range u.weights.Names {
-				data, _, err := u.weights.Bytes(tensor)
-				if err != nil {
-					t.Fatal(err)
-				}
-				weights = append(weights, data...)
-			}
-			all = append(all, weights)
+			norm, weights := u.step(t, d)
+			norms, all = append(norms, norm), append(all, weights)
 		}
 		if !bytes.Equal(all[0], all[1]) || !(math.Abs(norms[0]/norms[1]-1) <= 1e-12) || norms[0] == 0 {
 			t.Errorf("%s: the same weights: %v; norms %v", name, bytes.Equal(all[0], all[1]), norms)
