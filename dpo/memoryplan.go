@@ -68,18 +68,9 @@ func (t *Trainer) fit() error {
 	if err != nil {
 		return Usage("memory: %v", err)
 	}
-	held, err := e.Held()
+	fixed, err := t.fixed(limit)
 	if err != nil {
 		return err
-	}
-	fixed := Memory{Limit: limit, Weights: held.Weights, Frozen: held.Frozen, Gradients: held.Gradients, States: held.States, Host: held.HostWeights + held.HostStates, Process: contextMemory}
-	if t.options.Device.OnHost() {
-		own, _ := heldMemory()
-		fixed.Process = own + sessionsMemory
-	}
-	if t.SyncRefModel || (t.stream != nil || t.drifts()) && t.Ref == "" && !t.unreferenced() && !t.mappable() {
-		fixed.Reference = held.Weights
-		fixed.Host += held.HostWeights
 	}
 	if t.Planned != nil {
 		t.memoryPlan = *t.Planned
@@ -99,6 +90,22 @@ func (t *Trainer) fit() error {
 	e.Use(t.memoryPlan.Passes)
 	e.Limit(t.need)
 	return nil
+}
+
+// fixed is what the run holds by any plan.
+func (t *Trainer) fixed(limit int64) (Memory, error) {
+	held, err := t.policy.engine.Held()
+	m := Memory{Limit: limit, Weights: held.Weights, Frozen: held.Frozen, Gradients: held.Gradients, States: held.States,
+		Host: held.HostWeights + held.HostStates, Process: contextMemory}
+	if t.options.Device.OnHost() {
+		own, _ := heldMemory()
+		m.Process = own + sessionsMemory
+	}
+	if t.SyncRefModel || (t.stream != nil || t.drifts()) && t.Ref == "" && !t.unreferenced() && !t.mappable() {
+		m.Reference = held.Weights
+		m.Host += held.HostWeights
+	}
+	return m, err
 }
 
 // planMemory chooses, of the plans that fit, the one that costs least time. fixed is what all of them hold.
