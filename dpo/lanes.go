@@ -13,8 +13,7 @@ import (
 )
 
 // Threads that share an operator wait for each other at its end, the longer the shorter it is. So micro-batches of all but large
-// models are computed side by side, each in a lane of its own: engines of one thread, over weights that all map from the same
-// files. Which rows make a micro-batch depends on the model, never on the number of lanes, and so do the bits.
+// models are computed side by side, each in a lane of its own: engines of one thread, over the same weights. Which rows make a micro-batch depends on the model, never on the number of lanes, and so do the bits.
 const (
 	laneModel  = 1 << 28 // parameters at most
 	laneTokens = 1024    // padded tokens of a micro-batch, so that what is held does not grow with the lanes, up to four
@@ -26,7 +25,7 @@ type lane struct {
 	policy, ref *network // ref is nil where there is none to compute, or it is the policy
 }
 
-// openLanes opens the policy as often as micro-batches are computed at once.
+// openLanes opens the policy, and an engine for it as often as micro-batches are computed at once.
 func (s *Scorer) openLanes() error {
 	m, err := models.Open(s.Model)
 	if err != nil {
@@ -47,9 +46,19 @@ func (s *Scorer) openLanes() error {
 		s.options.Threads = threads / n
 	}
 	for range n {
-		l := &lane{}
-		s.lanes = append(s.lanes, l)
-		if l.policy, err = openFrozen(s.Model, s.precision, s.options); err != nil {
+		s.lanes = append(s.lanes, &lane{})
+	}
+	return s.open(s.Model, func(l *lane) **network { return &l.policy })
+}
+
+// open opens a model once, and in each lane an engine for it.
+func (s *Scorer) open(dir string, in func(*lane) **network) (err error) {
+	first := in(s.lanes[0])
+	if *first, err = openFrozen(dir, s.precision, s.options); err != nil {
+		return err
+	}
+	for _, l := range s.lanes[1:] {
+		if *in(l), err = (*first).beside(s.options); err != nil {
 			return err
 		}
 	}
@@ -75,10 +84,8 @@ func (s *Scorer) openReference() error {
 	if s.digests.model, err = weightsDigest(s.model()); err != nil || s.digests.model == s.digests.ref {
 		return err
 	}
-	for _, l := range s.lanes {
-		if l.ref, err = openFrozen(s.Ref, s.precision, s.options); err != nil {
-			return fmt.Errorf("reference: %w", err)
-		}
+	if err := s.open(s.Ref, func(l *lane) **network { return &l.ref }); err != nil {
+		return fmt.Errorf("reference: %w", err)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type network struct {
 	tail    *float64 // see tailWeights; nil for 1
 	engine  *engine.Engine
 	weights *engine.Weights
+	lent    bool // model and weights are another network's
 }
 
 // storedTypes are the graph types of weights as they lie in files.
@@ -63,6 +64,15 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 		n.weights, err = n.engine.Load(n.model)
 	}
 	return n, err
+}
+
+// beside makes another engine over a network's model and weights, which must not be closed before it is.
+func (n *network) beside(o engine.Options) (*network, error) {
+	other := *n
+	other.lent = true
+	var err error
+	other.engine, err = engine.New(n.engine.Artifact(), o)
+	return &other, err
 }
 
 // storedType is the graph type of a model's weights as they lie in its files; float32 where they are of several.
@@ -116,13 +126,13 @@ func (n *network) logps(groups []datasets.Example) ([]float64, error) {
 
 func (n *network) close() error {
 	var errs []error
-	if n.weights != nil {
-		errs = append(errs, n.weights.Close())
-	}
 	if n.engine != nil {
 		errs = append(errs, n.engine.Close())
 	}
-	if n.model != nil {
+	if n.weights != nil && !n.lent {
+		errs = append(errs, n.weights.Close())
+	}
+	if n.model != nil && !n.lent {
 		errs = append(errs, n.model.Close())
 	}
 	*n = network{}
