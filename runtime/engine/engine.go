@@ -49,6 +49,7 @@ type Engine struct {
 	lowest   int                   // the first stage that a backward pass runs
 	complete [][]string            // of each stage: the parameters whose gradients are whole when its backward pass has run
 	inner    map[string]*onnx.Lifetimes
+	onHost   map[string]bool // inputs that stay in the host's memory on any device
 }
 
 // New prepares to run an artifact.
@@ -57,6 +58,9 @@ func New(a *artifact.Artifact, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("run artifact: %w", err)
 	}
 	e := &Engine{art: a, opts: o, sessions: map[string]*ort.Session{}, pool: pool{device: o.Device}, inner: map[string]*onnx.Lifetimes{}}
+	if !o.Device.OnHost() {
+		e.onHost = e.hostInputs()
+	}
 	if len(a.Stages) == 0 {
 		return e, nil
 	}
@@ -284,21 +288,33 @@ func lookup(name string, from []binding) *ort.Tensor {
 	return nil
 }
 
-// upload copies arrays to the device.
+// upload copies arrays to the device, but for those that are read in the host's memory.
 func (e *Engine) upload(arrays map[string]Array) (map[string]*block, error) {
 	out := map[string]*block{}
 	for name, a := range arrays {
-		b, err := e.pool.take(a.Type, a.Shape...)
-		if err == nil {
-			out[name] = b
-			err = b.CopyFromHost(a.Data)
-		}
+		b, err := e.uploadOne(a, e.onHost[name])
+		out[name] = b
 		if err != nil {
 			e.pool.release(slices.Collect(maps.Values(out))...)
 			return nil, fmt.Errorf("copy input %s to the device: %w", name, err)
 		}
 	}
 	return out, nil
+}
+
+func (e *Engine) uploadOne(a Array, onHost bool) (*block, error) {
+	if onHost {
+		t, err := ort.HostTensor(a.Data, ort.DType(a.Type), a.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		return &block{Tensor: t}, nil
+	}
+	b, err := e.pool.take(a.Type, a.Shape...)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.CopyFromHost(a.Data)
 }
 
 // tensors is the binding of lent blocks.

@@ -20,7 +20,7 @@ type pool struct {
 // block is a piece of lent memory and the tensor over it.
 type block struct {
 	*ort.Tensor
-	buffer *ort.Buffer
+	buffer *ort.Buffer // nil of a tensor over the host's memory
 }
 
 const granule = 1 << 12
@@ -70,8 +70,11 @@ func (p *pool) find(need int) (*ort.Buffer, error) {
 // release gives blocks back; nil ones are passed over.
 func (p *pool) release(blocks ...*block) {
 	for _, b := range blocks {
-		if b != nil {
-			b.Close()
+		if b == nil {
+			continue
+		}
+		b.Close()
+		if b.buffer != nil {
 			p.put(b.buffer)
 		}
 	}
