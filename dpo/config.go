@@ -89,6 +89,8 @@ type Config struct {
 	Threads    int    `yaml:"threads"`     // 0 means one a core
 	Device     string `yaml:"device"`
 	DType      string `yaml:"dtype"`
+	LossScale  string `yaml:"loss-scale,omitempty"` // of float16: "dynamic" (also ""), or a number: see lossScale
+	TF32       bool   `yaml:"tf32,omitempty"`       // of float32, on a GPU: products may round their factors to TF32
 
 	Planned *MemoryPlan `yaml:"plan,omitempty"` // found from Memory; a resume has the one that the run began with
 
@@ -191,7 +193,10 @@ func (c Config) Check() error {
 	if _, err := parseMemory(c.Memory, ort.Device{}); err != nil {
 		wrong = append(wrong, "memory: "+err.Error())
 	}
-	if _, _, err := precision(c.Device, c.DType, c.Threads); err != nil {
+	if _, _, err := precision(c.Device, c.DType, c.TF32, c.Threads); err != nil {
+		wrong = append(wrong, err.Error())
+	}
+	if _, err := c.firstLossScale(); err != nil {
 		wrong = append(wrong, err.Error())
 	}
 	if wrong != nil {

@@ -61,6 +61,7 @@ one after the other they hold what a single job would. train takes the ref_ colu
 	f.IntVar(&o.Threads, "threads", 0, "threads; 0: one a core. Up to eight micro-batches are computed side by side, and the threads shared out among them")
 	f.StringVar(&o.Device, "device", "cpu", "cpu, or cuda:0")
 	f.StringVar(&o.DType, "dtype", "float32", dtypeUsage())
+	f.BoolVar(&o.TF32, "tf32", false, tf32Usage)
 	bindLimits(f)
 	o.talk.bind(f)
 	return cmd
