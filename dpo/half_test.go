@@ -18,8 +18,8 @@ import (
 // onCPU lets a test's runs compute in float16 here: each operator's result is rounded to it, as on a GPU.
 func onCPU(t *testing.T) {
 	t.Helper()
-	halfOnCPU = true
-	t.Cleanup(func() { halfOnCPU = false })
+	cpuAsGPU = true
+	t.Cleanup(func() { cpuAsGPU = false })
 }
 
 // half is a run of tiny-llama in float16.
@@ -235,14 +235,14 @@ func TestFloat16Overflow(t *testing.T) {
 // Half precision and TF32 are settings of a GPU, and what is set twice or for nothing is refused by name.
 func TestPrecisionSettings(t *testing.T) {
 	for want, set := range map[string]func(c *Config){
-		"dtype float16 is for a GPU (--device cuda:0): the CPU computes in float32":   func(c *Config) { c.DType = "float16" },
-		"tf32 is for a GPU (--device cuda:0): the CPU computes in float32":            func(c *Config) { c.TF32 = true },
-		"loss-scale is a setting of --dtype float16, not of float32: leave it out":    func(c *Config) { c.LossScale = "dynamic" },
-		"loss-scale is a setting of --dtype float16, not of bfloat16: leave it out":   func(c *Config) { c.DType, c.LossScale = "bfloat16", "8" },
-		`loss-scale must be dynamic or a positive number, it is "fast"`:               func(c *Config) { c.DType, c.LossScale = "float16", "fast" },
-		`loss-scale must be dynamic or a positive number, it is "-1"`:                 func(c *Config) { c.DType, c.LossScale = "float16", "-1" },
-		"tf32 is a setting of --dtype float32: in float16 what stays float32 uses it": func(c *Config) { c.DType, c.TF32 = "float16", true },
-		"dtype must be one of float32, bfloat16, float16, it is \"half\"":             func(c *Config) { c.DType = "half" },
+		"dtype float16 is for a GPU (--device cuda:0): the CPU computes in float32":    func(c *Config) { c.DType = "float16" },
+		"tf32 is for a GPU (--device cuda:0): the CPU computes in float32":             func(c *Config) { c.TF32 = true },
+		"loss-scale is a setting of --dtype float16, not of float32: leave it out":     func(c *Config) { c.LossScale = "dynamic" },
+		"loss-scale is a setting of --dtype float16, not of bfloat16: leave it out":    func(c *Config) { c.DType, c.LossScale = "bfloat16", "8" },
+		`loss-scale must be dynamic or a positive number, it is "fast"`:                func(c *Config) { c.DType, c.LossScale = "float16", "fast" },
+		`loss-scale must be dynamic or a positive number, it is "-1"`:                  func(c *Config) { c.DType, c.LossScale = "float16", "-1" },
+		"tf32 is a setting of --dtype float32, not of float16, whose float32 products": func(c *Config) { c.DType, c.TF32 = "float16", true },
+		"dtype must be one of float32, bfloat16, float16, it is \"half\"":              func(c *Config) { c.DType = "half" },
 	} {
 		c := tinyConfig(t)
 		set(&c)
@@ -250,10 +250,40 @@ func TestPrecisionSettings(t *testing.T) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
+	with := tinyConfig(t)
+	with.TF32, with.LossScale = true, "8"
+	if named, err := settingsByFlag(with); err != nil || named["tf32"] != "true" || named["loss-scale"] != "8" {
+		t.Errorf("a run keeps %v (%v)", named, err)
+	}
+	if !with.encoding(nil).TF32 {
+		t.Error("scores do not say that they were computed with tf32")
+	}
 	half := half(t)
+	if o, compute, err := precision("cpu", "float32", true, 0); err != nil || !o.TF32 || compute != onnx.Float32 {
+		t.Errorf("--tf32 gives %+v in %s (%v)", o, compute, err)
+	}
 	for _, scale := range []string{"", "dynamic", "1024", "0.5"} {
 		if half.LossScale = scale; half.Check() != nil {
 			t.Errorf("loss scale %q: %v", scale, half.Check())
+		}
+	}
+}
+
+// A resume with another type, scale or rounding is refused.
+func TestResumeRefusesAnotherPrecision(t *testing.T) {
+	c := half(t)
+	if _, err := train(t, c, false, func(step int) bool { return step == 2 }); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	for want, set := range map[string]func(c *Config){
+		"loss-scale was none, is 1024":                           func(c *Config) { c.LossScale = "1024" },
+		"dtype was float16, is float32":                          func(c *Config) { c.DType = "float32" },
+		"dtype was float16, is float32; tf32 was none, is true;": func(c *Config) { c.DType, c.TF32 = "float32", true },
+	} {
+		other := c
+		set(&other)
+		if _, err := train(t, other, true, nil); err == nil || !strings.Contains(err.Error(), configFile+" is not what it was: "+want) {
+			t.Errorf("error %v, want %q", err, want)
 		}
 	}
 }

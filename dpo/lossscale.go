@@ -22,7 +22,7 @@ const (
 	growSteps    = 2000 // in a row without overflow, after which the scale doubles
 )
 
-// lossScale is where a run's scale stands between two steps.
+// lossScale is where a run's scale stands between two steps. It is never changed in place, since a checkpoint of the step before may hold it.
 type lossScale struct {
 	Value   float64 `json:"value"`
 	Good    int     `json:"good_steps"`    // in a row since it last changed
@@ -35,24 +35,24 @@ type Scaling struct {
 	SkippedSteps int     `json:"skipped_steps"` // so far, with this one
 }
 
-// passed counts a step whose gradient is finite.
-func (s *lossScale) passed() {
+// passed is the scale after a step whose gradient is finite.
+func (s lossScale) passed() *lossScale {
 	if s.Good++; s.Good < growSteps {
-		return
+		return &s
 	}
 	s.Good = 0
 	if grown := 2 * s.Value; grown <= mostScale {
 		s.Value = grown
 	}
+	return &s
 }
 
-// skipped halves the scale after a step whose gradient is not finite, and reports whether there is a lower one.
-func (s *lossScale) skipped() bool {
+// skipped is the scale after a step whose gradient is not finite; nil where there is no lower one.
+func (s lossScale) skipped() *lossScale {
 	if s.Value/2 < leastScale {
-		return false
+		return nil
 	}
-	*s = lossScale{Value: s.Value / 2, Skipped: s.Skipped + 1}
-	return true
+	return &lossScale{Value: s.Value / 2, Skipped: s.Skipped + 1}
 }
 
 // check refuses what no run comes to in so many steps.
@@ -122,10 +122,11 @@ func (t *Trainer) overflowed(m *Metrics, rows []int) error {
 	if m.Scaling == nil {
 		return t.diverged(what, rows)
 	}
-	if t.skips() && t.state.Scale.skipped() {
-		m.GradNorm, m.Overflowed = 0, true
-		m.SkippedSteps = t.state.Scale.Skipped
-		return nil
+	next := t.state.Scale.skipped()
+	if !t.skips() || next == nil {
+		return t.diverged(fmt.Sprintf("%s at a loss scale of %v", what, m.LossScale), rows)
 	}
-	return t.diverged(fmt.Sprintf("%s at a loss scale of %v", what, m.LossScale), rows)
+	t.state.Scale = next
+	m.GradNorm, m.Overflowed, m.SkippedSteps = 0, true, next.Skipped
+	return nil
 }

@@ -40,11 +40,14 @@ func TestLossScaleEqualsGradScaler(t *testing.T) {
 			for range int(run[1].(float64)) {
 				step++
 				before := s.Value
+				next := s.skipped()
 				if run[0].(bool) {
-					s.passed()
-				} else if !s.skipped() {
+					next = s.passed()
+				}
+				if next == nil {
 					t.Fatalf("%s: step %d ends the run", name, step)
 				}
+				s = *next
 				if s.Value != before {
 					changes = append(changes, [2]float64{float64(step), s.Value})
 				}
@@ -124,6 +127,8 @@ func TestOverflowSkipsTheStep(t *testing.T) {
 	}
 	c.Out = filepath.Join(t.TempDir(), "out")
 	scale, skipped := float64(overflowing), 0
+	var kept *lossScale // as a checkpoint that is still being written holds it
+	var was lossScale
 	steps, err := scaledRun(t, c, lossScale{Value: overflowing}, func(trainer *Trainer, m Metrics) {
 		after := tensorsOf(t, trainer)
 		if m.LossScale != scale {
@@ -136,7 +141,10 @@ func TestOverflowSkipsTheStep(t *testing.T) {
 		if m.SkippedSteps != skipped || m.Overflowed != bytes.Equal(before, after) || trainer.updatesDone() != m.Step-skipped {
 			t.Errorf("step %d: overflowed %v, %d skipped (want %d), moved %v, %d updates", m.Step, m.Overflowed, m.SkippedSteps, skipped, !bytes.Equal(before, after), trainer.updatesDone())
 		}
-		before = after
+		if kept != nil && *kept != was {
+			t.Errorf("step %d changed the scale of the state before it", m.Step)
+		}
+		before, kept, was = after, trainer.state.Scale, *trainer.state.Scale
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,8 @@ import (
 // DTypes lists the names of the types that models compute in. The head, all sums, and weights in training are float32 under each.
 func DTypes() []string { return []string{"float32", "bfloat16", "float16"} }
 
-// halfOnCPU lets the CPU compute in half precision, in tests: ONNX Runtime puts casts around what it has no float16 kernels for.
-var halfOnCPU = false
+// cpuAsGPU lets the CPU take what is for a GPU, in tests: ONNX Runtime puts casts around what it has no float16 kernels for.
+var cpuAsGPU = false
 
 // precision reads where models are computed, and in which type; "" means the CPU, and float32. Products of float32 may round their factors to
 // TF32 where that is asked for, and in half precision, where they are the head's alone.
@@ -29,7 +29,7 @@ func precision(device, dtype string, tf32 bool, threads int) (engine.Options, on
 		}
 	}
 	if dtype == "" || dtype == compute.String() {
-		if tf32 && o.Device.Kind == ort.CPU {
+		if tf32 && o.Device.Kind == ort.CPU && !cpuAsGPU {
 			return o, compute, errors.New("tf32 is for a GPU (--device cuda:0): the CPU computes in float32")
 		}
 		return o, compute, nil
@@ -38,9 +38,9 @@ func precision(device, dtype string, tf32 bool, threads int) (engine.Options, on
 		return o, compute, OneOf("dtype", dtype, DTypes())
 	}
 	if tf32 {
-		return o, compute, fmt.Errorf("tf32 is a setting of --dtype float32: in %s what stays float32 uses it anyway; leave it out", dtype)
+		return o, compute, fmt.Errorf("tf32 is a setting of --dtype float32, not of %s, whose float32 products use it anyway: leave it out", dtype)
 	}
-	if o.Device.Kind == ort.CPU && !halfOnCPU {
+	if o.Device.Kind == ort.CPU && !cpuAsGPU {
 		return o, compute, fmt.Errorf("dtype %s is for a GPU (--device cuda:0): the CPU computes in float32", dtype)
 	}
 	o.TF32 = true

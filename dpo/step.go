@@ -71,7 +71,7 @@ func (t *Trainer) update(m *Metrics, rows []int) error {
 	err = t.optimizer.Step(t.scalars(m.LearningRate, t.clip(m.GradNorm)))
 	m.OptimizerSeconds = time.Since(start).Seconds()
 	if err == nil && t.skips() {
-		t.state.Scale.passed()
+		t.state.Scale = t.state.Scale.passed()
 	}
 	return err
 }
