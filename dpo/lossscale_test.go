@@ -294,7 +294,11 @@ func TestFixedLossScale(t *testing.T) {
 	if !bytes.Equal(models[0], models[1]) {
 		t.Error("released gradients give another model")
 	}
-	c.Planned = nil
+	c.Planned, c.Out = nil, filepath.Join(t.TempDir(), "out")
+	steps, err := scaledRun(t, c, lossScale{Value: 1024, Good: growSteps - 1}, nil)
+	if err != nil || steps[2].LossScale != 1024 {
+		t.Errorf("the scale of the last step is %v (%v)", steps[2].LossScale, err)
+	}
 	for scale, released := range map[string]bool{"1024": true, "": false, "dynamic": false} {
 		c.LossScale, c.Out = scale, filepath.Join(t.TempDir(), "out")
 		trainer, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
