@@ -166,6 +166,9 @@ func TestOverflowSkipsTheStep(t *testing.T) {
 		!strings.Contains(lines[23], `"grad_norm"`) {
 		t.Errorf("metrics %s\n%s", lines[0], lines[23])
 	}
+	if m, _ := measuredIn([]byte(lines[0])); m == nil || m.Scaling == nil || *m.Scaling != *steps[0].Scaling {
+		t.Errorf("a resume reads %+v of %s", m, lines[0])
+	}
 	t.Logf("%d steps skipped, scale %v at last", skipped, scale)
 }
 

@@ -64,7 +64,7 @@ func holds(compute onnx.DType, m *models.Model) error {
 	if compute != onnx.Float16 {
 		return nil
 	}
-	for _, s := range m.Decoder.Stages() {
+	for _, s := range m.Stages() {
 		if s.Graph == models.HeadGraph {
 			continue
 		}
