@@ -130,7 +130,7 @@ func (t *Trainer) backwardOne(e *engine.Engine, rows []int, grads *engine.Gradie
 	if err != nil {
 		return err
 	}
-	err = pass.Backward(grads, dlogps)
+	err = pass.Backward(grads, t.scaled(dlogps))
 	if errors.Is(err, engine.ErrNotFinite) {
 		t.spoiled = true
 		return t.diverged(err.Error(), rows)

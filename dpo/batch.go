@@ -13,6 +13,18 @@ import (
 // hidden is what an additive mask holds where a query must not see a key: finite, for a softmax over −∞ alone is NaN.
 const hidden = -1e9
 
+// hiddenHalf is that in float16, which ends at −65,504: with scores between ±21,800 no sum comes near the end, and a hidden key stays so far
+// below every one that is seen that its probability is 0.
+const hiddenHalf = -43648
+
+// hiddenIn is what hides a key in a type.
+func hiddenIn(t onnx.DType) float64 {
+	if t == onnx.Float16 {
+		return hiddenHalf
+	}
+	return hidden
+}
+
 // bucket is what padded lengths are rounded up to, so that batches of nearly one shape share their memory.
 const bucket = 16
 
@@ -224,7 +236,7 @@ type mask struct {
 type keySpan struct{ first, last int }
 
 func (l *layout) newMask(width, rows int) *mask {
-	none := engine.Floats(l.compute, slices.Repeat([]float64{hidden}, width)).Data
+	none := engine.Floats(l.compute, slices.Repeat([]float64{hiddenIn(l.compute)}, width)).Data
 	return &mask{l.compute, width, none, make([]byte, 0, rows*len(none))}
 }
 

@@ -50,6 +50,8 @@ type state struct {
 
 	Loss map[string]float64 `json:"loss,omitempty"` // what the loss carries from step to step, by name
 
+	Scale *lossScale `json:"loss_scale,omitempty"` // of a run in float16
+
 	Settings  map[string]string `json:"settings"` // of the run, by the names of its flags
 	Model     string            `json:"model"`    // digest of the weights that the run began with
 	Reference string            `json:"reference"`
@@ -184,6 +186,9 @@ func (s *state) check(folder string) error {
 		return fmt.Errorf("an evaluation after step %d, the best after step %d and %d others since: after %d steps there is none such", s.Evaluated, b.Step, b.Since, s.Step)
 	case p.MicroTokens < 1 || p.Lanes < 0 || p.Passes.Probs < 0 || p.Passes.Recompute < 0 || p.Passes.HeadColumns < 0:
 		return fmt.Errorf("no run follows the plan %+v", p)
+	}
+	if err := s.Scale.check(s.Step); err != nil {
+		return err
 	}
 	names := slices.Sorted(maps.Keys(s.Files))
 	if without := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == followerFile }); !slices.Equal(without, checkpointFiles) {

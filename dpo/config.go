@@ -90,6 +90,8 @@ type Config struct {
 	Device     string `yaml:"device"`
 	DType      string `yaml:"dtype"`
 	Offload    string `yaml:"offload,omitempty"` // from a GPU's memory: see engine.Offload
+	LossScale  string `yaml:"loss-scale,omitempty"` // of float16: "dynamic" (also ""), or a number: see lossScale
+	TF32       bool   `yaml:"tf32,omitempty"`       // of float32, on a GPU: products may round their factors to TF32
 
 	Planned *MemoryPlan `yaml:"plan,omitempty"` // found from Memory; a resume has the one that the run began with
 
@@ -192,11 +194,14 @@ func (c Config) Check() error {
 	if _, err := parseMemory(c.Memory, ort.Device{}); err != nil {
 		wrong = append(wrong, "memory: "+err.Error())
 	}
-	options, _, err := precision(c.Device, c.DType, c.Threads)
+	options, _, err := precision(c.Device, c.DType, c.TF32, c.Threads)
 	if err == nil {
 		err = checkOffload(c.Offload, Offloads(), options.Device)
 	}
 	if err != nil {
+		wrong = append(wrong, err.Error())
+	}
+	if _, err := c.firstLossScale(); err != nil {
 		wrong = append(wrong, err.Error())
 	}
 	if wrong != nil {

@@ -82,20 +82,26 @@ func TestBFloat16Gradients(t *testing.T) {
 				groups, weights := mixedGroups(n.model.Vocab)
 				_, want := gradients(t, n, groups, weights)
 				_, got := gradients(t, openTest(t, dir, onnx.BFloat16, engine.Options{Device: d, Plan: engine.Uniform(rung, 99), TF32: true}), groups, weights)
-				var a, b []float64
-				least, at := 1.0, ""
-				for name := range want {
-					if c := cosine(got[name], want[name]); c < least {
-						least, at = c, name
-					}
-					a, b = append(a, got[name]...), append(b, want[name]...)
-				}
-				whole := cosine(a, b)
-				if t.Logf("cosine %.5f, least of a tensor %.5f (%s)", whole, least, at); whole < 0.999 || least < 0.99 {
-					t.Errorf("cosine %.5f, of %s %.5f", whole, at, least)
-				}
+				pointAlike(t, want, got)
 			})
 		}
+	}
+}
+
+// pointAlike compares a gradient in half precision with float32's.
+func pointAlike(t *testing.T, want, got map[string][]float64) {
+	t.Helper()
+	var a, b []float64
+	least, at := 1.0, ""
+	for name := range want {
+		if c := cosine(got[name], want[name]); !(c >= least) {
+			least, at = c, name
+		}
+		a, b = append(a, got[name]...), append(b, want[name]...)
+	}
+	whole := cosine(a, b)
+	if t.Logf("cosine %.6f, least of a tensor %.6f (%s)", whole, least, at); !(whole >= 0.999 && least >= 0.99) {
+		t.Errorf("cosine %.5f, of %s %.5f", whole, at, least)
 	}
 }
 
@@ -119,29 +125,40 @@ func TestBFloat16Training(t *testing.T) {
 		}
 		return all
 	}
-	want, got := run("cpu", "float32"), run(d.String(), "bfloat16")
+	sameLosses(t, run("cpu", "float32"), run(d.String(), "bfloat16"))
+}
+
+// sameLosses compares the losses of a run's steps in half precision with float32's: to 2 % of the first.
+func sameLosses(t *testing.T, want, got []float64) {
+	t.Helper()
 	worst := 0.0
 	for i := range want {
 		worst = max(worst, math.Abs(got[i]-want[i])/want[0])
 	}
-	if t.Logf("largest difference of a step's loss %.2f %% of the first; last losses %.4f and %.4f", 100*worst, got[len(got)-1], want[len(want)-1]); worst > 0.02 {
+	if t.Logf("largest difference of a step's loss %.2f %% of the first; last losses %.4f and %.4f", 100*worst, got[len(got)-1], want[len(want)-1]); !(worst <= 0.02) {
 		t.Errorf("steps lose %v, in float32 %v", got, want)
 	}
 }
 
-// The graphs of bfloat16 are those of float32, but for casts: with their types widened they compute the same.
-func TestBFloat16GraphsWidened(t *testing.T) {
+// The graphs of half precision are those of float32, but for casts: with their types widened they compute the same.
+func TestHalfGraphsWidened(t *testing.T) {
+	for _, compute := range []onnx.DType{onnx.BFloat16, onnx.Float16} {
+		t.Run(compute.String(), func(t *testing.T) { widenedGraphs(t, compute) })
+	}
+}
+
+func widenedGraphs(t *testing.T, compute onnx.DType) {
 	for _, dir := range folders(t) {
 		n := openTest(t, dir, onnx.Float32, engine.Options{})
 		groups, weights := mixedGroups(n.model.Vocab)
 		logps, grads := gradients(t, n, groups, weights)
 		a, err := NewArtifact(n.model.Architecture, n.model.Decoder,
-			Export{Types: models.Types{Compute: onnx.BFloat16, Weights: onnx.Float32}, Rungs: artifact.Rungs})
+			Export{Types: models.Types{Compute: compute, Weights: onnx.Float32}, Rungs: artifact.Rungs})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, g := range a.Graphs {
-			widen(t, g)
+			widen(t, g, compute)
 		}
 		a.Compute = onnx.Float32.String()
 		m, err := models.Open(dir)
@@ -163,12 +180,12 @@ func TestBFloat16GraphsWidened(t *testing.T) {
 	}
 }
 
-// widen makes a graph compute in float32 what it computes in bfloat16.
-func widen(t *testing.T, g *onnx.Graph) {
+// widen makes a graph compute in float32 what it computes in a type of half precision.
+func widen(t *testing.T, g *onnx.Graph, from onnx.DType) {
 	t.Helper()
 	widened := func(values []*onnx.Value) {
 		for _, v := range values {
-			if v != nil && v.Type == onnx.BFloat16 {
+			if v != nil && v.Type == from {
 				v.Type = onnx.Float32
 			}
 		}
@@ -176,16 +193,16 @@ func widen(t *testing.T, g *onnx.Graph) {
 	widened(g.Inputs)
 	for _, n := range g.Nodes {
 		for _, v := range n.Inputs {
-			if v != nil && v.Const != nil && v.Const.Type == onnx.BFloat16 {
+			if v != nil && v.Const != nil && v.Const.Type == from {
 				v.Const = wideTensor(t, v.Const)
 			}
 		}
 		for name, attribute := range n.Attrs {
-			if constant, ok := attribute.(*onnx.Tensor); ok && constant.Type == onnx.BFloat16 {
+			if constant, ok := attribute.(*onnx.Tensor); ok && constant.Type == from {
 				n.Attrs[name] = wideTensor(t, constant)
 			}
 		}
-		if n.Op == "Cast" && n.Int("to", 0) == int64(onnx.BFloat16) {
+		if n.Op == "Cast" && n.Int("to", 0) == int64(from) {
 			n.Attrs["to"] = int64(onnx.Float32)
 		}
 		widened(n.Inputs)
@@ -210,7 +227,7 @@ func wideTensor(t *testing.T, narrow *onnx.Tensor) *onnx.Tensor {
 // falls back to the CPU.
 func TestGraphsHaveCUDAKernels(t *testing.T) {
 	kernels := readKernels(t)
-	for _, compute := range []onnx.DType{onnx.Float32, onnx.BFloat16} {
+	for _, compute := range []onnx.DType{onnx.Float32, onnx.BFloat16, onnx.Float16} {
 		for _, dir := range folders(t) {
 			_, d, err := models.Describe(dir)
 			if err != nil {

@@ -25,6 +25,7 @@ var diagnoses = []diagnosis{
 	{"flipped-labels", flippedLabels},
 	{"over-optimised", overOptimised},
 	{"both-rewards-fall", bothRewardsFall},
+	{"skipped-steps", skippedSteps},
 }
 
 const (
@@ -48,11 +49,13 @@ const (
 	// half of that: any step that takes a rejected answer down takes its words down where the chosen one has them too. Stories260K at β 0.1
 	// and a rate of 3e-4 comes to 0.33, and is over-optimised.
 	fallenAToken = 0.2
+	// A loss scale that fits is found by a few halvings at the start, and tried again once in 2,000 steps: both are a far smaller share of a run.
+	skippedShare = 0.1
 )
 
 // settled reports whether a failure to move anything can be judged: the full rate was used in two steps, or the run is over.
 func (w *watcher) settled() bool {
-	return w.last != nil && (w.over || w.last.Step >= w.warmup()+3)
+	return w.last != nil && w.last.updates() > 0 && (w.over || w.last.updates() >= w.warmup()+3)
 }
 
 func zeroRate(w *watcher) (what, hint string) {
@@ -258,4 +261,12 @@ func bothRewardsFall(w *watcher) (what, hint string) {
 	}
 	return fmt.Sprintf("both rewards fell while the margin grew to %.3f: chosen %.3f, rejected %.3f, so the chosen answers are %.1f nats less likely than by the reference, %.2f a token; DPO asks only that the rejected ones fall further",
 		p.Margins, p.Chosen, p.Rejected, fallen, fallen/tokens), "a higher --beta or a lower --lr stays nearer to the reference; it is no fault as long as held-out accuracy rises"
+}
+
+func skippedSteps(w *watcher) (what, hint string) {
+	if !w.over || w.last == nil || w.last.Scaling == nil || float64(w.last.SkippedSteps) <= skippedShare*float64(w.last.Step) {
+		return "", ""
+	}
+	return fmt.Sprintf("%d of %d steps were skipped, for their gradients overflowed float16: the loss scale, %v at first, came to %v", w.last.SkippedSteps, w.last.Step, firstScale, w.last.LossScale),
+		"compute in bfloat16 (--dtype bfloat16), whose range is that of float32, or take more steps"
 }

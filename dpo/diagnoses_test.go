@@ -209,9 +209,15 @@ var diagnosisCases = []diagnosisCase{
 		},
 		rewardRunOf, nil, "the reward prefers the wrong answer of held-out data: accuracy 0."},
 	{"over-optimised", memorised(func(i int) bool { return i%2 == 0 }), memorised(func(int) bool { return false }), nil, "hint: stop earlier: --early-stop 3"},
+	{"skipped-steps", inHalf, inHalf, func(t *Trainer) { t.state.Scale.Value = 1 << 40 }, "8 of 8 steps were skipped, for their gradients overflowed float16: the loss scale, 65536 at first, came to "},
 	{"both-rewards-fall",
 		func(_ *testing.T, c *Config) { c.LR, c.Steps, c.EvalData = 1e-2, 24, nil },
 		func(_ *testing.T, c *Config) { c.LR, c.Steps, c.EvalData = 1e-4, 24, nil }, nil, "both rewards fell while the margin grew to "},
+}
+
+// inHalf computes in float16.
+func inHalf(_ *testing.T, c *Config) {
+	c.Device, c.DType = guarded, "float16"
 }
 
 // evenVotes has as many votes for either answer in each row, or in each n-th.

@@ -23,7 +23,8 @@ type identity struct {
 	MaxPromptLength int               `json:"max-prompt-length"`
 	Truncate        string            `json:"truncate"`
 	EOS             string            `json:"eos"`
-	DType           string            `json:"dtype,omitempty"`    // "" for float32
+	DType           string            `json:"dtype,omitempty"` // "" for float32
+	TF32            bool              `json:"tf32,omitempty"`
 	LDAlpha         *float64          `json:"ld-alpha,omitempty"` // nil for 1
 	Columns         map[string]string `json:"columns,omitempty"`
 }
@@ -40,7 +41,7 @@ type digester interface {
 
 // encoding is the part of an identity that says how rows become token ids.
 func (c Config) encoding(tok datasets.Tokenizer) identity {
-	id := identity{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS, LDAlpha: c.LDAlpha, Columns: c.Columns}
+	id := identity{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS, TF32: c.TF32, LDAlpha: c.LDAlpha, Columns: c.Columns}
 	if c.DType != "" && c.DType != onnx.Float32.String() {
 		id.DType = c.DType
 	}

@@ -186,7 +186,7 @@ func (t *Trainer) plans() [][]MemoryPlan {
 	if lanes := lanesOf(t.policy.model.Parameters()); lanes > 0 && t.options.Device.OnHost() && !t.oneMicroBatch(easyMicroTokens) {
 		families = append(families, []MemoryPlan{{MicroTokens: easyMicroTokens, Passes: keeps[0], Lanes: lanes}})
 	}
-	if t.MaxGradNorm == 0 && t.oneMicroBatch(most) {
+	if t.MaxGradNorm == 0 && !t.skips() && t.oneMicroBatch(most) { // an update within the backward pass cannot be skipped
 		families = append(families, released)
 	}
 	return families

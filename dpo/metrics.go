@@ -7,6 +7,7 @@ import (
 	"errors"
 	"hash"
 	"math"
+	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/dpo/tfevents"
@@ -18,9 +19,12 @@ type Metrics struct {
 	Step         int     `json:"step"` // steps done
 	Epoch        float64 `json:"epoch"`
 	Preferences          // of the groups before this step's update
-	GradNorm     float64 `json:"grad_norm"` // before clipping
+	GradNorm     float64 `json:"grad_norm"` // before clipping, of the loss itself
 	LearningRate float64 `json:"learning_rate"`
 	NumTokens    int64   `json:"num_tokens"` // so far, prompts counted once a completion
+
+	*Scaling        // of a run in float16
+	Overflowed bool `json:"-"` // the gradient did, and there was no update
 
 	StepSeconds      float64 `json:"step_seconds"`
 	OptimizerSeconds float64 `json:"optimizer_seconds"` // of them; 0 where gradients are released
@@ -127,14 +131,26 @@ func without(text []byte, names []string) ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// MarshalJSON leaves out what the run's objective does not measure.
+// updates is how many the optimizer has made.
+func (m *Metrics) updates() int {
+	if m.Scaling == nil {
+		return m.Step
+	}
+	return m.Step - m.SkippedSteps
+}
+
+// MarshalJSON leaves out what the run's objective does not measure, and the norm of a gradient that overflowed.
 func (m Metrics) MarshalJSON() ([]byte, error) {
 	type plain Metrics
 	text, err := json.Marshal(plain(m))
 	if err != nil {
 		return nil, err
 	}
-	return without(text, m.unmeasured())
+	names := m.unmeasured()
+	if m.Overflowed {
+		names = append(slices.Clone(names), "grad_norm")
+	}
+	return without(text, names)
 }
 
 // add takes in one micro-batch of groups of K completions whose weights are 1/total.

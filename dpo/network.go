@@ -50,6 +50,9 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	if n.model, err = models.Open(dir); err != nil {
 		return n, err
 	}
+	if err := holds(n.compute, n.model); err != nil {
+		return n, err
+	}
 	x.Types.Weights = cmp.Or(x.Types.Weights, storedType(n.model))
 	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, x)
 	if err != nil {
@@ -87,6 +90,9 @@ func storedType(m *models.Model) onnx.DType {
 func preparePolicy(m *models.Model, a *artifact.Artifact, o engine.Options) (n *network, err error) {
 	n = &network{model: m, long: longFrom(o.Device)}
 	if n.compute, err = onnx.ParseDType(a.Compute); err != nil {
+		return n, err
+	}
+	if err := holds(n.compute, m); err != nil {
 		return n, err
 	}
 	n.engine, err = engine.New(a, o)

@@ -24,7 +24,7 @@ func openForLoss(t testing.TB, loss, dir string, compute onnx.DType, o engine.Op
 		t.Fatal(err)
 	}
 	types := models.Types{Compute: compute, Weights: compute}
-	if compute == onnx.BFloat16 {
+	if compute.Size() == 2 { // half precision computes from weights of float32
 		types.Weights = onnx.Float32
 	}
 	a, err := NewArtifact(m.Architecture, m.Decoder, Export{Types: types,

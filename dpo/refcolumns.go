@@ -104,7 +104,7 @@ func (t *Trainer) fresh(file string) (columnUse, error) {
 // asRun says by which flags a run would take what has been scored, where flags are enough.
 func (id identity) asRun(run identity) string {
 	flags := id.flags("train with", run)
-	id.MaxLength, id.MaxPromptLength, id.Truncate, id.EOS, id.DType = run.MaxLength, run.MaxPromptLength, run.Truncate, run.EOS, run.DType
+	id.MaxLength, id.MaxPromptLength, id.Truncate, id.EOS, id.DType, id.TF32 = run.MaxLength, run.MaxPromptLength, run.Truncate, run.EOS, run.DType, run.TF32
 	if other, err := differences(id, run); err != nil || other != nil || run.Tokenizer == "" {
 		return ""
 	}
@@ -122,6 +122,9 @@ func (id identity) flags(word string, other identity) (flags string) {
 	add("max-prompt-length", id.MaxPromptLength, other.MaxPromptLength)
 	add("truncate", id.Truncate, other.Truncate)
 	add("eos", id.EOS, other.EOS)
+	if id.TF32 != other.TF32 {
+		flags += fmt.Sprintf(" --tf32=%v", id.TF32)
+	}
 	add("dtype", cmp.Or(id.DType, "float32"), cmp.Or(other.DType, "float32"))
 	if flags == "" {
 		return ""
@@ -135,7 +138,7 @@ func (t *Trainer) lacking(examples []datasets.Example, known [][]float64) error 
 		if known[i] == nil {
 			if t.columns[x.File] == ofWhole {
 				return fmt.Errorf("ref-columns is require, but row %d of %s was scored whole, and is cut to --max-length %d: score the file with%s, or raise that, or give --ref-columns use", x.Row, x.File,
-					t.MaxLength, t.identity.flags("", identity{EOS: t.EOS, DType: t.identity.DType}))
+					t.MaxLength, t.identity.flags("", identity{EOS: t.EOS, DType: t.identity.DType, TF32: t.identity.TF32}))
 			}
 			return fmt.Errorf("ref-columns is require, but row %d of %s has no ref_ columns that score is known to have computed: score the file with --ref", x.Row, x.File)
 		}

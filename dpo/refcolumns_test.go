@@ -209,6 +209,8 @@ func TestStaleColumnsNameFlags(t *testing.T) {
 	was := identity{Ref: "r", Tokenizer: "t", MaxLength: 512, MaxPromptLength: 256, Truncate: "prompt", EOS: "add"}
 	is := was
 	is.MaxLength, is.EOS, is.DType = 400, "keep", "bfloat16"
+	rounded := was
+	rounded.TF32 = true
 	other := is
 	other.Ref = "another"
 	for _, c := range []struct{ got, want string }{
@@ -216,6 +218,8 @@ func TestStaleColumnsNameFlags(t *testing.T) {
 		{was.asRun(other), ""},
 		{is.flags(" and", was), " and --max-length 400 --eos keep --dtype bfloat16"},
 		{is.flags(" and", is), ""},
+		{rounded.asRun(was), "train with --tf32=true, or "},
+		{was.flags(" and", rounded), " and --tf32=false"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
+	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
 // references are the reference's log-probabilities: one slice a row, of one a completion; nil where not needed.
@@ -108,7 +109,7 @@ func (t *Trainer) reference() iter.Seq2[Event, error] {
 		stored := time.Now()
 		i := 0
 		for s, err := range inLanes(lanes, batches, referenceLane.score) {
-			if err = cmp.Or(err, s.keep(t.known)); err != nil {
+			if err = cmp.Or(err, s.keep(t.known, t.compute)); err != nil {
 				yield(Event{}, errors.Join(err, done()))
 				return
 			}
@@ -260,7 +261,7 @@ func (score referenceLane) score(b referenceBatch) scoredBatch {
 }
 
 // keep keeps what was not known.
-func (b scoredBatch) keep(refs *references) error {
+func (b scoredBatch) keep(refs *references, compute onnx.DType) error {
 	if b.err != nil {
 		return fmt.Errorf("reference log-probabilities: %w", b.err)
 	}
@@ -273,7 +274,7 @@ func (b scoredBatch) keep(refs *references) error {
 		if of := b.logps[i*K : (i+1)*K]; into[row] == nil {
 			if !allFinite(of) {
 				x := b.examples[row]
-				return fmt.Errorf("reference log-probabilities of row %d of %s are %v: look at the row and at the model's weights", x.Row, x.File, of)
+				return fmt.Errorf("reference log-probabilities of row %d of %s are %v: look at the row and at the model's weights%s", x.Row, x.File, of, wider(compute))
 			}
 			into[row] = of
 		}

@@ -25,6 +25,7 @@ type ScoreConfig struct {
 	Device     string
 	DType      string // as in Config; "" means float32
 	Offload    string // "parameters", or "" for nothing: see engine.Offload
+	TF32       bool   // as in Config
 	MicroBatch int
 }
 
@@ -53,13 +54,13 @@ type Scorer struct {
 
 // settings are those that say how text becomes token ids.
 func (c ScoreConfig) settings() Config {
-	return Config{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS, DType: c.DType}
+	return Config{MaxLength: c.MaxLength, MaxPromptLength: c.MaxPromptLength, Truncate: c.Truncate, EOS: c.EOS, DType: c.DType, TF32: c.TF32}
 }
 
 // NewScorer opens the models.
 func NewScorer(c ScoreConfig, tok datasets.Tokenizer) (s *Scorer, err error) {
 	s = &Scorer{ScoreConfig: c, encoder: c.settings().encoder(tok)}
-	if s.options, s.precision, err = precision(c.Device, c.DType, c.Threads); err != nil {
+	if s.options, s.precision, err = precision(c.Device, c.DType, c.TF32, c.Threads); err != nil {
 		return nil, Usage("%v", err)
 	}
 	if err := checkOffload(c.Offload, Offloads()[1:], s.options.Device); err != nil {

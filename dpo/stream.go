@@ -93,7 +93,7 @@ func (t *Trainer) advance() (referenceSeconds float64, err error) {
 		if err := t.openBeside(); err != nil {
 			return 0, err
 		}
-		if err := t.beside.lanes[0].score(b).keep(t.refs); err != nil {
+		if err := t.beside.lanes[0].score(b).keep(t.refs, t.compute); err != nil {
 			return 0, err
 		}
 	}

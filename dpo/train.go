@@ -112,7 +112,10 @@ func NewTrainer(c Config, tok datasets.Tokenizer, resume bool) (t *Trainer, err 
 		return t, err
 	}
 	t.settings["loss"] = t.loss.Identity()
-	if t.options, t.compute, err = precision(c.Device, c.DType, c.Threads); err != nil {
+	if t.state.Scale, err = c.firstLossScale(); err != nil {
+		return t, err
+	}
+	if t.options, t.compute, err = precision(c.Device, c.DType, c.TF32, c.Threads); err != nil {
 		return t, err
 	}
 	t.options.Offload = engine.Offload(c.Offload)

@@ -14,7 +14,7 @@ type layout struct {
 	cos, sin                   *onnx.Value // [T,turning/2]; nil where positions turn nothing
 	promptRows, completionRows *onnx.Value // [G,P], [G,K,C]: the packed row of each slot
 	attentionRows              *onnx.Value // [T]: each token's slot among all prompt, then all completion slots
-	// Of each block of queries, [Q·P,P] and [G,Q·C,P+C] where there is one: 0, or −1e9 where a query must not see a key.
+	// Of each block of queries, [Q·P,P] and [G,Q·C,P+C] where there is one: 0, or far below all scores where a query must not see a key.
 	promptMasks, completionMasks []*onnx.Value
 	completions                  *onnx.Value // [K,1,1,1,1]: how often a prompt's keys are repeated
 	heads, kvHeads, headDim      int64

@@ -296,7 +296,7 @@ func TestDocsLinks(t *testing.T) {
 	}
 }
 
-var docFlag = regexp.MustCompile(`(?:^|[^-\w])--([a-z][a-z-]*[a-z])`)
+var docFlag = regexp.MustCompile(`(?:^|[^-\w])--([a-z][a-z0-9-]*[a-z0-9])`)
 
 // Every flag that a page names is one, and every flag of train is named by a page.
 func TestDocsFlags(t *testing.T) {

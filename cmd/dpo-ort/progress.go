@@ -190,7 +190,11 @@ func measured(e dpo.Event) string {
 		} else if m.Objective != dpo.Likelihood {
 			parts = append(parts, fmt.Sprintf("accuracy %.2f, margin %.3f", m.Accuracies, m.Margins))
 		}
-		parts = append(parts, fmt.Sprintf("norm %.2f, rate %.2g, %.0f tokens/s", m.GradNorm, m.LearningRate, m.TokensPerSecond))
+		norm := fmt.Sprintf("norm %.2f", m.GradNorm)
+		if m.Overflowed {
+			norm = fmt.Sprintf("skipped at a loss scale of %v", m.LossScale)
+		}
+		parts = append(parts, fmt.Sprintf("%s, rate %.2g, %.0f tokens/s", norm, m.LearningRate, m.TokensPerSecond))
 	}
 	if parts == nil {
 		return ""

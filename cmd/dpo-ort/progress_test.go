@@ -96,6 +96,21 @@ func TestProgressAsJSON(t *testing.T) {
 	}
 }
 
+// A run in float16 says of a step that it was skipped, and at the end how many were.
+func TestProgressOfSkippedSteps(t *testing.T) {
+	m := dpo.Metrics{Step: 4, Scaling: &dpo.Scaling{LossScale: 32768, SkippedSteps: 2}, Overflowed: true}
+	if text := measured(dpo.Event{Metrics: &m}); !strings.Contains(text, "skipped at a loss scale of 32768, rate ") {
+		t.Errorf("a skipped step is %q", text)
+	}
+	if text := summaryText(dpo.Config{}, dpo.Summary{First: &m, Last: &m}); !strings.Contains(text, "float16   loss scale 32768, 2 of 4 steps skipped\n") {
+		t.Errorf("the summary is %q", text)
+	}
+	plain := dpo.Metrics{Step: 4, GradNorm: 2}
+	if text := measured(dpo.Event{Metrics: &plain}) + summaryText(dpo.Config{}, dpo.Summary{First: &plain, Last: &plain}); strings.Contains(text, "skipped") || !strings.Contains(text, "norm 2.00") {
+		t.Errorf("another step is %q", text)
+	}
+}
+
 func TestProgressQuiet(t *testing.T) {
 	var out bytes.Buffer
 	p := (talk{quiet: true, format: "text"}).progress(&out)

@@ -62,6 +62,7 @@ one after the other they hold what a single job would. train takes the ref_ colu
 	f.StringVar(&o.Device, "device", "cpu", "cpu, or cuda:0")
 	f.StringVar(&o.DType, "dtype", "float32", dtypeUsage())
 	f.StringVar(&o.Offload, "offload", "", "what a GPU leaves in the host's memory: parameters (a layer's weights come as it runs)")
+	f.BoolVar(&o.TF32, "tf32", false, tf32Usage)
 	bindLimits(f)
 	o.talk.bind(f)
 	return cmd

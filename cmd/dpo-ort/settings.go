@@ -87,6 +87,8 @@ func bindTrain(f *pflag.FlagSet, c *dpo.Config) {
 	f.StringVar(&c.Device, "device", c.Device, "cpu, or cuda:0")
 	f.StringVar(&c.DType, "dtype", c.DType, dtypeUsage())
 	f.StringVar(&c.Offload, "offload", c.Offload, "what a GPU leaves in the host's memory: states (the optimizer's, and the weights that it updates, on the CPU), or parameters (all weights; a layer's come as it runs)")
+	f.StringVar(&c.LossScale, "loss-scale", c.LossScale, "of --dtype float16, what the loss is multiplied by in the backward pass: dynamic (the default), or a number")
+	f.BoolVar(&c.TF32, "tf32", c.TF32, tf32Usage)
 }
 
 // useless are the settings that mean nothing under an objective.
@@ -270,5 +272,8 @@ func differences(a, b dpo.Config) (out []string) {
 
 // dtypeUsage explains --dtype.
 func dtypeUsage() string {
-	return "type to compute in: " + strings.Join(dpo.DTypes(), ", ") + " (a GPU)"
+	return "type to compute in: " + dpo.DTypes()[0] + ", or on a GPU " + strings.Join(dpo.DTypes()[1:], " or ")
 }
+
+// tf32Usage explains --tf32.
+const tf32Usage = "round the factors of float32 products to TF32, 10 bits of mantissa, on a GPU; of other types always"

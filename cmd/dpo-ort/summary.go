@@ -44,6 +44,9 @@ func summaryText(c dpo.Config, s dpo.Summary) string {
 	if best := s.Best; best != nil {
 		fmt.Fprintf(&b, "best      held-out loss %.4f after step %d of %d: the model saved\n", best.Loss, best.Step, s.Steps)
 	}
+	if s.Last != nil && s.Last.Scaling != nil {
+		fmt.Fprintf(&b, "float16   loss scale %v, %d of %d steps skipped\n", s.Last.LossScale, s.Last.SkippedSteps, s.Last.Step)
+	}
 	if s.Dropped > 0 {
 		fmt.Fprintf(&b, "dropped   %d rows (%s), listed in %s\n", s.Dropped, reasons(s.DroppedReasons), filepath.Join(c.Out, "run", "dropped.jsonl"))
 	}

@@ -24,9 +24,9 @@ func init() {
 }
 
 // scatterAdd adds updates into a at indices along an axis. ScatterND would do it for whole rows, but adds duplicates
-// from several threads at once, and loses some.
+// from several threads at once, and loses some. The sum is of a's type, which the sweep has widened.
 func (s *sweep) scatterAdd(a, indices, updates *onnx.Value, axis int64) *onnx.Value {
-	return s.Op("ScatterElements", []*onnx.Value{a, indices, updates}, onnx.Attrs{"axis": axis, "reduction": "add"})
+	return s.Op("ScatterElements", []*onnx.Value{a, indices, s.cast(updates, a.Type)}, onnx.Attrs{"axis": axis, "reduction": "add"})
 }
 
 // gather picks slices of x along an axis. Where the node names an input that holds the inverse of its indices (each slice's

@@ -46,12 +46,17 @@ func (s *sweep) dy(i int) *onnx.Value {
 func (s *sweep) give(i int, f func() *onnx.Value) {
 	if v := s.node.Input(i); s.needed[v] {
 		if d := f(); d != nil {
-			if d = s.unbroadcast(d, v.Shape); v.Node == nil || v.Node.Op != "Cast" {
-				d = s.cast(d, v.Type)
-			}
-			s.add(v, d)
+			s.add(v, s.kept(v, s.unbroadcast(d, v.Shape)))
 		}
 	}
+}
+
+// kept is a contribution to the gradient of v in the type that it is kept in.
+func (s *sweep) kept(v, d *onnx.Value) *onnx.Value {
+	if v.Node != nil && v.Node.Op == "Cast" {
+		return d
+	}
+	return s.cast(d, v.Type)
 }
 
 // soFar is what the gradient of input i sums up to already, nil for nothing; replace puts a sum that holds it in its place.
@@ -97,19 +102,26 @@ func (s *sweep) gradient(v *onnx.Value) *onnx.Value {
 	if of == nil {
 		return nil
 	}
-	if of.dense == nil && of.scatters != nil {
-		of.dense = s.zeros(v)
+	if of.scatters == nil {
+		return of.dense
+	}
+	into := s.zerosLike(v, wideType(v.Type))
+	if of.dense != nil {
+		into = s.wide(of.dense)
 	}
 	for _, f := range of.scatters {
-		of.dense = f(of.dense)
+		into = f(into)
 	}
-	of.scatters = nil
+	of.dense, of.scatters = s.kept(v, into), nil
 	return of.dense
 }
 
 // zeros has the type and shape of v.
-func (s *sweep) zeros(v *onnx.Value) *onnx.Value {
-	zero, err := onnx.FloatTensor(v.Type, []float64{0})
+func (s *sweep) zeros(v *onnx.Value) *onnx.Value { return s.zerosLike(v, v.Type) }
+
+// zerosLike has the shape of v.
+func (s *sweep) zerosLike(v *onnx.Value, t onnx.DType) *onnx.Value {
+	zero, err := onnx.FloatTensor(t, []float64{0})
 	if err != nil {
 		s.Fail("%w", err)
 	}
@@ -188,10 +200,14 @@ func (s *sweep) cast(a *onnx.Value, t onnx.DType) *onnx.Value {
 
 // wide is a, in float32 where its type is of half precision: what sums are made of.
 func (s *sweep) wide(a *onnx.Value) *onnx.Value {
-	if a.Type == onnx.Float16 || a.Type == onnx.BFloat16 {
-		return s.cast(a, onnx.Float32)
+	return s.cast(a, wideType(a.Type))
+}
+
+func wideType(t onnx.DType) onnx.DType {
+	if t == onnx.Float16 || t == onnx.BFloat16 {
+		return onnx.Float32
 	}
-	return a
+	return t
 }
 
 // shapeOf is v's shape as a vector.

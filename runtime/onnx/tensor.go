@@ -84,6 +84,21 @@ func float16bits(v float64) uint16 {
 	return sign | uint16((exp+14)<<10) + uint16(mant) - 1024
 }
 
+// float16value is the number that a half has: sign, five bits of exponent, ten of mantissa.
+func float16value(bits uint16) float64 {
+	exp, mant := int(bits>>10&31), float64(bits&1023)
+	v := math.Ldexp(1024+mant, exp-25)
+	switch {
+	case exp == 0:
+		v = mant * 0x1p-24
+	case exp == 31 && mant == 0:
+		v = math.Inf(1)
+	case exp == 31:
+		v = math.NaN()
+	}
+	return math.Copysign(v, 1-2*float64(bits>>15))
+}
+
 // Ints returns the elements of an integer tensor.
 func (t *Tensor) Ints() ([]int64, error) {
 	n := int(t.Count())
@@ -120,6 +135,8 @@ func (t *Tensor) Floats() ([]float64, error) {
 			out[i] = math.Float64frombits(binary.LittleEndian.Uint64(at))
 		case BFloat16:
 			out[i] = float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(at)) << 16))
+		case Float16:
+			out[i] = float16value(binary.LittleEndian.Uint16(at))
 		case Int64:
 			out[i] = float64(int64(binary.LittleEndian.Uint64(at)))
 		case Int32:
