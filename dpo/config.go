@@ -89,7 +89,7 @@ type Config struct {
 	Threads    int    `yaml:"threads"`     // 0 means one a core
 	Device     string `yaml:"device"`
 	DType      string `yaml:"dtype"`
-	Offload    string `yaml:"offload,omitempty"` // from a GPU's memory: see engine.Offload
+	Offload    string `yaml:"offload,omitempty"`    // from a GPU's memory: see engine.Offload
 	LossScale  string `yaml:"loss-scale,omitempty"` // of float16: "dynamic" (also ""), or a number: see lossScale
 	TF32       bool   `yaml:"tf32,omitempty"`       // of float32, on a GPU: products may round their factors to TF32
 

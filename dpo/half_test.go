@@ -220,7 +220,7 @@ func TestFloat16Overflow(t *testing.T) {
 	if !errors.As(err, &diverged) || len(diverged.Rows) == 0 || !strings.Contains(err.Error(), "or look at these rows, or compute in bfloat16") {
 		t.Errorf("error %v", err)
 	}
-	s, err := NewScorer(ScoreConfig{Model: c.Model, DType: "float16", Truncate: "prompt", EOS: "add"}, loadTokenizer(t, c.Model))
+	s, err := NewScorer(ScoreConfig{Model: c.Model, Device: guarded, DType: "float16", Truncate: "prompt", EOS: "add"}, loadTokenizer(t, c.Model))
 	if err != nil {
 		t.Fatal(err)
 	}
