@@ -45,7 +45,7 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	if n.model, err = models.Open(dir); err != nil {
 		return n, err
 	}
-	x.Types.Weights = cmp.Or(x.Types.Weights, storedType(n.model))
+	x.Types.Weights, x.Plain = cmp.Or(x.Types.Weights, storedType(n.model)), !o.Device.OnHost()
 	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, x)
 	if err != nil {
 		return n, err
