@@ -21,6 +21,30 @@ var guarded = ort.Device{Kind: ort.Guarded}
 // Log-probabilities and gradients are the CPU's, to the bit.
 func TestGuardedEqualsCPU(t *testing.T) { equalsCPU(t, guarded, 0) }
 
+// What is frozen, and what is scored with, is copied to the device; it is the host's again when the network is closed.
+func TestGuardedHoldsWeights(t *testing.T) {
+	free := func() int64 {
+		n, _, err := guarded.Memory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, dir := range []string{golden.Testdata(t, "models", "tiny-llama-bf16"), golden.Testdata(t, "adapters", "tiny-llama-lora")} {
+		before := free()
+		n, err := openFrozen(dir, onnx.Float32, engine.Options{Device: guarded})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken, want := before-free(), n.engine.WeightBytes()+n.engine.FrozenBytes(); taken < want || want == 0 {
+			t.Errorf("%s: %d bytes are on the device, its weights are %d", dir, taken, want)
+		}
+		if err := n.close(); err != nil || free() != before {
+			t.Errorf("%s: %d bytes are left on the device (%v)", dir, before-free(), err)
+		}
+	}
+}
+
 // guardedRuns are kinds of training; of each optimizer one is added.
 var guardedRuns = map[string]func(t *testing.T) Config{
 	"planned":    tinyConfig,
