@@ -12,15 +12,14 @@ type store struct {
 	*layout
 	keys, values *onnx.Value // [B,KV,M,d]
 	slots        *onnx.Value // [B,KV,S,3]: where the key of each token goes
-	mask         *onnx.Value
 }
 
-func (n *net) store(d Decoder, kind LayerKind, rows, S onnx.Dim) *store {
+func (n *net) store(d Decoder, kind LayerKind, rows, tokens onnx.Dim) *store {
 	t, B := n.types.Compute, onnx.Sym("B")
 	s := &store{layout: n.newLayout(d, kind, rows)}
 	past := []onnx.Dim{B, onnx.Const(s.kvHeads), onnx.Sym("M"), onnx.Const(s.headDim)}
 	s.keys, s.values = n.Input("past_key", t, past...), n.Input("past_value", t, past...)
-	s.slots = n.Input("slots", onnx.Int64, B, onnx.Const(s.kvHeads), S, onnx.Const(3))
+	s.slots = n.Input("slots", onnx.Int64, B, onnx.Const(s.kvHeads), tokens, onnx.Const(3))
 	return s
 }
 
