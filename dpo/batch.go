@@ -200,7 +200,7 @@ func (l *layout) queriesPerKey() int { return l.decoder.Heads / l.decoder.KVHead
 // padded on the right, where no real query looks.
 func (l *layout) promptMask(window, block int) engine.Array {
 	p, q := l.P/l.blocks, l.queriesPerKey()
-	m := l.newMask((block+1)*p, q*p)
+	m := newMask(l.compute, (block+1)*p, q*p)
 	for i := range p {
 		query := block*p + i
 		m.row(keySpan{firstSeen(query, window), query + 1})
@@ -213,7 +213,7 @@ func (l *layout) promptMask(window, block int) engine.Array {
 // completions of a group, for a block of c queries: [G,Q·c,P+(block+1)·c].
 func (l *layout) completionMask(window, block int) engine.Array {
 	c, q := l.C/l.blocks, l.queriesPerKey()
-	m := l.newMask(l.P+(block+1)*c, len(l.groups)*q*c)
+	m := newMask(l.compute, l.P+(block+1)*c, len(l.groups)*q*c)
 	for _, x := range l.groups {
 		for i := range c {
 			query := block*c + i
@@ -235,9 +235,9 @@ type mask struct {
 // keySpan are keys from first to last−1.
 type keySpan struct{ first, last int }
 
-func (l *layout) newMask(width, rows int) *mask {
-	none := engine.Floats(l.compute, slices.Repeat([]float64{hiddenIn(l.compute)}, width)).Data
-	return &mask{l.compute, width, none, make([]byte, 0, rows*len(none))}
+func newMask(compute onnx.DType, width, rows int) *mask {
+	none := engine.Floats(compute, slices.Repeat([]float64{hiddenIn(compute)}, width)).Data
+	return &mask{compute, width, none, make([]byte, 0, rows*len(none))}
 }
 
 // row adds a query that sees some keys: zeros are zero bytes in each type.

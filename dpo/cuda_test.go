@@ -44,8 +44,10 @@ func folders(t *testing.T) map[string]string {
 }
 
 // On a GPU, without TF32, log-probabilities and gradients are the CPU's to 1e-5: relative, or of a tensor's largest element.
-func TestCUDAEqualsCPU(t *testing.T) {
-	d := gpu(t)
+func TestCUDAEqualsCPU(t *testing.T) { equalsCPU(t, gpu(t), 1e-5) }
+
+// equalsCPU holds a device's log-probabilities and gradients of each golden model and adapter, by each rung, against the CPU's.
+func equalsCPU(t *testing.T, d ort.Device, bar float64) {
 	for model, dir := range folders(t) {
 		for _, rung := range artifact.Rungs {
 			t.Run(model+"/"+string(rung), func(t *testing.T) {
@@ -56,7 +58,7 @@ func TestCUDAEqualsCPU(t *testing.T) {
 				o.Device = d
 				logps, got := gradients(t, openTest(t, dir, onnx.Float32, o), groups, weights)
 				for i := range logps {
-					if relative := math.Abs(logps[i]/wantLogps[i] - 1); relative > 1e-5 {
+					if relative := math.Abs(logps[i]/wantLogps[i] - 1); !(relative <= bar) {
 						t.Errorf("log-probability %d: %v, on the CPU %v", i, logps[i], wantLogps[i])
 					}
 				}
@@ -64,8 +66,8 @@ func TestCUDAEqualsCPU(t *testing.T) {
 				for name := range want {
 					worst = max(worst, furthest(got[name], want[name])/largest(want[name]))
 				}
-				if t.Logf("largest error of a gradient, in its tensor's largest element, %.1e", worst); worst > 1e-5 {
-					t.Errorf("error %.1e, bar 1e-5", worst)
+				if t.Logf("largest error of a gradient, in its tensor's largest element, %.1e", worst); !(worst <= bar) {
+					t.Errorf("error %.1e, bar %.0e", worst, bar)
 				}
 			})
 		}
@@ -249,6 +251,15 @@ func TestGraphsHaveCUDAKernels(t *testing.T) {
 			}
 		}
 	}
+	for _, dir := range folders(t) {
+		_, d, err := models.Describe(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for graph, g := range continuing(t, d).Graphs {
+			kernels.check(t, "continuing: graph "+graph, g)
+		}
+	}
 	for _, name := range loss.Names() {
 		for _, divergence := range loss.Divergences() {
 			l, err := named(t, name).Under(divergence)
@@ -262,6 +273,16 @@ func TestGraphsHaveCUDAKernels(t *testing.T) {
 			kernels.check(t, "loss "+name+" under "+divergence, g)
 		}
 	}
+}
+
+// continuing are the graphs by which a device continues sequences.
+func continuing(t *testing.T, d models.Decoder) *artifact.Artifact {
+	t.Helper()
+	a, err := NewArtifact("", d, Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Decode: true, Plain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // check reports the nodes of a graph that have no kernel.
@@ -309,8 +330,14 @@ func readKernels(t *testing.T) kernelTable {
 	return table
 }
 
+// halves are operators whose kernels take float32 for scales alone: the list does not say which of an operator's inputs is of which type.
+var halves = map[string]bool{"GroupQueryAttention": true}
+
 // have reports whether one kernel takes all floating-point types of a node.
 func (table kernelTable) have(n *onnx.Node, opset int64) bool {
+	if halves[n.Op] && n.Inputs[0].Type == onnx.Float32 {
+		return false
+	}
 	return slices.ContainsFunc(table[fmt.Sprintf("%s:%s", n.Domain, n.Op)], func(k kernel) bool {
 		return k.first <= opset && opset <= k.last &&
 			!slices.ContainsFunc(floatTypes(n), func(of string) bool { return !k.types[of] })

@@ -217,7 +217,7 @@ var diagnosisCases = []diagnosisCase{
 
 // inHalf computes in float16.
 func inHalf(_ *testing.T, c *Config) {
-	c.Device, c.DType = guarded, "float16"
+	c.Device, c.DType = guarded.String(), "float16"
 }
 
 // evenVotes has as many votes for either answer in each row, or in each n-th.

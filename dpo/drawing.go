@@ -132,6 +132,9 @@ func (g *generator) promptBatch(prompts []*prompt) *engine.Batch {
 	in.positions = slices.Repeat(in.positions, len(prompts))
 	b := g.batch(in, g.prompts, models.Prompt)
 	b.Inputs["sequences"] = engine.Int64s([]int64{b.Sizes["B"], in.S, -1}, 3)
+	if !g.device.OnHost() {
+		in.plainPrompts(b, g.network.model.Decoder)
+	}
 	return b
 }
 
@@ -144,7 +147,11 @@ func (g *generator) stepBatch(active []*drawing) *engine.Batch {
 		in.total = max(in.total, int32(at+1))
 		in.positions = append(in.positions, int64(at))
 	}
-	return g.batch(in, g.cache, models.Step)
+	b := g.batch(in, g.cache, models.Step)
+	if !g.device.OnHost() {
+		in.plainSteps(b, g.network.model.Decoder)
+	}
+	return b
 }
 
 func (g *generator) batch(in decodeInputs, c *engine.Cache, variant func(string) string) *engine.Batch {

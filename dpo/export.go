@@ -26,6 +26,7 @@ type Export struct {
 
 	Rungs  []artifact.Rung // whose backward graphs to make; none for scoring only
 	Decode bool            // graphs that continue sequences, in float32
+	Plain  bool            // these by plain operators, as devices need them
 }
 
 // lossGraph is the artifact's name for the loss.
@@ -270,9 +271,15 @@ func addDecoding(a *artifact.Artifact, d models.Decoder, x Export) error {
 	if !x.Decode {
 		return nil
 	}
-	graphs, err := d.DecodeGraphs(x.Types)
+	graphs, err := d.DecodeGraphs(x.Types, !x.Plain)
 	if err != nil {
 		return err
+	}
+	if x.Plain {
+		if a.Graphs[engine.CacheGraph], err = models.CopyPositions(int64(d.HeadDim)); err != nil {
+			return err
+		}
+		a.Aliases[engine.CacheGraph] = map[string]string{"copied": "to"}
 	}
 	for name, g := range graphs {
 		a.Graphs[name] = g

@@ -7,7 +7,6 @@ import (
 
 	"github.com/dpo-ort/dpo-ort/models"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
-	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // generator continues sequences, so many at once. Those that end make room for others.
@@ -20,11 +19,11 @@ type generator struct {
 
 const (
 	promptTokens = 2048  // of prompts, padding included, that are computed at once
-	cacheMemory  = "60%" // of the machine's, that all caches may take
+	cacheMemory  = "60%" // of the machine's, or of what is free on a GPU, that all caches may take
 )
 
 // run draws all samples of prompts.
-func (g *generator) run(ctx context.Context, prompts []*prompt) error {
+func (g *generator) run(ctx context.Context, prompts []*prompt) (err error) {
 	slices.SortStableFunc(prompts, func(a, b *prompt) int { return len(a.ids) - len(b.ids) })
 	if err := g.makeRoom(prompts); err != nil {
 		return err
@@ -52,7 +51,9 @@ func (g *generator) run(ctx context.Context, prompts []*prompt) error {
 		if err := g.step(active); err != nil {
 			return err
 		}
-		active = g.rest(active)
+		if active, err = g.rest(active); err != nil {
+			return err
+		}
 	}
 }
 
@@ -67,9 +68,9 @@ func (g *generator) makeRoom(prompts []*prompt) error {
 	if err != nil {
 		return err
 	}
-	if limit, err := parseMemory(cacheMemory, ort.Device{}); err == nil && need > limit {
+	if g.room > 0 && need > g.room {
 		return fmt.Errorf("continue %d sequences of up to %d tokens at once: their keys and values take %d MiB, and %s of the memory is %d MiB: lower batch or max-tokens",
-			g.Batch, whole, need>>20, cacheMemory, limit>>20)
+			g.Batch, whole, need>>20, cacheMemory, g.room>>20)
 	}
 	for i, c := range []**engine.Cache{&g.prompts, &g.cache} {
 		if *c != nil && (*c).Length >= lengths[i] {
@@ -102,7 +103,7 @@ func (g *generator) step(active []*drawing) error {
 }
 
 // rest are the drawings that go on: the last ones take the rows of those that ended.
-func (g *generator) rest(active []*drawing) []*drawing {
+func (g *generator) rest(active []*drawing) ([]*drawing, error) {
 	for i := 0; i < len(active); {
 		if active[i].Finish == "" {
 			i++
@@ -110,12 +111,14 @@ func (g *generator) rest(active []*drawing) []*drawing {
 		}
 		last := len(active) - 1
 		if active[last].Finish == "" {
-			g.cache.Copy(int64(i), g.cache, int64(last), int64(active[last].cached()))
+			if err := g.cache.Copy(int64(i), g.cache, int64(last), int64(active[last].cached())); err != nil {
+				return nil, err
+			}
 		}
 		active[i] = active[last]
 		active = active[:last]
 	}
-	return active
+	return active, nil
 }
 
 // close releases the caches and the model.
@@ -160,8 +163,7 @@ func (q *queue) next(row int64) (*drawing, error) {
 			return nil, err
 		}
 		if d.Finish == "" {
-			q.cache.Copy(row, q.prompts, int64(at), int64(len(p.ids)))
-			return d, nil
+			return d, q.cache.Copy(row, q.prompts, int64(at), int64(len(p.ids)))
 		}
 	}
 }

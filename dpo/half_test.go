@@ -16,15 +16,12 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
 )
 
-// guarded stands in for a GPU. ONNX Runtime puts casts around the operators that the CPU has only in float32, and leaves out those between neighbours,
-// so what passes between two such is not rounded as it would be on a GPU.
-const guarded = "guarded"
-
-// half is a run of tiny-llama in float16.
+// half is a run of tiny-llama in float16. ONNX Runtime puts casts around the operators that the CPU has only in float32, and leaves out those between
+// neighbours, so what passes between two such is not rounded as it would be on a GPU.
 func half(t *testing.T) Config {
 	t.Helper()
 	c := tinyConfig(t)
-	c.Device, c.DType = guarded, onnx.Float16.String()
+	c.Device, c.DType = guarded.String(), onnx.Float16.String()
 	return c
 }
 
@@ -160,7 +157,7 @@ func TestFloat16NormsAndOptimizers(t *testing.T) {
 	eachVariant(t, func(t *testing.T, c Config) {
 		c.Steps = 3
 		want := mustTrain(t, c)
-		c.Out, c.Device, c.DType = filepath.Join(t.TempDir(), "out"), guarded, onnx.Float16.String()
+		c.Out, c.Device, c.DType = filepath.Join(t.TempDir(), "out"), guarded.String(), onnx.Float16.String()
 		for i, m := range mustTrain(t, c) {
 			if math.Abs(m.GradNorm/want[i].GradNorm-1) > 0.02 || math.Abs(m.Loss-want[i].Loss) > 0.02*want[0].Loss {
 				t.Errorf("step %d: norm %v and loss %v, in float32 %v and %v", i+1, m.GradNorm, m.Loss, want[i].GradNorm, want[i].Loss)
@@ -220,7 +217,7 @@ func TestFloat16Overflow(t *testing.T) {
 	if !errors.As(err, &diverged) || len(diverged.Rows) == 0 || !strings.Contains(err.Error(), "or look at these rows, or compute in bfloat16") {
 		t.Errorf("error %v", err)
 	}
-	s, err := NewScorer(ScoreConfig{Model: c.Model, Device: guarded, DType: "float16", Truncate: "prompt", EOS: "add"}, loadTokenizer(t, c.Model))
+	s, err := NewScorer(ScoreConfig{Model: c.Model, Device: guarded.String(), DType: "float16", Truncate: "prompt", EOS: "add"}, loadTokenizer(t, c.Model))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +261,7 @@ func TestPrecisionSettings(t *testing.T) {
 		t.Error("scores do not say that they were computed with tf32")
 	}
 	half := half(t)
-	if o, compute, err := precision(guarded, "float32", true, 0); err != nil || !o.TF32 || compute != onnx.Float32 {
+	if o, compute, err := precision(guarded.String(), "float32", true, 0); err != nil || !o.TF32 || compute != onnx.Float32 {
 		t.Errorf("--tf32 gives %+v in %s (%v)", o, compute, err)
 	}
 	for _, scale := range []string{"", "dynamic", "1024", "0.5"} {

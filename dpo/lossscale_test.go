@@ -332,7 +332,7 @@ func TestEachKindOfRunIsScaled(t *testing.T) {
 			set(&c)
 			c.Steps, c.Out = 3, filepath.Join(t.TempDir(), "out")
 			want := mustTrain(t, c)
-			c.Device, c.DType, c.Out = guarded, "float16", filepath.Join(t.TempDir(), "half")
+			c.Device, c.DType, c.Out = guarded.String(), "float16", filepath.Join(t.TempDir(), "half")
 			for i, m := range mustTrain(t, c) {
 				if m.SkippedSteps != 0 || math.Abs(m.GradNorm/want[i].GradNorm-1) > 0.02 || math.Abs(m.Loss-want[i].Loss) > 0.02*math.Abs(want[0].Loss) {
 					t.Errorf("step %d: norm %v and loss %v, in float32 %v and %v (%+v)", i+1, m.GradNorm, m.Loss, want[i].GradNorm, want[i].Loss, *m.Scaling)

@@ -53,7 +53,7 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	if err := holds(n.compute, n.model); err != nil {
 		return n, err
 	}
-	x.Types.Weights = cmp.Or(x.Types.Weights, storedType(n.model))
+	x.Types.Weights, x.Plain = cmp.Or(x.Types.Weights, storedType(n.model)), !o.Device.OnHost()
 	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, x)
 	if err != nil {
 		return n, err

@@ -193,7 +193,7 @@ func TestOffloadOfLargeTensors(t *testing.T) {
 func TestOffloadTrainsTheSame(t *testing.T) {
 	run := func(t *testing.T, c Config, file string) []byte {
 		t.Helper()
-		c.Device, c.Out = guarded, filepath.Join(t.TempDir(), "out")
+		c.Device, c.Out = guarded.String(), filepath.Join(t.TempDir(), "out")
 		mustTrain(t, c)
 		saved, err := os.ReadFile(filepath.Join(c.Out, file))
 		if err != nil {

@@ -61,9 +61,8 @@ func (c GenerateConfig) Check() error {
 	refuse(!(c.MinP >= 0 && c.MinP <= 1), "min-p must lie in [0, 1], it is %v (0: all tokens)", c.MinP)
 	refuse(slices.Contains(c.Stop, ""), "stop must not be empty: every text has that in it")
 	refuse(c.Batch < 0 || c.Threads < 0, "batch and threads must not be negative")
-	device, err := ort.ParseDevice(c.Device)
+	_, err := ort.ParseDevice(c.Device)
 	refuse(err != nil, "%v", err)
-	refuse(err == nil && !device.OnHost(), "device %s: attention with a cache of float32 runs on the cpu alone", c.Device)
 	if wrong != nil {
 		return Usage("%s", strings.Join(wrong, "; "))
 	}
@@ -95,6 +94,8 @@ type Sampler struct {
 	eos        []int32
 	context    int // most tokens of a prompt and what follows
 	bound      string
+	device     ort.Device
+	room       int64 // what caches may take; 0 where it is not known
 	generators []*generator
 	free       chan *generator
 }
@@ -103,13 +104,17 @@ type Sampler struct {
 // are too short to share; of larger ones the weights should be read once for all.
 const (
 	generatorModel = 1 << 24 // parameters at most of a model with several generators
-	manySequences  = 64      // of each of several
+	manySequences  = 64      // of each of several, and of a GPU's
 	fewSequences   = 16      // of one
 )
 
 // NewSampler opens the model.
 func NewSampler(c GenerateConfig, tok datasets.Tokenizer) (s *Sampler, err error) {
 	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	device, err := ort.ParseDevice(c.Device)
+	if err != nil {
 		return nil, err
 	}
 	if err := NotExported(c.Model, "here it is trained and scored; ONNX Runtime GenAI and Optimum continue text by such files"); err != nil {
@@ -119,7 +124,7 @@ func NewSampler(c GenerateConfig, tok datasets.Tokenizer) (s *Sampler, err error
 	if err != nil {
 		return nil, err
 	}
-	s = &Sampler{GenerateConfig: c, tok: tok, eos: g.EOS, context: cmp.Or(g.Context, math.MaxInt32), bound: "max_position_embeddings"}
+	s = &Sampler{GenerateConfig: c, tok: tok, device: device, eos: g.EOS, context: cmp.Or(g.Context, math.MaxInt32), bound: "max_position_embeddings"}
 	if id, _, ok := tok.EOS(); ok && !slices.Contains(s.eos, id) {
 		s.eos = append(s.eos, id)
 	}
@@ -144,7 +149,10 @@ func NewSampler(c GenerateConfig, tok datasets.Tokenizer) (s *Sampler, err error
 
 // open makes the generators.
 func (s *Sampler) open() error {
-	n, o := 1, engine.Options{Threads: s.Threads}
+	if err := reach(s.device); err != nil {
+		return err
+	}
+	n, o := 1, engine.Options{Device: s.device, Threads: s.Threads}
 	for i := 0; i < n; i++ {
 		network, err := openAs(s.Model, Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Decode: true}, o)
 		if err != nil {
@@ -154,14 +162,20 @@ func (s *Sampler) open() error {
 		if i > 0 {
 			continue
 		}
-		if network.model.Parameters() > generatorModel {
+		if network.model.Parameters() > generatorModel && s.device.OnHost() {
 			s.Batch = cmp.Or(s.Batch, fewSequences)
 			break
 		}
 		s.Batch = cmp.Or(s.Batch, manySequences)
+		if !s.device.OnHost() {
+			break
+		}
 		threads := cmp.Or(s.Threads, runtime.GOMAXPROCS(0))
 		n = min(threads, mostLanes)
 		o.Threads = threads / n
+	}
+	if bytes, err := parseMemory(cacheMemory, s.device); err == nil { // beside the weights
+		s.room = bytes
 	}
 	s.free = make(chan *generator, len(s.generators))
 	for _, g := range s.generators {

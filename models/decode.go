@@ -21,15 +21,20 @@ func Prompt(graph string) string {
 // Step names the graph that runs the next token of each sequence.
 func Step(graph string) string { return graph + ".step" }
 
-// DecodeGraphs builds the graphs that Prompt and Step name. Attention over a cache has kernels of float32 alone.
-func (d Decoder) DecodeGraphs(t Types) (map[string]*onnx.Graph, error) {
+// DecodeGraphs builds the graphs that Prompt and Step name, which compute in float32: fused, with attention in one operator, which is fast
+// on the CPU and has no such kernel on a GPU; or by plain operators.
+func (d Decoder) DecodeGraphs(t Types, fused bool) (map[string]*onnx.Graph, error) {
 	if t.Compute != onnx.Float32 {
 		return nil, fmt.Errorf("build graphs that continue sequences: they compute in float32, not in %s", t.Compute)
 	}
+	prompt, step := d.writtenPrompt, d.writtenStep
+	if fused {
+		prompt, step = d.prompt, d.step
+	}
 	builders := map[string]func(*net){Step(HeadGraph): d.next}
 	for _, kind := range d.Kinds() {
-		builders[Prompt(kind.Graph)] = func(n *net) { d.prompt(n, kind) }
-		builders[Step(kind.Graph)] = func(n *net) { d.step(n, kind) }
+		builders[Prompt(kind.Graph)] = func(n *net) { prompt(n, kind) }
+		builders[Step(kind.Graph)] = func(n *net) { step(n, kind) }
 	}
 	return buildAll(builders, t)
 }

@@ -46,7 +46,7 @@ func badSettings() []badCase {
 		scored("--beta 0"), scored("--shard 3/2"), scored("--shard junk"), scored("--shard 0/0"), scored("--columns question=prompt"),
 		scored("--columns prompt"), scored("--max-length -1"), scored("--eos maybe"), scored("--device gpu"),
 		sampled("--samples 0"), sampled("--temperature -1"), sampled("--temperature NaN"), sampled("--top-p 0"), sampled("--top-p 1.5"), sampled("--top-k -1"),
-		sampled("--min-p 2"), sampled("--max-tokens 0"), sampled("--columns question=prompt"), sampled("--device cuda:0"), sampled("--stop="), sampled("--temperatur 1"),
+		sampled("--min-p 2"), sampled("--max-tokens 0"), sampled("--columns question=prompt"), sampled("--device gpu"), sampled("--stop="), sampled("--temperatur 1"),
 		usage("generate"), usage("trian"), usage("data tune"), usage("train --resume"), usage("score"), usage("report"), usage("label"), usage("eval"), usage("frontier"), usage("sft"), usage("reward"), usage("eval --model model --out out"), usage("eval --model model --data pairs.jsonl --best-of 0 --out out"), usage("eval --model model --data pairs.jsonl --beta 0 --out out"), usage("label --data ranked.jsonl --reward lengh --out out"), usage("label --data ranked.jsonl --reward regex --out out"), usage("label --data ranked.jsonl --reward length --as twins --out out"), usage("frontier --plan none.yaml --out out"), usage("export"), usage("data validate"),
 		usage("export --model model --print nothing"), usage("export --model model --out out --rung half"),
 		usage("export --model model --out out --loss ipo-mean"), usage("data convert --data pairs.jsonl"),

@@ -55,9 +55,9 @@ goes on from there, to the same bytes.`,
 	bindTemplate(f, &o.template)
 	f.BoolVar(&o.files.Strict, "strict", false, "stop at the first prompt that cannot be continued")
 	f.BoolVar(&o.files.Overwrite, "overwrite", false, "replace --out, columns that the input has already, and parts of another job")
-	f.IntVar(&o.Batch, "batch", o.Batch, "sequences continued at once; 0: 16, or 64 of models of up to 16 million parameters")
+	f.IntVar(&o.Batch, "batch", o.Batch, "sequences continued at once; 0: 16, or 64 of models of up to 16 million parameters and on a GPU")
 	f.IntVar(&o.Threads, "threads", o.Threads, "threads; 0: one a core")
-	f.StringVar(&o.Device, "device", o.Device, "cpu")
+	f.StringVar(&o.Device, "device", o.Device, "cpu, or cuda:0")
 	bindLimits(f)
 	o.talk.bind(f)
 	return cmd

@@ -120,7 +120,7 @@ func verifyAlias(g *onnx.Graph, output, input string) error {
 
 // inPlace operators read each element of their first inputs no later than they write it. GroupQueryAttention reads the keys and
 // values of a cache, and writes behind them.
-var inPlace = map[string]bool{"Add": true, "Sub": true, "Mul": true, "Div": true, "ScatterElements": true, "Identity": true,
+var inPlace = map[string]bool{"Add": true, "Sub": true, "Mul": true, "Div": true, "ScatterElements": true, "ScatterND": true, "Identity": true,
 	"GroupQueryAttention": true}
 
 // viewing operators may pass their input's memory on under another shape.

@@ -39,6 +39,7 @@ type Engine struct {
 	opts     Options
 	sessions map[string]*ort.Session
 	pool     pool
+	host     pool // of the host's memory, for what comes from a device
 
 	weights  onnx.DType            // of what is trained, as it is updated
 	rounded  onnx.DType            // the type that the graphs take some of that in; weights where there is none other
@@ -150,12 +151,14 @@ func (e *Engine) Close() error {
 	}
 	e.sessions = map[string]*ort.Session{}
 	e.pool.trim()
+	e.host.trim()
 	return errors.Join(errs...)
 }
 
 // Trim gives back memory that is kept for passes to come.
 func (e *Engine) Trim() {
 	e.pool.trim()
+	e.host.trim()
 	ort.TrimScratch()
 }
 

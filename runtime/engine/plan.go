@@ -76,14 +76,19 @@ type Held struct {
 }
 
 // Held computes, from shapes alone, what weights, gradients and the optimizer's states take.
-func (e *Engine) Held() (h Held, err error) {
+func (e *Engine) Held() (h Held, _ error) {
 	own, bound := bytesOf(e.Parameters(), e.weights), int64(0)
 	if e.rounded != e.weights {
 		bound = bytesOf(e.Parameters(), e.rounded)
 	}
-	states, err := e.stateShapes(e.Parameters())
-	for _, of := range states {
-		h.States += bytesOf(of, e.weights)
+	if e.art.Optimizer != "" {
+		states, err := e.stateShapes(e.Parameters())
+		if err != nil {
+			return h, err
+		}
+		for _, of := range states {
+			h.States += bytesOf(of, e.weights)
+		}
 	}
 	for name, shape := range e.shape {
 		if !slices.Contains(e.trained, name) {
@@ -101,7 +106,7 @@ func (e *Engine) Held() (h Held, err error) {
 	default:
 		h.Weights = own + bound
 	}
-	return h, err
+	return h, nil
 }
 
 // bytesOf is what tensors of these shapes take in a buffer.
