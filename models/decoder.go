@@ -38,6 +38,7 @@ type Types struct {
 	Compute, Weights onnx.DType
 
 	Squares bool // the head also gives squares [R], the log-sum-exp of twice each token's logits
+	Fused   bool // blocks also have the graphs that Fused names, where their heads allow
 }
 
 // exact is the type of what is added up, and of an adapter: float32, or float64 where a model computes in it.
@@ -267,6 +268,9 @@ func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
 	for _, kind := range d.Kinds() {
 		builders[kind.Graph] = func(n *net) { d.block(n, kind, 1) }
 		builders[Long(kind.Graph)] = func(n *net) { d.block(n, kind, Blocks) }
+		if t.Fused && d.fusable() {
+			builders[Fused(kind.Graph)] = func(n *net) { d.fusedBlock(n, kind) }
+		}
 	}
 	return buildAll(builders, t)
 }
