@@ -20,6 +20,15 @@ import (
 // openFused opens a model, as change makes it, with graphs with fused attention, which the CPU has in float32.
 func openFused(t testing.TB, dir string, plan engine.Plan, change func(*models.Decoder)) *network {
 	t.Helper()
+	n := prepareFused(t, dir, engine.Options{Plan: plan}, change)
+	if err := n.load(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func prepareFused(t testing.TB, dir string, o engine.Options, change func(*models.Decoder)) *network {
+	t.Helper()
 	m, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -31,10 +40,7 @@ func openFused(t testing.TB, dir string, plan engine.Plan, change func(*models.D
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := preparePolicy(m, a, engine.Options{Plan: plan})
-	if err == nil {
-		err = n.load()
-	}
+	n, err := preparePolicy(m, a, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +142,33 @@ func TestFusedTraining(t *testing.T) {
 	}
 }
 
+// A plan counts what fused attention reads, beside what the backward pass does, and that its graph takes less inside a Run, all of which
+// a GPU's sessions keep.
+func TestPlansCountFused(t *testing.T) {
+	plan := engine.Uniform(artifact.Recompute, 99)
+	n := prepareFused(t, golden.Testdata(t, "models", "tiny-llama"), engine.Options{Device: ort.Device{Kind: ort.CUDA}, Plan: plan}, nil)
+	shape := shapeOf(randomGroups(4, n.model.Vocab, 300, 200), n.long)
+	need := func(fused bool) engine.Need {
+		of, err := n.engine.Need(shape.batch(fused), plan, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return of
+	}
+	fused, parted := need(n.fused), need(false)
+	N, S, T := shape.G*shape.K, shape.P+shape.C, shape.T
+	read := int64(0)
+	for _, bytes := range []int{8 * N * S, 8 * T, 4 * N} {
+		read += int64(bytes+4095) / 4096 * 4096
+	}
+	if got := fused.Kept - parted.Kept; got != read {
+		t.Errorf("%d bytes more are kept, its inputs are %d", got, read)
+	}
+	if fused.Scratch >= parted.Scratch {
+		t.Errorf("%d bytes inside Runs, in two parts %d", fused.Scratch, parted.Scratch)
+	}
+}
+
 // What is scored alone brings no masks.
 func TestScoringBringsNoMasks(t *testing.T) {
 	n := openFused(t, golden.Testdata(t, "models", "tiny-llama"), engine.Plan{}, nil)
@@ -161,6 +194,11 @@ func TestWholeSequences(t *testing.T) {
 		for row, slot := range slots {
 			if rows[slot] != int64(row) {
 				t.Fatalf("row %d is at place %d, which has row %d", row, slot, rows[slot])
+			}
+		}
+		for n, end := range b.Inputs["sequence_ends"].Data {
+			if want := []byte{byte(S - 1), byte((S - 1) >> 8), 0, 0}[n%4]; end != want {
+				t.Fatalf("byte %d of the last places is %d, not %d", n, end, want)
 			}
 		}
 		n := int64(0)

@@ -21,7 +21,7 @@ import (
 // What a pass takes is what the plan foretells from shapes: never more by 5 %, nor less by 15 %.
 func TestNeedIsWhatPassesTake(t *testing.T) {
 	for name, plan := range map[string]engine.Plan{"stash": {}, "probs": engine.Uniform(artifact.Probs, 2), "recompute": engine.Uniform(artifact.Recompute, 2),
-		"mixed": {Recompute: 1, Probs: 1}, "head": {RecomputeHead: true, HeadColumns: 64}, "reward": {Probs: 1}, "adapter": {Probs: 1}, "fused": {Recompute: 1, RecomputeHead: true}} {
+		"mixed": {Recompute: 1, Probs: 1}, "head": {RecomputeHead: true, HeadColumns: 64}, "reward": {Probs: 1}, "adapter": {Probs: 1}} {
 		t.Run(name, func(t *testing.T) {
 			for _, prompt := range []int{160, longRows} {
 				dir := golden.Testdata(t, "models", "tiny-llama")
@@ -32,9 +32,6 @@ func TestNeedIsWhatPassesTake(t *testing.T) {
 					dir = golden.Testdata(t, "adapters", "tiny-llama-sft")
 				}
 				n := openTest(t, dir, onnx.Float32, engine.Options{Plan: plan})
-				if name == "fused" {
-					n = openFused(t, dir, plan, nil)
-				}
 				groups := randomGroups(12, n.model.Vocab, prompt, 192)
 				for i, x := range groups {
 					groups[i] = asked(n.model.Decoder, x)
