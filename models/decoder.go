@@ -327,8 +327,8 @@ func (d Decoder) layer(n *net, x *onnx.Value, kind LayerKind, l *layout, attend 
 		}
 		return n.add(n.add(x, o), b.norm(b.mlp(y), "mlp_norm"))
 	}
-	x = n.add(x, o)
-	return n.add(x, b.norm(b.mlp(b.norm(x, "post_norm")), "mlp_norm"))
+	x, y = b.sumAndNorm(x, o, "post_norm")
+	return n.add(x, b.norm(b.mlp(y), "mlp_norm"))
 }
 
 // final picks the rows that predict a scored token and norms them: [T,D] → [R,D]. From here on a model computes in the exact type.
@@ -374,6 +374,7 @@ type net struct {
 	*onnx.Builder
 	types  Types
 	few    bool                          // rows: products with weights are taken the other way round
+	fused  bool                          // operators without a gradient are used
 	given  func(name string) *onnx.Value // what stands in the place of graph inputs; nil for none, as what it gives
 	packed map[*onnx.Value]*packed       // given weights whose elements are of few bits
 }

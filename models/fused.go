@@ -2,8 +2,8 @@ package models
 
 import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 
-// Fused names the graph that does what a block's graph does with attention as one operator, which has no gradient: for passes that keep
-// nothing.
+// Fused names the graph that does what a block's graph does by operators that have no gradient, for passes that keep nothing: attention is one,
+// and so are a sum and its norm.
 func Fused(graph string) string { return graph + ".fused" }
 
 // fusable reports whether the operator takes the decoder's heads on a GPU (Dao 2023, arXiv 2307.08691, has kernels of up to 256 entries),
@@ -14,6 +14,7 @@ func (d Decoder) fusable() bool { return d.Exported == nil && d.HeadDim%8 == 0 &
 // where no real query looks, so there are no masks. What a prompt's queries see is computed again with each of its completions, to the
 // same values.
 func (d Decoder) fusedBlock(n *net, kind LayerKind) {
+	n.fused = true
 	x := n.Input("x", n.types.Compute, onnx.Sym("T"), onnx.Const(int64(d.Hidden)))
 	l := n.newLayout(d, kind, onnx.Sym("T"))
 	rows := n.Input("sequence_rows", onnx.Int64, onnx.Sym("N"), onnx.Sym("S")) // the packed row of each place

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -34,6 +35,9 @@ func checkShapes(t *testing.T, d Decoder, compute onnx.DType, sizes map[string]i
 	for name, g := range graphs {
 		for _, n := range g.Nodes {
 			for _, v := range n.Outputs {
+				if v == nil { // it is not computed
+					continue
+				}
 				if shape, err := v.Shape.Eval(sizes); err != nil || v.Shape == nil || v.Type == onnx.Undefined {
 					t.Errorf("graph %s: %s of node %s has type %s and shape %s = %v (%v)", name, v.Name, n.Name, v.Type, v.Shape, shape, err)
 				}
@@ -65,6 +69,39 @@ func TestFusedGraphsAreThoseThatAGPUHas(t *testing.T) {
 		}
 		if got := graphs[Fused(BlockGraph)] != nil; got != want {
 			t.Errorf("heads of %d: %v", dim, got)
+		}
+	}
+}
+
+// Of what a fused graph computes attention is one operator, and so are the sum before an RMS norm and the norm; it is read as it was
+// written.
+func TestFusedOperators(t *testing.T) {
+	for class, sums := range map[string]int{"LlamaForCausalLM": 1, "Qwen3ForCausalLM": 1, "StableLmForCausalLM": 0} {
+		d, err := describe(t, as(class, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		graphs, err := d.Graphs(Types{Compute: onnx.BFloat16, Weights: onnx.Float32, Fused: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := map[string]int{}
+		for _, n := range graphs[Fused(BlockGraph)].Nodes {
+			count[n.Op]++
+		}
+		if count["GroupQueryAttention"] != 1 || count["Softmax"] != 0 || count["SkipSimplifiedLayerNormalization"] != sums || count["Add"] < 1 {
+			t.Errorf("%s: operators %v", class, count)
+		}
+		data, err := graphs[Fused(BlockGraph)].Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := onnx.Unmarshal(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := read.Marshal(); err != nil || !bytes.Equal(again, data) {
+			t.Errorf("%s: %v, or written otherwise after it was read:\n%s", class, err, read)
 		}
 	}
 }
