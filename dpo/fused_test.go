@@ -247,10 +247,11 @@ func TestDevicesThatFuse(t *testing.T) {
 	}
 }
 
-// BenchmarkFused scores a micro-batch of pairs whose attention is in two parts, then fused.
+// BenchmarkFused scores a micro-batch of pairs by a model of the 135M shape, with attention in two parts, then fused.
 func BenchmarkFused(b *testing.B) {
+	n := randomNetwork(b)
+	n.fused, n.long = true, longRows
 	for _, lengths := range [][2]int{{128, 128}, {512, 256}} {
-		n := openFused(b, golden.Shared(b, "models/stories260K-hf"), engine.Plan{}, nil)
 		groups := randomGroups(4, n.model.Vocab, lengths[0], lengths[1])
 		for name, batch := range map[string]*engine.Batch{
 			"parted": newBatch(n.model.Decoder, n.compute, groups, shapeOf(groups, n.long).blocks), "fused": n.scoring(groups)} {
