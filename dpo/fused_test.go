@@ -52,12 +52,12 @@ func prepareFused(t testing.TB, dir string, o engine.Options, change func(*model
 	return n
 }
 
-// manyAnswers are groups of K answers whose prompts, one of them empty, and answers have many lengths.
-func manyAnswers(vocab, K int) (groups []datasets.Example) {
+// manyAnswers are groups of so many answers whose prompts, one of them empty, and answers have many lengths.
+func manyAnswers(vocab, answers int) (groups []datasets.Example) {
 	for g, prompt := range []int{12, 40, 1, 0} {
 		x := randomGroups(1, vocab, prompt, 1)[0]
 		x.Completions = nil
-		for k := range K {
+		for k := range answers {
 			x.Completions = append(x.Completions, randomGroups(1, vocab, g, []int{9, 60, 1, 17}[(g+k)%4])[0].Completions[0])
 		}
 		groups = append(groups, x)
