@@ -2,6 +2,7 @@ package dpo
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -46,8 +47,16 @@ type layout struct {
 	rows, targets, owner []int64 // [R]: the row that predicts, the token, the sequence
 }
 
-// newBatch lays out groups, which have the same number of completions, with queries in so many blocks.
+// newBatch lays out groups, which have the same number of completions, for attention in two parts, with queries in so many blocks.
 func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example, blocks int) *engine.Batch {
+	l := newLayout(d, compute, groups, blocks)
+	b := l.batch()
+	l.part(b)
+	return b
+}
+
+// newLayout packs groups, which have the same number of completions.
+func newLayout(d models.Decoder, compute onnx.DType, groups []datasets.Example, blocks int) *layout {
 	l := &layout{decoder: d, compute: compute, groups: groups, K: len(groups[0].Completions), blocks: blocks}
 	for _, r := range d.Rotations() {
 		l.turns = append(l.turns, &turning{Rotation: r, row: map[angle]int64{}})
@@ -68,7 +77,7 @@ func newBatch(d models.Decoder, compute onnx.DType, groups []datasets.Example, b
 			l.addCompletion(g, k, starts[g], len(x.Prompt), c, l.reach(x))
 		}
 	}
-	return l.batch()
+	return l
 }
 
 // roundUp pads a length so that it makes blocks of whole buckets.
@@ -275,22 +284,12 @@ func firstSeen(query, window int) int {
 	return max(query-window+1, 0)
 }
 
+// batch is what all layers read but attention.
 func (l *layout) batch() *engine.Batch {
-	T, G, K, P, C := int64(len(l.ids)), int64(len(l.groups)), int64(l.K), int64(l.P), int64(l.C)
-	R := int64(len(l.rows))
+	T, G, K, R := int64(len(l.ids)), int64(len(l.groups)), int64(l.K), int64(len(l.rows))
 	b := &engine.Batch{
-		Sizes: map[string]int64{"T": T, "G": G, "K": K, "P": P, "C": C, "N": G * K, "R": R},
-		Inputs: map[string]engine.Array{
-			"ids":              engine.Int64s(l.ids, T),
-			"prompt_rows":      engine.Int64s(l.promptRows, G, P),
-			"prompt_slots":     engine.Int64s(l.promptSlots, T),
-			"completion_rows":  engine.Int64s(l.completionRows, G, K, C),
-			"completion_slots": engine.Int64s(l.completionSlots, T),
-			"attention_rows":   engine.Int64s(l.attentionRows, T),
-			"attention_slots":  engine.Int64s(l.attentionSlots(), G*P+G*K*C),
-			"completions":      engine.Int64s([]int64{K, 1, 1, 1, 1}, 5),
-			"rows":             engine.Int64s(l.rows, R),
-		},
+		Sizes:   map[string]int64{"T": T, "G": G, "K": K, "P": int64(l.P), "C": int64(l.C), "N": G * K, "R": R},
+		Inputs:  map[string]engine.Array{"ids": engine.Int64s(l.ids, T), "rows": engine.Int64s(l.rows, R)},
 		Targets: l.targets, Sequence: l.owner,
 	}
 	for _, t := range l.turns {
@@ -303,6 +302,21 @@ func (l *layout) batch() *engine.Batch {
 			b.Fault = fmt.Errorf("a sequence is computed up to token %d, but the model knows %d positions: set max-length to that, or less", tokens, l.decoder.Positions)
 		}
 	}
+	return b
+}
+
+// part adds what attention in two parts reads: of prompts and of completions.
+func (l *layout) part(b *engine.Batch) {
+	T, G, K, P, C := b.Sizes["T"], b.Sizes["G"], b.Sizes["K"], b.Sizes["P"], b.Sizes["C"]
+	maps.Copy(b.Inputs, map[string]engine.Array{
+		"prompt_rows":      engine.Int64s(l.promptRows, G, P),
+		"prompt_slots":     engine.Int64s(l.promptSlots, T),
+		"completion_rows":  engine.Int64s(l.completionRows, G, K, C),
+		"completion_slots": engine.Int64s(l.completionSlots, T),
+		"attention_rows":   engine.Int64s(l.attentionRows, T),
+		"attention_slots":  engine.Int64s(l.attentionSlots(), G*P+G*K*C),
+		"completions":      engine.Int64s([]int64{K, 1, 1, 1, 1}, 5),
+	})
 	if blocks := int64(l.blocks); blocks > 1 {
 		b.Variant, b.Sizes["p"], b.Sizes["c"] = models.Long, P/blocks, C/blocks
 	}
@@ -313,5 +327,4 @@ func (l *layout) batch() *engine.Batch {
 			b.Inputs[completions[i]] = l.completionMask(kind.Window, i)
 		}
 	}
-	return b
 }

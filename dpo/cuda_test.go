@@ -155,7 +155,7 @@ func widenedGraphs(t *testing.T, compute onnx.DType) {
 		groups, weights := mixedGroups(n.model.Vocab)
 		logps, grads := gradients(t, n, groups, weights)
 		a, err := NewArtifact(n.model.Architecture, n.model.Decoder,
-			Export{Types: models.Types{Compute: compute, Weights: onnx.Float32}, Rungs: artifact.Rungs})
+			Export{Types: models.Types{Compute: compute, Weights: onnx.Float32, Fused: true}, Rungs: artifact.Rungs})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,6 +176,10 @@ func widenedGraphs(t *testing.T, compute onnx.DType) {
 		}
 		otherLogps, others := gradients(t, wide, groups, weights)
 		sameResults(t, logps, otherLogps, grads, others)
+		if otherLogps, err = wide.logps(groups); err != nil {
+			t.Fatal(err)
+		}
+		sameResults(t, logps, otherLogps, nil, nil)
 		if err := wide.close(); err != nil {
 			t.Error(err)
 		}
@@ -240,7 +244,7 @@ func TestGraphsHaveCUDAKernels(t *testing.T) {
 				weights = compute
 			}
 			for _, optimizer := range optim.Names() {
-				a, err := NewArtifact("", d, Export{Types: models.Types{Compute: compute, Weights: weights}, Loss: named(t, "sigmoid"), Optimizer: optimizer,
+				a, err := NewArtifact("", d, Export{Types: models.Types{Compute: compute, Weights: weights, Fused: fuses(ort.Device{Kind: ort.CUDA}, compute)}, Loss: named(t, "sigmoid"), Optimizer: optimizer,
 					Rungs: artifact.Rungs})
 				if err != nil {
 					t.Fatal(err)
@@ -290,7 +294,7 @@ func (table kernelTable) check(t *testing.T, what string, g *onnx.Graph) {
 	t.Helper()
 	for _, n := range g.Nodes {
 		if !table.have(n, g.Opsets[n.Domain]) {
-			t.Errorf("%s: %s has no CUDA kernel for %s", what, n.Op, strings.Join(floatTypes(n), " and "))
+			t.Errorf("%s: %s has no CUDA kernel for %s", what, n.Op, strings.Join(namedTypes(n), " and "))
 		}
 	}
 }
@@ -333,20 +337,21 @@ func readKernels(t *testing.T) kernelTable {
 // halves are operators whose kernels take float32 for scales alone: the list does not say which of an operator's inputs is of which type.
 var halves = map[string]bool{"GroupQueryAttention": true}
 
-// have reports whether one kernel takes all floating-point types of a node.
+// have reports whether one kernel takes all types of a node that are named.
 func (table kernelTable) have(n *onnx.Node, opset int64) bool {
 	if halves[n.Op] && n.Inputs[0].Type == onnx.Float32 {
 		return false
 	}
 	return slices.ContainsFunc(table[fmt.Sprintf("%s:%s", n.Domain, n.Op)], func(k kernel) bool {
 		return k.first <= opset && opset <= k.last &&
-			!slices.ContainsFunc(floatTypes(n), func(of string) bool { return !k.types[of] })
+			!slices.ContainsFunc(namedTypes(n), func(of string) bool { return !k.types[of] })
 	})
 }
 
-// floatTypes are the floating-point types of a node's inputs and outputs, as ONNX Runtime names them.
-func floatTypes(n *onnx.Node) (types []string) {
-	named := map[onnx.DType]string{onnx.Float32: "float", onnx.Float64: "double", onnx.Float16: "float16", onnx.BFloat16: "bfloat16"}
+// namedTypes are the types of a node's inputs and outputs, as ONNX Runtime names them, but for those of indices, which the list has only where
+// there is a choice.
+func namedTypes(n *onnx.Node) (types []string) {
+	named := map[onnx.DType]string{onnx.Float32: "float", onnx.Float64: "double", onnx.Float16: "float16", onnx.BFloat16: "bfloat16", onnx.Int32: "int32"}
 	for _, v := range slices.Concat(n.Inputs, n.Outputs) {
 		if v != nil && named[v.Type] != "" && !slices.Contains(types, named[v.Type]) {
 			types = append(types, named[v.Type])

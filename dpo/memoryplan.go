@@ -213,7 +213,7 @@ func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
 	m.Gradients *= int64(max(plan.Lanes, 1))
 	var need engine.Need
 	for _, s := range t.microShapes(plan.MicroTokens) {
-		n, err := t.policy.engine.Need(s.batch(), plan.Passes, plan.Release)
+		n, err := t.policy.engine.Need(s.batch(t.policy.fused), plan.Passes, plan.Release)
 		if err != nil {
 			return m, err
 		}
@@ -247,10 +247,13 @@ func (t *Trainer) planned() int { return min(t.stepsRead(), 1+(1<<20)/t.Batch) }
 // scored tokens.
 type microShape struct{ G, K, P, C, T, R, blocks int }
 
-// batch is a micro-batch of this shape, without its numbers.
-func (s microShape) batch() *engine.Batch {
+// batch is a micro-batch of this shape, without its numbers, for a model that has graphs with fused attention or none.
+func (s microShape) batch(fused bool) *engine.Batch {
 	b := &engine.Batch{Sizes: map[string]int64{"G": int64(s.G), "K": int64(s.K), "P": int64(s.P), "C": int64(s.C), "N": int64(s.G * s.K),
 		"T": int64(s.T), "R": int64(max(s.R, 1)), "S": int64(s.P + s.C)}}
+	if fused && s.fused() {
+		b.Fused = models.Fused
+	}
 	if s.blocks > 1 {
 		b.Variant, b.Sizes["p"], b.Sizes["c"] = models.Long, int64(s.P/s.blocks), int64(s.C/s.blocks)
 	}

@@ -68,7 +68,7 @@ func within(t *testing.T, what string, taken, planned int64) {
 func TestShapesAreThoseOfBatches(t *testing.T) {
 	n := openTest(t, golden.Testdata(t, "models", "tiny-llama"), onnx.Float32, engine.Options{})
 	groups, _ := mixedGroups(n.model.Vocab)
-	want, got := n.batch(groups).Sizes, shapeOf(groups, n.long).batch().Sizes
+	want, got := n.batch(groups).Sizes, shapeOf(groups, n.long).batch(n.fused).Sizes
 	for symbol, size := range want {
 		if got[symbol] != size {
 			t.Errorf("%s is %d, planned with %d", symbol, size, got[symbol])

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,7 @@ type network struct {
 	model   *models.Model
 	compute onnx.DType
 	long    int      // see longRows
+	fused   bool     // the engine has graphs with fused attention
 	tail    *float64 // see tailWeights; nil for 1
 	engine  *engine.Engine
 	weights *engine.Weights
@@ -54,6 +56,7 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 		return n, err
 	}
 	x.Types.Weights, x.Plain = cmp.Or(x.Types.Weights, storedType(n.model)), !o.Device.OnHost()
+	x.Types.Fused = x.Types.Fused || fuses(o.Device, x.Types.Compute)
 	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, x)
 	if err != nil {
 		return n, err
@@ -61,6 +64,7 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 	if n.engine, err = engine.New(a, o); err != nil {
 		return n, err
 	}
+	n.fused = hasFused(a)
 	if (o.Device.OnHost() || o.Offload == engine.OffloadParameters) && n.engine.Takes(n.model) {
 		n.weights, err = n.engine.Map(n.model)
 	} else {
@@ -88,7 +92,7 @@ func storedType(m *models.Model) onnx.DType {
 
 // preparePolicy makes ready to run an artifact's graphs; its weights are loaded by load.
 func preparePolicy(m *models.Model, a *artifact.Artifact, o engine.Options) (n *network, err error) {
-	n = &network{model: m, long: longFrom(o.Device)}
+	n = &network{model: m, long: longFrom(o.Device), fused: hasFused(a)}
 	if n.compute, err = onnx.ParseDType(a.Compute); err != nil {
 		return n, err
 	}
@@ -104,12 +108,31 @@ func (n *network) load() (err error) {
 	return err
 }
 
-// batch lays out groups of one K.
-func (n *network) batch(groups []datasets.Example) *engine.Batch {
+// hasFused reports whether an artifact has graphs with fused attention; it has them of all kinds of layers, or of none.
+func hasFused(a *artifact.Artifact) bool {
+	return slices.ContainsFunc(a.Stages, func(s artifact.Stage) bool { return a.Graphs[models.Fused(s.Graph)] != nil })
+}
+
+// batch lays out groups of one K for passes of all kinds.
+func (n *network) batch(groups []datasets.Example) *engine.Batch { return n.layOut(groups, true) }
+
+// scoring lays out groups of one K for passes that keep nothing of any stage.
+func (n *network) scoring(groups []datasets.Example) *engine.Batch { return n.layOut(groups, false) }
+
+// layOut leaves out what no graph reads where nothing is kept. Masks, of which there are most bytes, are read by graphs with a gradient alone.
+func (n *network) layOut(groups []datasets.Example, keeps bool) *engine.Batch {
 	if n.model.Exported != nil {
 		return n.weigh(newSequences(groups, n.model.Positions), groups)
 	}
-	b := newBatch(n.model.Decoder, n.compute, groups, shapeOf(groups, n.long).blocks)
+	shape := shapeOf(groups, n.long)
+	l := newLayout(n.model.Decoder, n.compute, groups, shape.blocks)
+	b, fused := l.batch(), n.fused && shape.fused()
+	if fused {
+		l.whole(b)
+	}
+	if keeps || !fused {
+		l.part(b)
+	}
 	return n.weigh(b, groups)
 }
 
@@ -123,7 +146,7 @@ func (n *network) weigh(b *engine.Batch, groups []datasets.Example) *engine.Batc
 
 // logps scores groups of one K: [G·K].
 func (n *network) logps(groups []datasets.Example) ([]float64, error) {
-	pass, err := n.engine.Score(n.weights, n.batch(groups))
+	pass, err := n.engine.Score(n.weights, n.scoring(groups))
 	if err != nil {
 		return nil, err
 	}

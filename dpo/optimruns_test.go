@@ -316,7 +316,7 @@ func TestUpdatesTakeWhatIsPlanned(t *testing.T) {
 				}
 			}
 			peak := float64(ort.ScratchPeak())
-			need, err := u.engine.Need(microShape{G: 1, K: 2, P: 1, C: 2, T: 3, R: 2, blocks: 1}.batch(), engine.Uniform(artifact.Recompute, d.Layers), false)
+			need, err := u.engine.Need(microShape{G: 1, K: 2, P: 1, C: 2, T: 3, R: 2, blocks: 1}.batch(false), engine.Uniform(artifact.Recompute, d.Layers), false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -85,7 +85,7 @@ func randomNetwork(b *testing.B) *network {
 	if err != nil {
 		b.Fatal(err)
 	}
-	a, err := NewArtifact(class, decoder, Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Rungs: []artifact.Rung{artifact.Stash}})
+	a, err := NewArtifact(class, decoder, Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32, Fused: true}, Rungs: []artifact.Rung{artifact.Stash}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -300,7 +300,7 @@ func (t *Trainer) export() (*artifact.Artifact, error) {
 		weights = storedType(t.policy.model)
 	}
 	return NewArtifact(t.policy.model.Architecture, t.policy.model.Decoder, Export{
-		Types: models.Types{Compute: t.compute, Weights: weights, Squares: t.UseWeighting},
+		Types: models.Types{Compute: t.compute, Weights: weights, Squares: t.UseWeighting, Fused: fuses(t.options.Device, t.compute)},
 		Loss:  t.loss, Optimizer: t.Optimizer, OptimizerSettings: t.OptimizerSettings, Rungs: rungs,
 	})
 }

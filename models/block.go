@@ -29,6 +29,15 @@ func (b *block) norm(x *onnx.Value, name string) *onnx.Value {
 	return x
 }
 
+// sumAndNorm is x + plus, and its norm. As one operator a LayerNorm's variance would be a difference of large numbers.
+func (b *block) sumAndNorm(x, plus *onnx.Value, name string) (sum, normed *onnx.Value) {
+	if p, ok := b.params[name]; ok && b.fused && b.Norm != LayerNorm {
+		return b.sumAndRMSNorm(x, plus, b.rmsWeight(b.net, name, p.shape[0]), b.NormEps)
+	}
+	sum = b.add(x, plus)
+	return sum, b.norm(sum, name)
+}
+
 // linear is x·wᵀ + bias of the parameter that is named, as an adapter changes it.
 func (b *block) linear(x *onnx.Value, name string) *onnx.Value {
 	var bias *onnx.Value

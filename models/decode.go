@@ -78,59 +78,25 @@ func (d Decoder) next(n *net) {
 // cache holds a block's inputs that say where tokens lie, and what came before them.
 type cache struct {
 	*layout
-	keys, values *onnx.Value // [B,KV,M,d]
-	last         *onnx.Value // [B]: the position of each sequence's last token
-	total        *onnx.Value // [1]: tokens of the longest sequence, of prompts S
-	window       int
+	past
+	window int
 }
 
 func (n *net) cache(d Decoder, kind LayerKind, rows onnx.Dim) *cache {
 	t := n.types.Compute
 	c := &cache{layout: n.newLayout(d, kind, rows), window: kind.Window}
-	past := []onnx.Dim{onnx.Sym("B"), onnx.Const(c.kvHeads), onnx.Sym("M"), onnx.Const(c.padded())}
-	c.keys, c.values = n.Input("past_key", t, past...), n.Input("past_value", t, past...)
+	before := []onnx.Dim{onnx.Sym("B"), onnx.Const(c.kvHeads), onnx.Sym("M"), onnx.Const(c.padded())}
+	c.keys, c.values = n.Input("past_key", t, before...), n.Input("past_value", t, before...)
 	c.last, c.total = n.Input("last", onnx.Int32, onnx.Sym("B")), n.Input("total", onnx.Int32, onnx.Const(1))
 	return c
 }
 
 // cached is attention of queries [B,S,H·d] to the keys in the cache and to their own, [B,S,KV·d], which go into it.
 func (n *net) cached(q, k, v *onnx.Value, c *cache) *onnx.Value {
-	window := -1 // keys that a query sees, its own included
-	if c.window > 0 {
-		window = c.window
-	}
-	q, k, v = n.widen(q, c.heads, c), n.widen(k, c.kvHeads, c), n.widen(v, c.kvHeads, c)
-	attrs := onnx.Attrs{"num_heads": int(c.heads), "kv_num_heads": int(c.kvHeads), "scale": c.scale, "local_window_size": window}
-	if c.cap != 0 {
-		attrs["softcap"] = c.cap
-	}
-	out := n.Node(&onnx.Node{Op: "GroupQueryAttention", Domain: onnx.Microsoft, Inputs: n.of(q, k, v, c.keys, c.values, c.last, c.total), Attrs: attrs}, 3)
-	n.Output("present_key", out[1])
-	n.Output("present_value", out[2])
-	return n.narrow(out[0], c)
-}
-
-// padded is the entries of a head in the cache: attention with one takes multiples of 8.
-func (c *cache) padded() int64 { return (c.headDim + 7) / 8 * 8 }
-
-// widen pads each head of x [B,S,heads·d] with zeros, which change no product.
-func (n *net) widen(x *onnx.Value, heads int64, c *cache) *onnx.Value {
-	if c.padded() == c.headDim {
-		return x
-	}
-	x = n.reshape(x, 0, 0, heads, c.headDim)
-	x = n.Op("Pad", n.of(x, n.Ints(0, 0, 0, 0, 0, 0, 0, c.padded()-c.headDim)), nil)
-	return n.reshape(x, 0, 0, heads*c.padded())
-}
-
-// narrow takes the zeros off again.
-func (n *net) narrow(x *onnx.Value, c *cache) *onnx.Value {
-	if c.padded() == c.headDim {
-		return x
-	}
-	x = n.reshape(x, 0, 0, c.heads, c.padded())
-	x = n.Op("Slice", n.of(x, n.Ints(0), n.Ints(c.headDim), n.Ints(3)), nil)
-	return n.reshape(x, 0, 0, c.heads*c.headDim)
+	out, keys, values := n.grouped(q, k, v, c.past, c.layout, c.window)
+	n.Output("present_key", keys)
+	n.Output("present_value", values)
+	return out
 }
 
 // turned is w·xᵀ + bias, [out,T]: of few rows it is faster, since ONNX Runtime packs a product's right factor anew each time, and takes

@@ -38,6 +38,7 @@ type Types struct {
 	Compute, Weights onnx.DType
 
 	Squares bool // the head also gives squares [R], the log-sum-exp of twice each token's logits
+	Fused   bool // blocks also have the graphs that Fused names, where their heads allow
 }
 
 // exact is the type of what is added up, and of an adapter: float32, or float64 where a model computes in it.
@@ -267,6 +268,9 @@ func (d Decoder) Graphs(t Types) (map[string]*onnx.Graph, error) {
 	for _, kind := range d.Kinds() {
 		builders[kind.Graph] = func(n *net) { d.block(n, kind, 1) }
 		builders[Long(kind.Graph)] = func(n *net) { d.block(n, kind, Blocks) }
+		if t.Fused && d.fusable() {
+			builders[Fused(kind.Graph)] = func(n *net) { d.fusedBlock(n, kind) }
+		}
 	}
 	return buildAll(builders, t)
 }
@@ -323,8 +327,8 @@ func (d Decoder) layer(n *net, x *onnx.Value, kind LayerKind, l *layout, attend 
 		}
 		return n.add(n.add(x, o), b.norm(b.mlp(y), "mlp_norm"))
 	}
-	x = n.add(x, o)
-	return n.add(x, b.norm(b.mlp(b.norm(x, "post_norm")), "mlp_norm"))
+	x, y = b.sumAndNorm(x, o, "post_norm")
+	return n.add(x, b.norm(b.mlp(y), "mlp_norm"))
 }
 
 // final picks the rows that predict a scored token and norms them: [T,D] → [R,D]. From here on a model computes in the exact type.
@@ -370,6 +374,7 @@ type net struct {
 	*onnx.Builder
 	types  Types
 	few    bool                          // rows: products with weights are taken the other way round
+	fused  bool                          // operators without a gradient are used
 	given  func(name string) *onnx.Value // what stands in the place of graph inputs; nil for none, as what it gives
 	packed map[*onnx.Value]*packed       // given weights whose elements are of few bits
 }

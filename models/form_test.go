@@ -93,7 +93,7 @@ func TestDefaultsByLayer(t *testing.T) {
 
 // Every value of the graphs of every architecture has a known type and shape.
 func TestArchitecturesHaveKnownShapes(t *testing.T) {
-	sizes := map[string]int64{"T": 11, "G": 2, "K": 2, "P": 16, "C": 32, "R": 7, "B": 64, "p": 4, "c": 8}
+	sizes := map[string]int64{"T": 11, "G": 2, "K": 2, "P": 16, "C": 32, "R": 7, "B": 64, "p": 4, "c": 8, "N": 4, "S": 48}
 	folders, err := filepath.Glob(golden.Testdata(t, "models") + "/*")
 	if err != nil || len(folders) < 10 {
 		t.Fatal(folders, err)

@@ -4,14 +4,20 @@ import "github.com/dpo-ort/dpo-ort/runtime/onnx"
 
 // norm is the decoder's norm over the last dimension of x, whose parameters are called name.
 func (d Decoder) norm(n *net, x *onnx.Value, name string, size int64) *onnx.Value {
-	switch d.Norm {
-	case LayerNorm:
+	if d.Norm == LayerNorm {
 		return n.layerNorm(x, n.param(name, size), n.param(name+".bias", size), d.NormEps)
-	case UnitRMS: // the sum is exact: beside 1, bfloat16 would lose most of a weight
-		w := n.cast(n.Input(name, n.types.Weights, onnx.Const(size)), n.exact())
-		return n.rmsNorm(x, n.cast(n.add(w, n.Scalar(w.Type, 1)), n.types.Compute), d.NormEps)
 	}
-	return n.rmsNorm(x, n.param(name, size), d.NormEps)
+	return n.rmsNorm(x, d.rmsWeight(n, name, size), d.NormEps)
+}
+
+// rmsWeight is what an RMS norm multiplies by.
+func (d Decoder) rmsWeight(n *net, name string, size int64) *onnx.Value {
+	if d.Norm != UnitRMS {
+		return n.param(name, size)
+	}
+	// The sum is exact: beside 1, bfloat16 would lose most of a weight.
+	w := n.cast(n.Input(name, n.types.Weights, onnx.Const(size)), n.exact())
+	return n.cast(n.add(w, n.Scalar(w.Type, 1)), n.types.Compute)
 }
 
 // rmsNorm is x / sqrt(mean(x²) + eps) · w (Zhang and Sennrich 2019, arXiv 1910.07467). The second output of the fused
@@ -23,6 +29,15 @@ func (n *net) rmsNorm(x, w *onnx.Value, eps float64) *onnx.Value {
 	}
 	return n.Node(&onnx.Node{Op: "SimplifiedLayerNormalization", Inputs: n.of(x, w),
 		Attrs: onnx.Attrs{"axis": -1, "epsilon": eps}}, 2)[0]
+}
+
+// sumAndRMSNorm is x + plus, and its rmsNorm, as one operator, which reads each once.
+func (n *net) sumAndRMSNorm(x, plus, w *onnx.Value, eps float64) (sum, normed *onnx.Value) {
+	node := &onnx.Node{Op: "SkipSimplifiedLayerNormalization", Domain: onnx.Microsoft, Inputs: n.of(x, plus, w), Attrs: onnx.Attrs{"epsilon": eps}}
+	out := n.Node(node, 4)
+	sum, normed = out[3], out[0]
+	node.Outputs[1], node.Outputs[2] = nil, nil // statistics, which no GPU gives
+	return sum, normed
 }
 
 // overRoot is x / sqrt(mean(x²) + eps), in float64.

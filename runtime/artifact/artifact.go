@@ -4,6 +4,7 @@
 //	manifest.json          format, architecture, sizes, element types, SHA-256 of each file, aliases, stages
 //	embed.onnx block.onnx  a stage's forward graph, keeping nothing
 //	block.local.onnx       the same for layers whose queries see a window, where the model has such
+//	block.fused.onnx       the same by operators that have no gradient, for a GPU in half precision
 //	block.stash.onnx       a block's, with what the backward pass needs as further outputs (residuals)
 //	block.stash.grad.onnx  the backward graph that takes those residuals
 //	block.grad.onnx        the backward graph that recomputes everything from the stage's inputs

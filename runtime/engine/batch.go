@@ -56,6 +56,9 @@ type Batch struct {
 
 	// Variant names, for a stage's graph, the one that runs instead where the artifact has it; nil for none.
 	Variant func(graph string) string
+
+	// Fused does so for stages' forward passes that keep nothing.
+	Fused func(graph string) string
 }
 
 // weight of a scored token.

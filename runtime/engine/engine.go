@@ -177,6 +177,14 @@ func (e *Engine) variant(stage int, variant func(string) string) string {
 	return graph
 }
 
+// forwardGraph runs a stage forward and keeps what the rung says.
+func (e *Engine) forwardGraph(stage int, r artifact.Rung, b *Batch) string {
+	if own := e.art.Stages[stage].Graph; r == artifact.Recompute && b.Fused != nil && e.has(b.Fused(own)) {
+		return b.Fused(own)
+	}
+	return r.Forward(e.variant(stage, b.Variant))
+}
+
 // rung is what a stage keeps by a plan, or nothing where the artifact has no such graph, since there is nothing to keep.
 func (e *Engine) rung(stage int, p Plan) artifact.Rung {
 	if l := e.layer[stage]; l >= 0 {

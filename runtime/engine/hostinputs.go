@@ -6,7 +6,7 @@ import (
 
 // HostReads lists, by operator, the inputs that ONNX Runtime's CUDA kernels read in the host's memory: shapes, sizes and axes.
 var HostReads = map[string][]int{
-	"ConstantOfShape": {0}, "Expand": {1}, "OneHot": {1}, "Pad": {1, 3}, "Range": {0, 1, 2}, "ReduceMax": {1}, "ReduceMean": {1}, "ReduceMin": {1}, "ReduceSum": {1},
+	"ConstantOfShape": {0}, "Expand": {1}, "GroupQueryAttention": {6}, "OneHot": {1}, "Pad": {1, 3}, "Range": {0, 1, 2}, "ReduceMax": {1}, "ReduceMean": {1}, "ReduceMin": {1}, "ReduceSum": {1},
 	"ReduceSumSquare": {1}, "Reshape": {1}, "Slice": {1, 2, 3, 4}, "Split": {1}, "Squeeze": {1}, "Tile": {1}, "TopK": {1}, "Unsqueeze": {1},
 }
 

@@ -73,11 +73,11 @@ func (e *Engine) forward(w *Weights, b *Batch, why purpose) (_ *Pass, err error)
 		return nil, err
 	}
 	for i, s := range e.body() {
-		graph := e.variant(i, b.Variant)
+		rung := artifact.Recompute
 		if why != scoring {
-			graph = e.rung(i, p.plan).Forward(graph)
+			rung = e.rung(i, p.plan)
 		}
-		out, err := e.runStage(s, graph, w, b.Sizes, nil, flow(p.hidden), tensors(p.inputs))
+		out, err := e.runStage(s, e.forwardGraph(i, rung, b), w, b.Sizes, nil, flow(p.hidden), tensors(p.inputs))
 		if err != nil {
 			return nil, fmt.Errorf("stage %s: %w", s.Name, err)
 		}

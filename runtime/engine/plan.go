@@ -133,9 +133,9 @@ func (e *Engine) Limit(n Need) {
 
 // Need computes, from shapes alone, what a micro-batch takes by a plan, and with released gradients. It
 // follows a pass forward and backward, stage by stage.
-// Of the batch only sizes and variant count.
+// Of the batch only sizes and names of graphs count.
 func (e *Engine) Need(b *Batch, p Plan, released bool) (Need, error) {
-	c := &count{engine: e, plan: p, sizes: b.Sizes, variant: b.Variant, lives: map[string]int64{}, scratch: map[string]int64{}}
+	c := &count{engine: e, plan: p, batch: b, sizes: b.Sizes, lives: map[string]int64{}, scratch: map[string]int64{}}
 	c.inputs()
 	c.forward()
 	if released {
@@ -154,7 +154,7 @@ type count struct {
 	engine     *Engine
 	plan       Plan
 	sizes      map[string]int64
-	variant    func(string) string
+	batch      *Batch
 	live, peak int64
 	scratch    map[string]int64 // of temporaries, by graph
 	lives      map[string]int64 // what each stage keeps, by its name
@@ -244,10 +244,13 @@ func (c *count) updates() (n int64) {
 func (c *count) inputs() {
 	seen := map[string]bool{}
 	for i, s := range c.engine.body() {
-		for _, v := range c.engine.art.Graphs[c.engine.variant(i, c.variant)].Inputs {
-			if _, parameter := s.Params[v.Name]; v.Name != "x" && !parameter && !seen[v.Name] {
-				seen[v.Name] = true
-				c.take(c.bytes(v, c.sizes))
+		// A batch for graphs without gradient is also one for those with.
+		for _, graph := range []string{c.engine.variant(i, c.batch.Variant), c.engine.forwardGraph(i, artifact.Recompute, c.batch)} {
+			for _, v := range c.engine.art.Graphs[graph].Inputs {
+				if _, parameter := s.Params[v.Name]; v.Name != "x" && !parameter && !seen[v.Name] {
+					seen[v.Name] = true
+					c.take(c.bytes(v, c.sizes))
+				}
 			}
 		}
 	}
@@ -255,7 +258,7 @@ func (c *count) inputs() {
 
 func (c *count) forward() {
 	for i, s := range c.engine.body() {
-		graph := c.engine.rung(i, c.plan).Forward(c.engine.variant(i, c.variant))
+		graph := c.engine.forwardGraph(i, c.engine.rung(i, c.plan), c.batch)
 		c.run(graph, c.sizes)
 		brought := c.bring(s, c.sizes)
 		for _, out := range c.engine.art.Graphs[graph].Outputs {
@@ -329,7 +332,7 @@ func (c *count) backward() {
 		if i < c.engine.lowest {
 			break
 		}
-		graph := c.engine.rung(i, c.plan).Backward(c.engine.variant(i, c.variant))
+		graph := c.engine.rung(i, c.plan).Backward(c.engine.variant(i, c.batch.Variant))
 		c.run(graph, c.sizes)
 		brought := c.bring(s, c.sizes)
 		c.hold(s)

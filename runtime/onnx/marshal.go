@@ -52,7 +52,7 @@ func encodeGraph(g *Graph) (*onnxpb.GraphProto, error) {
 		out.Node = append(out.Node, node)
 		// With the shapes of inner values a reader need not know what the builder knew of an input's elements.
 		for _, v := range n.Outputs {
-			if v != nil && v.Shape != nil && !slices.Contains(g.Outputs, v) && !slices.ContainsFunc(v.Shape, Dim.Unknown) {
+			if v != nil && v.Name != "" && v.Shape != nil && !slices.Contains(g.Outputs, v) && !slices.ContainsFunc(v.Shape, Dim.Unknown) {
 				out.ValueInfo = append(out.ValueInfo, encodeValue(v))
 			}
 		}

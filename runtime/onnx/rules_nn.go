@@ -13,7 +13,7 @@ func init() {
 	register(1, dropout, "Dropout")
 	register(3, quantizedProduct, Microsoft+":MatMulNBits")
 	register(3, quantizedRows, Microsoft+":GatherBlockQuantized")
-	register(7, cachedAttention, Microsoft+":GroupQueryAttention")
+	register(3, cachedAttention, Microsoft+":GroupQueryAttention")
 	register(1, sameAsFirst, "RotaryEmbedding", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization",
 		"MeanVarianceNormalization", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Mish", "Softsign",
 		"ThresholdedRelu", "Shrink", Microsoft+":Gelu", Microsoft+":FastGelu", Microsoft+":BiasGelu")
@@ -55,16 +55,24 @@ func skipNormalize(n *Node, _ int64) error {
 	return nil
 }
 
-// cachedAttention gives its queries' shape, and its caches'.
+// cachedAttention gives its queries' shape, and its caches': where there are none, those of its own keys and values [N,S,KV·d], by head.
 func cachedAttention(n *Node, _ int64) error {
-	for i, o := range n.Outputs {
-		from := n.Inputs[0]
-		if i > 0 {
-			from = n.Inputs[2+i] // past_key and past_value
+	q := n.Inputs[0]
+	n.Outputs[0].Type, n.Outputs[0].Shape = q.Type, slices.Clone(q.Shape)
+	for i, o := range n.Outputs[1:min(len(n.Outputs), 3)] {
+		if past := n.Input(3 + i); past != nil {
+			o.Type, o.Shape = past.Type, slices.Clone(past.Shape)
+			continue
 		}
-		if from != nil {
-			o.Type, o.Shape = from.Type, slices.Clone(from.Shape)
+		own, heads := n.Inputs[1+i], n.Int("kv_num_heads", 0)
+		if o.Type = own.Type; len(own.Shape) != 3 || heads < 1 {
+			continue
 		}
+		size, ok := own.Shape[2].Div(Const(heads))
+		if !ok {
+			return fmt.Errorf("keys of %s entries for %d heads", own.Shape[2], heads)
+		}
+		o.Shape = Shape{own.Shape[0], Const(heads), own.Shape[1], size}
 	}
 	return nil
 }
