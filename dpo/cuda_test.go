@@ -20,16 +20,6 @@ import (
 	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
-// gpu is the GPU that tests run on.
-func gpu(t *testing.T) ort.Device {
-	t.Helper()
-	d, err := ort.ParseDevice(golden.Device(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
 // folders are those of the models and adapters that have golden gradients, by name.
 func folders(t *testing.T) map[string]string {
 	t.Helper()
@@ -42,9 +32,6 @@ func folders(t *testing.T) map[string]string {
 	}
 	return of
 }
-
-// On a GPU, without TF32, log-probabilities and gradients are the CPU's to 1e-5: relative, or of a tensor's largest element.
-func TestCUDAEqualsCPU(t *testing.T) { equalsCPU(t, gpu(t), 1e-5) }
 
 // equalsCPU holds a device's log-probabilities and gradients of each golden model and adapter, by each rung, against the CPU's.
 func equalsCPU(t *testing.T, d ort.Device, bar float64) {
@@ -74,22 +61,6 @@ func equalsCPU(t *testing.T, d ort.Device, bar float64) {
 	}
 }
 
-// In bfloat16 the gradient points where float32's does: its cosine is at least 0.999 as a whole, and 0.99 of each tensor.
-func TestBFloat16Gradients(t *testing.T) {
-	d := gpu(t)
-	for model, dir := range folders(t) {
-		for _, rung := range artifact.Rungs {
-			t.Run(model+"/"+string(rung), func(t *testing.T) {
-				n := openTest(t, dir, onnx.Float32, engine.Options{})
-				groups, weights := mixedGroups(n.model.Vocab)
-				_, want := gradients(t, n, groups, weights)
-				_, got := gradients(t, openTest(t, dir, onnx.BFloat16, engine.Options{Device: d, Plan: engine.Uniform(rung, 99), TF32: true}), groups, weights)
-				pointAlike(t, want, got)
-			})
-		}
-	}
-}
-
 // pointAlike compares a gradient in half precision with float32's.
 func pointAlike(t *testing.T, want, got map[string][]float64) {
 	t.Helper()
@@ -113,21 +84,6 @@ func cosine(a, b []float64) float64 {
 		dot += a[i] * b[i]
 	}
 	return dot / math.Sqrt(square(a)*square(b))
-}
-
-// Fifty steps in bfloat16 lose what fifty steps in float32 do, to 2 % of the first loss.
-func TestBFloat16Training(t *testing.T) {
-	d := gpu(t)
-	run := func(device, dtype string) (all []float64) {
-		c := tinyConfig(t)
-		c.Device, c.DType, c.Steps, c.LR = device, dtype, 50, 1e-4
-		_, steps := trained(t, c)
-		for _, m := range steps {
-			all = append(all, m.Loss)
-		}
-		return all
-	}
-	sameLosses(t, run("cpu", "float32"), run(d.String(), "bfloat16"))
 }
 
 // sameLosses compares the losses of a run's steps in half precision with float32's: to 2 % of the first.

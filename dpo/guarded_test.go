@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
@@ -80,7 +81,11 @@ var guardedRuns = map[string]func(t *testing.T) Config{
 }
 
 // Runs on a device, each stopped and resumed there, are the CPU's.
-func TestGuardedTrainsAsTheCPU(t *testing.T) {
+func TestGuardedTrainsAsTheCPU(t *testing.T) { trainsAsTheCPU(t, guarded, 1e-5) }
+
+// trainsAsTheCPU holds losses, norms and weights of runs on a device, of those that are named or of all, to a bar, relative, or of a tensor's largest element.
+func trainsAsTheCPU(t *testing.T, d ort.Device, bar float64, named ...string) {
+	t.Helper()
 	runs := maps.Clone(guardedRuns)
 	for name, v := range variants() {
 		runs[name] = func(t *testing.T) Config {
@@ -98,21 +103,24 @@ func TestGuardedTrainsAsTheCPU(t *testing.T) {
 		}
 	}
 	for name, config := range runs {
+		if named != nil && !slices.Contains(named, name) {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			c := config(t)
 			c.Steps = 4
 			want := mustTrain(t, c)
 			cpu := c.Out
-			c.Device = guarded.String()
+			c.Device = d.String()
 			c, got := stoppedAndResumed(t, c, 2)
 			for i, m := range got {
-				asOnCPU(t, "loss", m.Loss, want[2+i].Loss)
-				asOnCPU(t, "norm", m.GradNorm, want[2+i].GradNorm)
-				asOnCPU(t, "log-probability", m.ChosenLogps, want[2+i].ChosenLogps)
+				asOnCPU(t, bar, "loss", m.Loss, want[2+i].Loss)
+				asOnCPU(t, bar, "norm", m.GradNorm, want[2+i].GradNorm)
+				asOnCPU(t, bar, "log-probability", m.ChosenLogps, want[2+i].ChosenLogps)
 			}
 			for name, w := range weightsOf(t, cpu) {
 				g := weightsOf(t, c.Out)[name]
-				if worst := furthest(g, w) / largest(w); !(worst <= 1e-5) {
+				if worst := furthest(g, w) / largest(w); !(worst <= bar) {
 					t.Errorf("%s is %.1e of its largest element off", name, worst)
 				}
 			}
@@ -120,10 +128,10 @@ func TestGuardedTrainsAsTheCPU(t *testing.T) {
 	}
 }
 
-// asOnCPU holds a number to 1e-5.
-func asOnCPU(t *testing.T, what string, got, want float64) {
+// asOnCPU holds a number to a bar, relative.
+func asOnCPU(t *testing.T, bar float64, what string, got, want float64) {
 	t.Helper()
-	if !(math.Abs(got-want) <= 1e-5*math.Abs(want)) {
+	if !(math.Abs(got-want) <= bar*math.Abs(want)) {
 		t.Errorf("%s %v, on the CPU %v", what, got, want)
 	}
 }
@@ -152,7 +160,10 @@ func weightsOf(t *testing.T, out string) map[string][]float64 {
 }
 
 // Scores of a policy and another reference, and rewards, are the CPU's.
-func TestGuardedScoresAsTheCPU(t *testing.T) {
+func TestGuardedScoresAsTheCPU(t *testing.T) { scoresAsTheCPU(t, guarded) }
+
+func scoresAsTheCPU(t *testing.T, d ort.Device) {
+	t.Helper()
 	llama := golden.Testdata(t, "models", "tiny-llama")
 	for name, c := range map[string]ScoreConfig{
 		"policy":            scoreConfig(llama, ""),
@@ -175,16 +186,16 @@ func TestGuardedScoresAsTheCPU(t *testing.T) {
 				}
 				return scores
 			}
-			want, got := score("cpu"), score("guarded")
+			want, got := score("cpu"), score(d.String())
 			for i, w := range want {
 				for k := range w.Policy {
-					asOnCPU(t, "log-probability", got[i].Policy[k], w.Policy[k])
+					asOnCPU(t, 1e-5, "log-probability", got[i].Policy[k], w.Policy[k])
 				}
 				for k := range w.Reference {
-					asOnCPU(t, "the reference's log-probability", got[i].Reference[k], w.Reference[k])
+					asOnCPU(t, 1e-5, "the reference's log-probability", got[i].Reference[k], w.Reference[k])
 				}
 				for k := range w.Rewards {
-					asOnCPU(t, "reward", got[i].Rewards[k], w.Rewards[k])
+					asOnCPU(t, 1e-5, "reward", got[i].Rewards[k], w.Rewards[k])
 				}
 			}
 		})

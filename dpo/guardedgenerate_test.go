@@ -10,24 +10,29 @@ import (
 	"testing"
 
 	"github.com/dpo-ort/dpo-ort/internal/golden"
+	"github.com/dpo-ort/dpo-ort/runtime/ort"
 )
 
 // A device continues prompts by graphs of plain operators, whose cache it copies itself: it draws the CPU's tokens, by seed and greedily, of
 // all kinds of layers and adapters, for prompts of unequal lengths, in rows that come and go, and of several windows by one sampler.
-func TestGuardedDrawsTheCPUsTokens(t *testing.T) {
+func TestGuardedDrawsTheCPUsTokens(t *testing.T) { drawsTheCPUsTokens(t, guarded, 1e-6) }
+
+// drawsTheCPUsTokens holds log-probabilities to so much a token.
+func drawsTheCPUsTokens(t *testing.T, d ort.Device, bar float64) {
 	all := folders(t)
 	for i, model := range slices.Sorted(maps.Keys(all)) {
 		temperature := []float64{0.7, 0}[i%2]
-		t.Run(fmt.Sprint(model, " at ", temperature), func(t *testing.T) { drawsTheCPUsTokens(t, model, all[model], temperature) })
+		t.Run(fmt.Sprint(model, " at ", temperature), func(t *testing.T) { drawsTheSame(t, d, bar, model, all[model], temperature) })
 	}
 }
 
-func drawsTheCPUsTokens(t *testing.T, model, dir string, temperature float64) {
+func drawsTheSame(t *testing.T, d ort.Device, bar float64, model, dir string, temperature float64) {
+	t.Helper()
 	prompts := mixedPrompts
 	if model == "tiny-llama-dynamic" || model == "tiny-phi3-long" { // whose context is 16 tokens, and 18
 		prompts = []string{"the cat", "a", "he"}
 	}
-	want, got := onEach(func(device string) (drawn []Sample) {
+	draw := func(device string) (drawn []Sample) {
 		s := openSampler(t, dir, func(c *GenerateConfig) {
 			c.Samples, c.Batch, c.Temperature, c.Device, c.TopP = 2, 4, temperature, device, 0.95
 		})
@@ -37,14 +42,15 @@ func drawsTheCPUsTokens(t *testing.T, model, dir string, temperature float64) {
 			}
 		}
 		return drawn
-	})
+	}
+	want, got := draw("cpu"), draw(d.String())
 	if len(want) == 0 || len(got) != len(want) {
 		t.Fatalf("%d samples, on the CPU %d", len(got), len(want))
 	}
 	for i, w := range want {
 		if g := got[i]; !slices.Equal(g.IDs, w.IDs) || g.Text != w.Text || g.Finish != w.Finish {
 			t.Errorf("sample %d: %v, on the CPU %v", i, g.IDs, w.IDs)
-		} else if d := math.Abs(g.LogProb - w.LogProb); !(d <= 1e-6*float64(w.Tokens)) {
+		} else if !(math.Abs(g.LogProb-w.LogProb) <= bar*float64(w.Tokens)) {
 			t.Errorf("sample %d: log-probability %v, on the CPU %v", i, g.LogProb, w.LogProb)
 		}
 	}

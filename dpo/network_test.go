@@ -23,7 +23,7 @@ func openForLoss(t testing.TB, loss, dir string, compute onnx.DType, o engine.Op
 	if err != nil {
 		t.Fatal(err)
 	}
-	types := models.Types{Compute: compute, Weights: compute}
+	types := models.Types{Compute: compute, Weights: compute, Fused: fuses(o.Device, compute)}
 	if compute.Size() == 2 { // half precision computes from weights of float32
 		types.Weights = onnx.Float32
 	}

@@ -25,6 +25,7 @@ func badSettings() []badCase {
 		wrong("--beta -1"), wrong("--beta NaN"), wrong("--beta many"), wrong("--label-smoothing 0.5"), wrong("--batch 0"),
 		wrong("--loss hings"), wrong("--optimizer adam"), wrong("--schedule cosin"), wrong("--preset fast"), wrong("--dtype float16"), wrong("--dtype bfloat16"),
 		wrong("--dtype half"), wrong("--tf32"), wrong("--loss-scale 8"), wrong("--dtype float16 --loss-scale fast --tf32"), scored("--dtype float16"), scored("--tf32"),
+		wrong("--offload states"), wrong("--offload parameter --device guarded"), scored("--offload parameters"), scored("--offload states --device guarded"),
 		wrong("--device gpu"), wrong("--rung half"), wrong("--max-prompt-length 512"), wrong("--max-length 1"), wrong("--betta 1"),
 		wrong("--steps -1"), wrong("--epochs 0 --steps 0"), wrong("--lr -1"), wrong("--lr Inf"), wrong("--warmup -2"), wrong("--eos maybe"), wrong("more.jsonl"),
 		wrong("--config nowhere.yaml"), wrong("--threads -1"), wrong("--ref-columns maybe"), wrong("--beta"),

@@ -23,9 +23,9 @@ type exportFlags struct {
 	inferenceFlags
 	purpose string
 
-	model, out, loss, divergence, optimizer, print string
-	optimizerSettings                              settings.Values
-	rungs                                          []string
+	model, out, loss, divergence, optimizer, dtype, print string
+	optimizerSettings                                     settings.Values
+	rungs                                                 []string
 }
 
 // What is exported.
@@ -71,6 +71,7 @@ what that costs: how far the log-probabilities of answers' tokens, 4,096 of them
 	f.StringVar(&o.divergence, "f-divergence", "", "of losses of h: "+strings.Join(loss.Divergences(), ", ")+" (default reverse_kl)")
 	f.StringVar(&o.optimizer, "optimizer", "rmsprop", "optimizer: "+strings.Join(optim.Names(), ", "))
 	f.Var(&o.optimizerSettings, "optimizer-settings", "settings of the optimizer, such as beta2=0.95")
+	f.StringVar(&o.dtype, "dtype", "float32", dtypeUsage())
 	f.StringSliceVar(&o.rungs, "rung", []string{"stash", "probs", "recompute"}, "what layers keep: backward graphs to write")
 	f.StringVar(&o.print, "print", "", "write this graph as text to stdout")
 	o.bind(f)
@@ -106,7 +107,14 @@ func runExport(cmd *cobra.Command, o exportFlags) error {
 	if _, err := optim.New(o.optimizer, o.optimizerSettings); err != nil {
 		return dpo.Usage("optimizer-settings: %v", err)
 	}
-	x := dpo.Export{Types: models.Types{Compute: onnx.Float32, Weights: onnx.Float32}, Loss: l, Optimizer: o.optimizer,
+	if err := dpo.OneOf("dtype", o.dtype, dpo.DTypes()); err != nil {
+		return err
+	}
+	compute, err := onnx.ParseDType(o.dtype)
+	if err != nil {
+		return err
+	}
+	x := dpo.Export{Types: models.Types{Compute: compute, Weights: onnx.Float32, Fused: compute != onnx.Float32}, Loss: l, Optimizer: o.optimizer,
 		OptimizerSettings: o.optimizerSettings}
 	for _, name := range o.rungs {
 		r, err := artifact.ParseRung(name)
@@ -161,7 +169,7 @@ func sayExported(w io.Writer, x *exported.Model) {
 func onlyFor(cmd *cobra.Command, purpose string) error {
 	others := map[string][]string{
 		forTraining:  {"weights", "check", "overwrite", "threads", "json"},
-		forInference: {"loss", "f-divergence", "optimizer", "optimizer-settings", "rung", "print"},
+		forInference: {"loss", "f-divergence", "optimizer", "optimizer-settings", "dtype", "rung", "print"},
 	}[purpose]
 	for _, name := range others {
 		if cmd.Flags().Changed(name) {

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/dpo-ort/dpo-ort/models/safetensors"
@@ -229,6 +231,12 @@ func convert(stored safetensors.Tensor, t onnx.DType) ([]byte, error) {
 		part := safetensors.Tensor{DType: stored.DType, Data: stored.Data[at*width : (at+size)*width]}
 		if err := safetensors.Decode(part, narrow[:size]); err != nil {
 			return nil, err
+		}
+		if t == onnx.Float32 {
+			for _, x := range narrow[:size] {
+				out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
+			}
+			continue
 		}
 		for i, x := range narrow[:size] {
 			wide[i] = float64(x)
