@@ -166,10 +166,18 @@ func TestOffloadRounds(t *testing.T) {
 	}
 }
 
-// Tensors of several slices that are updated where they were offloaded to come to the same bits, and are run with so.
+// Tensors of several slices, and matrices of many rows that are updated as a whole, come to the same bits where they are offloaded, and are run with so.
 func TestOffloadOfLargeTensors(t *testing.T) {
-	d := wide(t)
-	for name, released := range map[string]bool{"adamw": false, "muon": true} {
+	_, tall, err := models.Describe(golden.Testdata(t, "models", "tiny-llama"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tall.Vocab = 1<<17 + 64
+	for name, released := range map[string]bool{"adamw": false, "muon": true, "adafactor": false} {
+		d := wide(t)
+		if name == "adafactor" {
+			d = tall
+		}
 		var all [][]byte
 		var logps [][]float64
 		for _, offload := range append([]string{""}, Offloads()...) {

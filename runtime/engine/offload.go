@@ -176,7 +176,7 @@ func (p *prepared) runOffloaded(u *unit, s *staging) error {
 // runInCache runs the graph over slices that fit the CPU's cache.
 func (p *prepared) runInCache(u *unit) error {
 	size := fine.slice
-	if p.Name != OptimizerGraph || u.bound["p"].Shape[0] <= size {
+	if u.graph != OptimizerGraph || u.bound["p"].Shape[0] <= size {
 		return p.run(u)
 	}
 	for first, n := int64(0), u.bound["p"].Shape[0]; first < n; first += size {
