@@ -319,7 +319,6 @@ func TestFixedLossScale(t *testing.T) {
 func TestEachKindOfRunIsScaled(t *testing.T) {
 	kinds := map[string]func(*Config){
 		"micro-batches": func(c *Config) { c.MicroBatch = 1 },
-		"lanes":         func(c *Config) { c.Planned = &MemoryPlan{MicroTokens: 64, Lanes: 4} },
 		"step loss":     func(c *Config) { c.Loss, c.MicroBatch = "bco_pair", 3 },
 		"adapter":       func(c *Config) { adapted(false)(t, c) },
 		"sft":           func(c *Config) { likelihoodOf(t, c); c.MicroBatch = 2 },
