@@ -71,7 +71,7 @@ type generateJob struct {
 	Stop        []string          `json:"stop,omitempty"`
 	Seed        int64             `json:"seed"`
 	Batch       int               `json:"batch"`
-	Device      string            `json:"device,omitempty"` // "" for the CPU
+	Device      string            `json:"device,omitempty"` // its kind; "" for the CPU
 	Columns     map[string]string `json:"columns,omitempty"`
 	Data        string            `json:"data"`
 }
@@ -81,7 +81,7 @@ func (s *Sampler) job(data string, columns map[string]string) (j generateJob, er
 	j = generateJob{Samples: s.Samples, MaxTokens: s.MaxTokens, Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP,
 		Stop: s.Stop, Seed: s.Seed, Batch: s.Batch, Columns: columns, Data: data}
 	if !s.device.OnHost() {
-		j.Device = s.device.String()
+		j.Device = s.device.Kind.String()
 	}
 	if d, ok := s.tok.(digester); ok {
 		j.Tokenizer, j.Template = d.Digests()

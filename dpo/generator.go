@@ -68,9 +68,9 @@ func (g *generator) makeRoom(prompts []*prompt) error {
 	if err != nil {
 		return err
 	}
-	if g.room > 0 && need > g.room {
+	if room := g.room(); room > 0 && need > room {
 		return fmt.Errorf("continue %d sequences of up to %d tokens at once: their keys and values take %d MiB, and %s of the memory is %d MiB: lower batch or max-tokens",
-			g.Batch, whole, need>>20, cacheMemory, g.room>>20)
+			g.Batch, whole, need>>20, cacheMemory, room>>20)
 	}
 	for i, c := range []**engine.Cache{&g.prompts, &g.cache} {
 		if *c != nil && (*c).Length >= lengths[i] {

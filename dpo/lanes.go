@@ -13,7 +13,8 @@ import (
 )
 
 // Threads that share an operator wait for each other at its end, the longer the shorter it is. So micro-batches of all but large
-// models are computed side by side, each in a lane of its own: engines of one thread, over the same weights. Which rows make a micro-batch depends on the model, never on the number of lanes, and so do the bits.
+// models are computed side by side, each in a lane of its own: engines of one thread, over the same weights. Which
+// rows make a micro-batch depends on the model, never on the number of lanes, and so do the bits.
 const (
 	laneModel  = 1 << 28 // parameters at most
 	laneTokens = 1024    // padded tokens of a micro-batch, so that what is held does not grow with the lanes, up to four

@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -67,7 +68,7 @@ func (s *lossScale) check(steps int) error {
 func (c Config) firstLossScale() (*lossScale, error) {
 	if c.DType != onnx.Float16.String() {
 		if c.LossScale != "" {
-			return nil, fmt.Errorf("loss-scale is a setting of --dtype float16, not of %s: leave it out", c.DType)
+			return nil, fmt.Errorf("loss-scale is a setting of --dtype float16, not of %s: leave it out", cmp.Or(c.DType, onnx.Float32.String()))
 		}
 		return nil, nil
 	}
@@ -114,6 +115,14 @@ func (t *Trainer) scaled(dlogps []float64) []float64 {
 		out[i] = scale * d
 	}
 	return out
+}
+
+// remedy is what else to do about numbers that are not finite, after what is done in any run.
+func (t *Trainer) remedy() string {
+	if t.state.Scale != nil && t.fixedScale() {
+		return ", or lower --loss-scale (dynamic finds one)" + wider(t.compute)
+	}
+	return wider(t.compute)
 }
 
 // overflowed skips a step whose gradient is not finite, or ends the run.

@@ -96,16 +96,40 @@ func (t *Trainer) fit() error {
 func (t *Trainer) fixed(limit int64) (Memory, error) {
 	held, err := t.policy.engine.Held()
 	m := Memory{Limit: limit, Weights: held.Weights, Frozen: held.Frozen, Gradients: held.Gradients, States: held.States,
-		Host: held.HostWeights + held.HostStates, Process: contextMemory}
+		Host: held.HostWeights + held.HostStates + held.HostUpdates, Process: contextMemory}
 	if t.options.Device.OnHost() {
 		own, _ := heldMemory()
 		m.Process = own + sessionsMemory
 	}
-	if t.SyncRefModel || (t.stream != nil || t.drifts()) && t.Ref == "" && !t.unreferenced() && !t.mappable() {
-		m.Reference = held.Weights
-		m.Host += held.HostWeights
+	if err != nil {
+		return m, err
 	}
+	var offloaded int64
+	m.Reference, offloaded, err = t.besideBytes(held)
+	m.Host += offloaded
 	return m, err
+}
+
+// besideBytes is what a reference takes that stays beside the policy, unless it is mapped from its file, and what of it is offloaded.
+func (t *Trainer) besideBytes(policy engine.Held) (bytes, offloaded int64, err error) {
+	onDevice := !t.options.Device.OnHost() && t.options.Offload != engine.OffloadParameters
+	switch {
+	case t.SyncRefModel:
+	case t.stream == nil && !t.drifts() || t.unreferenced():
+		return 0, 0, nil
+	case t.Ref != "" && onDevice:
+		m, err := models.Open(t.Ref)
+		if err != nil {
+			return 0, 0, fmt.Errorf("reference: %w", err)
+		}
+		return m.Parameters() * int64(storedType(m).Size()), 0, m.Close()
+	case t.Ref != "" || t.mappable():
+		return 0, 0, nil
+	}
+	if onDevice {
+		bytes = policy.Frozen
+	}
+	return bytes + policy.Weights, policy.HostWeights, nil
 }
 
 // planMemory chooses, of the plans that fit, the one that costs least time. fixed is what all of them hold.
@@ -141,8 +165,13 @@ func (t *Trainer) planMemory(fixed Memory) (MemoryPlan, Memory, error) {
 // cheaper says what else takes less memory.
 func (t *Trainer) cheaper(m Memory) string {
 	switch {
-	case t.Offload == "" && !t.options.Device.OnHost():
+	case t.options.Device.OnHost() || t.options.Offload == engine.OffloadParameters:
+	case t.Offload == "" && m.Frozen < m.Weights+m.States:
 		return ", or give --offload states, which leaves what is updated in the host's memory"
+	default:
+		return ", or give --offload parameters, which leaves all weights in the host's memory"
+	}
+	switch {
 	case 2*m.States > m.Weights:
 		return ", or take --optimizer adafactor, whose states are next to nothing"
 	case t.Rung != autoRung:
@@ -217,7 +246,7 @@ func (t *Trainer) expect(plan MemoryPlan, m Memory) (Memory, error) {
 		if err != nil {
 			return m, err
 		}
-		need.Kept, need.Scratch = max(need.Kept, n.Kept), max(need.Scratch, n.Scratch)
+		need = need.And(n)
 	}
 	atOnce := int64(t.lanesAtOnce(plan.Lanes))
 	m.Activations, m.Scratch = need.Kept*atOnce, need.Scratch*atOnce

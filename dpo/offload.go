@@ -28,12 +28,17 @@ func checkOffload(offload string, of []string, d ort.Device) error {
 	return nil
 }
 
-// checkHost refuses to offload more than this process may use.
+// checkHost refuses to offload more than this process may use, beside what it holds.
 func checkHost(bytes int64) error {
+	if bytes == 0 {
+		return nil
+	}
+	own, _ := heldMemory()
+	bytes += own + sessionsMemory
 	have, err := machineMemory()
 	if err != nil || bytes <= int64(have) {
 		return nil // what is not known cannot be held against it
 	}
-	return fmt.Errorf("what --offload leaves in the host's memory takes %s, and there are %s: take an adapter, or another --optimizer",
+	return fmt.Errorf("what --offload leaves in the host's memory takes %s with the program, and there are %s: take an adapter, or another --optimizer",
 		humanize.IBytes(uint64(bytes)), humanize.IBytes(have))
 }

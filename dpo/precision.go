@@ -16,7 +16,7 @@ import (
 func DTypes() []string { return []string{"float32", "bfloat16", "float16"} }
 
 // precision reads where models are computed, and in which type; "" means the CPU, and float32. Products of float32 may round their factors to
-// TF32 where that is asked for, and in half precision, where they are the head's alone.
+// TF32 where that is asked for, and in half precision, where they are the head's, and those of Muon and DoRA.
 func precision(device, dtype string, tf32 bool, threads int) (engine.Options, onnx.DType, error) {
 	o, compute := engine.Options{Threads: threads, TF32: tf32}, onnx.Float32
 	var err error

@@ -70,6 +70,9 @@ func (t *Trainer) goOn(s state, files map[string]*safetensors.File) error {
 	case s.Plan != t.memoryPlan:
 		return fmt.Errorf("its steps were taken by another plan than %s has: put back the plan %+v", t.path(configFile), s.Plan)
 	}
+	if (s.Scale == nil) != (t.state.Scale == nil) {
+		return fmt.Errorf("its state has a loss scale where the run has none, or the other way round: put back the state, or begin anew with another --out")
+	}
 	t.state = s
 	if t.stream != nil {
 		if err := t.fill(t.state.Step - 1); err != nil {

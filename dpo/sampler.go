@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/models"
@@ -95,7 +96,7 @@ type Sampler struct {
 	context    int // most tokens of a prompt and what follows
 	bound      string
 	device     ort.Device
-	room       int64 // what caches may take; 0 where it is not known
+	room       func() int64 // what caches may take, beside what was there when they were first needed; 0 where it is not known
 	generators []*generator
 	free       chan *generator
 }
@@ -174,9 +175,13 @@ func (s *Sampler) open() error {
 		n = min(threads, mostLanes)
 		o.Threads = threads / n
 	}
-	if bytes, err := parseMemory(cacheMemory, s.device); err == nil { // beside the weights
-		s.room = bytes
-	}
+	s.room = sync.OnceValue(func() int64 {
+		bytes, err := parseMemory(cacheMemory, s.device)
+		if err != nil {
+			return 0
+		}
+		return bytes
+	})
 	s.free = make(chan *generator, len(s.generators))
 	for _, g := range s.generators {
 		s.free <- g

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/dpo-ort/dpo-ort/datasets"
 	"github.com/dpo-ort/dpo-ort/runtime/engine"
@@ -229,7 +230,7 @@ func (s *Scorer) identity() (id identity, err error) {
 // Close releases the models.
 func (s *Scorer) Close() error {
 	var errs []error
-	for _, l := range s.lanes {
+	for _, l := range slices.Backward(s.lanes) { // the first lends its weights to the others
 		errs = append(errs, l.close())
 	}
 	s.lanes = nil

@@ -112,7 +112,7 @@ func (e *DivergedError) Error() string {
 }
 
 func (t *Trainer) diverged(what string, rows []int) error {
-	e := &DivergedError{Step: t.state.Step + 1, What: what, Hint: wider(t.compute)}
+	e := &DivergedError{Step: t.state.Step + 1, What: what, Hint: t.remedy()}
 	for _, row := range rows {
 		x := t.rows.Examples[row]
 		e.Rows = append(e.Rows, fmt.Sprintf("%s row %d", x.File, x.Row))

@@ -328,6 +328,9 @@ func (t *Trainer) identify(resume bool) (err error) {
 		if m.Scalar {
 			return fmt.Errorf("reference %s is a reward model (%s): it must be a language model", t.Ref, m.Architecture)
 		}
+		if err := holds(t.compute, m); err != nil {
+			return fmt.Errorf("reference: %w", err)
+		}
 		if t.identity.Ref, err = weightsDigest(m); err != nil {
 			return err
 		}
@@ -455,6 +458,7 @@ func (t *Trainer) begin() error {
 		t.warn("damaged-metrics", fmt.Sprintf("%s is not what it was after step %d", t.path(metricsName), t.state.Step),
 			"the steps that follow are added to it; the run itself is whole")
 	}
+	// what a device gives is a copy, and what is offloaded lies where the next update changes it
 	t.saver.beside = t.expected.Copies > 0 || !t.options.Device.OnHost() && t.Offload == ""
 	return nil
 }

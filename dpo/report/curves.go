@@ -23,6 +23,8 @@ var panels = []panel{
 	{"logps", "Log-probabilities", "nats an answer", []string{"logps/chosen", "logps/rejected"}, false},
 	{"kl", "KL to the reference", "nats", []string{"kl", "kl/policy", "kl/chosen", "kl/rejected"}, false},
 	{"grad-norm", "Gradient norm", "before clipping", []string{"grad_norm"}, false},
+	{"loss-scale", "Loss scale", "in float16", []string{"loss_scale"}, false},
+	{"skipped-steps", "Skipped steps", "so far", []string{"skipped_steps"}, false},
 	{"lengths", "Lengths", "tokens", []string{"lengths/prompt", "lengths/chosen", "lengths/rejected", "lengths/completion", "lengths/completions"}, false},
 	{"learning-rate", "Learning rate", "a step", []string{"learning_rate"}, false},
 	{"epoch", "Epochs", "epochs", []string{"epoch"}, true},

@@ -98,7 +98,7 @@ type Manifest struct {
 	Format       int                          `json:"format"`
 	Architecture string                       `json:"architecture"`
 	Compute      string                       `json:"compute"` // element type of activations
-	Weights      string                       `json:"weights"` // that the checkpoint's parameters are trained in; graphs may take them in Compute
+	Weights      string                       `json:"weights"` // element type that the checkpoint's parameters are trained in; graphs may take them in Compute
 	Opset        int64                        `json:"opset"`
 	Dims         map[string]int64             `json:"dims"`
 	Rotary       json.RawMessage              `json:"rotary,omitempty"`

@@ -221,7 +221,7 @@ type binding map[string]*ort.Tensor
 
 // run runs a graph. Inputs come from the first of the bindings that has them. Outputs that given does not bind are
 // taken from the pool, at the shapes that sizes imply, and returned; they are the caller's to release.
-func (e *Engine) run(graph string, sizes map[string]int64, given binding, from ...binding) (out map[string]*block, err error) {
+func (e *Engine) run(graph string, sizes map[string]int64, given binding, from ...binding) (_ map[string]*block, err error) {
 	s, err := e.session(graph, e.opts.Device, e.opts.Threads)
 	if err != nil {
 		return nil, err
@@ -237,11 +237,10 @@ func (e *Engine) run(graph string, sizes map[string]int64, given binding, from .
 	if missing != nil {
 		return nil, fmt.Errorf("run graph %s: no value for input %s", graph, strings.Join(missing, ", "))
 	}
-	out = map[string]*block{}
+	lent := map[string]*block{}
 	defer func() {
 		if err != nil {
-			e.pool.release(slices.Collect(maps.Values(out))...)
-			out = nil
+			e.pool.release(slices.Collect(maps.Values(lent))...)
 		}
 	}()
 	for _, o := range g.Outputs {
@@ -253,12 +252,12 @@ func (e *Engine) run(graph string, sizes map[string]int64, given binding, from .
 		if err != nil {
 			return nil, fmt.Errorf("run graph %s: output %s: %w", graph, o.Name, err)
 		}
-		out[o.Name], outputs[o.Name] = b, b.Tensor
+		lent[o.Name], outputs[o.Name] = b, b.Tensor
 	}
 	if err := s.Run(inputs, outputs); err != nil {
 		return nil, fmt.Errorf("run graph %s: %w", graph, err)
 	}
-	return out, nil
+	return lent, nil
 }
 
 // Call runs a graph over arrays in host memory, such as the loss, and gives its outputs, which are floating-point.

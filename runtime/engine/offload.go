@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/dpo-ort/dpo-ort/runtime/artifact"
 	"github.com/dpo-ort/dpo-ort/runtime/onnx"
@@ -146,6 +147,36 @@ func (r *room) free() {
 		r.buffer.Free()
 	}
 	r.buffer = nil
+}
+
+// hostUpdates is what updates of offloaded weights take: temporaries, and each worker's staging.
+func (e *Engine) hostUpdates() (int64, error) {
+	c := &count{engine: e, scratch: map[string]int64{}}
+	n, workers := c.updates(), int64(e.workers(e.home()))
+	width := int64(e.weights.Size())
+	if e.rounded != e.weights && !e.lodging().OnHost() {
+		width += int64(e.rounded.Size())
+	}
+	var units []int64 // parameters of each
+	flat := int64(0)
+	for tensor, shape := range e.Parameters() {
+		if e.update(tensor, shape).Graph == OptimizerGraph {
+			flat += aligned(shape)
+		} else {
+			units = append(units, elements(shape))
+		}
+	}
+	for ; flat > 0; flat -= offSlice {
+		units = append(units, min(flat, offSlice))
+	}
+	slices.Sort(units)
+	for _, parameters := range units[max(0, len(units)-int(workers)):] {
+		n += parameters * width
+	}
+	if e.has(OptimizerGraph) {
+		c.run(OptimizerGraph, map[string]int64{"n": fine.slice})
+	}
+	return n + workers*c.scratch[OptimizerGraph], c.err
 }
 
 // runOffloaded updates a unit whose weights and states lie with the host.

@@ -45,6 +45,24 @@ func (p Plan) rung(l int) artifact.Rung {
 type Need struct {
 	Kept    int64 // at most at one moment: inputs, activations and residuals, and gradients where they are released
 	Scratch int64 // inside the Run that takes most; on a GPU, where each session keeps what it took, inside all of them
+
+	sessions map[string]int64 // on a GPU: Scratch by graph
+}
+
+// And is what batches take of which some need n and some o.
+func (n Need) And(o Need) Need {
+	all := Need{Kept: max(n.Kept, o.Kept), Scratch: max(n.Scratch, o.Scratch)}
+	if o.sessions == nil {
+		return all
+	}
+	all.sessions, all.Scratch = maps.Clone(o.sessions), 0
+	for graph, taken := range n.sessions {
+		all.sessions[graph] = max(all.sessions[graph], taken)
+	}
+	for _, taken := range all.sessions {
+		all.Scratch += taken
+	}
+	return all
 }
 
 // Layers is how many stages there are whose residuals a plan decides on.
@@ -73,6 +91,7 @@ type Held struct {
 	States    int64 // of the optimizer
 
 	HostWeights, HostStates int64 // in the host's memory instead, where they are offloaded
+	HostUpdates             int64 // what updates take there beside them
 }
 
 // Held computes, from shapes alone, what weights, gradients and the optimizer's states take.
@@ -96,6 +115,12 @@ func (e *Engine) Held() (h Held, _ error) {
 		}
 	}
 	h.Gradients = own
+	if e.opts.Offload != "" && e.art.Optimizer != "" {
+		var err error
+		if h.HostUpdates, err = e.hostUpdates(); err != nil {
+			return h, err
+		}
+	}
 	switch e.opts.Offload {
 	case OffloadStates:
 		h.Weights, h.HostWeights = bound+bytesOf(e.unrounded(), e.weights), own
@@ -146,7 +171,11 @@ func (e *Engine) Need(b *Batch, p Plan, released bool) (Need, error) {
 	if c.err != nil {
 		return Need{}, fmt.Errorf("plan memory: %w", c.err)
 	}
-	return Need{Kept: c.peak, Scratch: c.temporaries()}, nil
+	if c.engine.opts.Device.OnHost() {
+		return Need{Kept: c.peak, Scratch: c.temporaries()}, c.err
+	}
+	c.optimizer()
+	return Need{}.And(Need{Kept: c.peak, sessions: c.scratch}), c.err
 }
 
 // count follows a pass.
@@ -186,25 +215,24 @@ func (c *count) run(graph string, sizes map[string]int64) {
 	c.scratch[graph] = max(c.scratch[graph], n+n/8) // blocks are rounded, and lent where they are a little too large
 }
 
-// temporaries are those of all graphs together, as sessions hold them.
-func (c *count) temporaries() (n int64) {
-	if c.engine.opts.Device.OnHost() { // one block after the other serves all
-		n = c.updates()
-		for _, of := range c.scratch {
-			n = max(n, of)
-		}
-		return n
-	}
-	if c.engine.opts.Offload == "" {
-		if c.engine.has(OptimizerGraph) {
-			c.run(OptimizerGraph, map[string]int64{"n": min(c.engine.slice(), paddedElements(c.engine.Parameters()))})
-		}
-		n = c.updates()
-	}
+// temporaries are those of the host's sessions, where one block after the other serves all.
+func (c *count) temporaries() int64 {
+	n := c.updates()
 	for _, of := range c.scratch {
-		n += of
+		n = max(n, of)
 	}
 	return n
+}
+
+// optimizer counts the temporaries of updates on a GPU.
+func (c *count) optimizer() {
+	if c.engine.opts.Offload != "" {
+		return
+	}
+	if c.engine.has(OptimizerGraph) {
+		c.run(OptimizerGraph, map[string]int64{"n": min(c.engine.slice(), paddedElements(c.engine.Parameters()))})
+	}
+	c.scratch["updates of whole tensors"] = c.updates()
 }
 
 // updates are the temporaries of updates of whole tensors, of those that may run at once and take most. On a GPU each graph's
@@ -226,13 +254,14 @@ func (c *count) updates() (n int64) {
 			c.err = fmt.Errorf("update of %s: %w", tensor, err)
 		}
 	}
-	if !e.opts.Device.OnHost() {
+	home := e.home()
+	if !home.OnHost() {
 		all = slices.Collect(maps.Values(most))
 	}
 	slices.Sort(all)
 	atOnce := len(all)
-	if e.opts.Device.OnHost() {
-		atOnce = min(atOnce, e.workers(e.opts.Device))
+	if home.OnHost() {
+		atOnce = min(atOnce, e.workers(home))
 	}
 	for _, peak := range all[len(all)-atOnce:] {
 		n += peak + peak/8

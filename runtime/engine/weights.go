@@ -117,9 +117,11 @@ func (e *Engine) cleared(shapes map[string][]int64, t onnx.DType, on ort.Device)
 		return nil, fmt.Errorf("allocate %d parameters: %w", w.elements, err)
 	}
 	for _, name := range w.Names {
-		if w.tensors[name], err = ort.NewTensor(w.buffer, int(w.offsets[name])*t.Size(), ort.DType(t), shapes[name]...); err != nil {
+		tensor, err := ort.NewTensor(w.buffer, int(w.offsets[name])*t.Size(), ort.DType(t), shapes[name]...)
+		if err != nil {
 			return nil, errors.Join(err, w.Close())
 		}
+		w.tensors[name] = tensor
 	}
 	return w, nil
 }
@@ -149,12 +151,14 @@ func (e *Engine) addFrozen(w *Weights, from Source) error {
 		if !slices.Equal(t.Shape, e.shape[name]) {
 			return fmt.Errorf("load weights: tensor %s has shape %v, the graphs ask for %v", name, t.Shape, e.shape[name])
 		}
+		var bound *ort.Tensor
 		if t.Data, err = convert(t, e.dtype[name]); err == nil {
-			w.tensors[name], err = e.stand(w, t, e.dtype[name])
+			bound, err = e.stand(w, t, e.dtype[name])
 		}
 		if err != nil {
 			return fmt.Errorf("load weights: tensor %s: %w", name, err)
 		}
+		w.tensors[name] = bound
 	}
 	return nil
 }
@@ -268,9 +272,11 @@ func (e *Engine) Map(from Source) (*Weights, error) {
 		if t.DType != storedTypes[e.dtype[name]] {
 			return nil, errors.Join(fmt.Errorf("map weights: tensor %s is %s, the graphs take %s", name, t.DType, e.dtype[name]), w.Close())
 		}
-		if w.tensors[name], err = place(t, e.dtype[name]); err != nil {
+		bound, err := place(t, e.dtype[name])
+		if err != nil {
 			return nil, errors.Join(fmt.Errorf("map weights: tensor %s: %w", name, err), w.Close())
 		}
+		w.tensors[name] = bound
 	}
 	return w, nil
 }
@@ -283,7 +289,8 @@ func place(t safetensors.Tensor, dtype onnx.DType) (*ort.Tensor, error) {
 	return ort.HostTensor(bytes.Clone(t.Data), ort.DType(dtype), t.Shape...)
 }
 
-// Bytes gives a tensor's elements and shape: on the CPU its own memory, which the next update changes; else a copy.
+// Bytes gives a tensor's elements and shape: where they lie with the host, offloaded or not, its own memory, which the next update changes; else a
+// copy.
 func (w *Weights) Bytes(name string) ([]byte, []int64, error) {
 	t, ok := w.tensors[name]
 	if !ok {
