@@ -173,7 +173,7 @@ func TestOffloadOfLargeTensors(t *testing.T) {
 		t.Fatal(err)
 	}
 	tall.Vocab = 1<<17 + 64
-	for name, released := range map[string]bool{"adamw": false, "muon": true, "adafactor": false} {
+	for name, released := range map[string]bool{"adamw": false, "adafactor": true} {
 		d := wide(t)
 		if name == "adafactor" {
 			d = tall
