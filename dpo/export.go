@@ -271,7 +271,7 @@ func addDecoding(a *artifact.Artifact, d models.Decoder, x Export) error {
 	if !x.Decode {
 		return nil
 	}
-	graphs, err := d.DecodeGraphs(x.Types, !x.Plain)
+	graphs, err := d.DecodeGraphs(x.Types, x.Plain)
 	if err != nil {
 		return err
 	}

@@ -21,46 +21,50 @@ func Prompt(graph string) string {
 // Step names the graph that runs the next token of each sequence.
 func Step(graph string) string { return graph + ".step" }
 
-// DecodeGraphs builds the graphs that Prompt and Step name, which compute in float32: fused, with attention in one operator, which is fast
-// on the CPU and has no such kernel on a GPU; or by plain operators.
-func (d Decoder) DecodeGraphs(t Types, fused bool) (map[string]*onnx.Graph, error) {
+// DecodeGraphs builds the graphs that Prompt and Step name, which compute in float32: attention is one operator, which is fast on the CPU
+// and has no such kernel on a GPU, or plain operators.
+func (d Decoder) DecodeGraphs(t Types, plain bool) (map[string]*onnx.Graph, error) {
 	if t.Compute != onnx.Float32 {
 		return nil, fmt.Errorf("build graphs that continue sequences: they compute in float32, not in %s", t.Compute)
 	}
-	prompt, step := d.writtenPrompt, d.writtenStep
-	if fused {
-		prompt, step = d.prompt, d.step
+	ofPrompt, ofStep := (*cache).grouped, (*cache).groupedStep
+	if plain {
+		ofPrompt, ofStep = (*cache).plainPrompt, (*cache).plainStep
 	}
 	builders := map[string]func(*net){Step(HeadGraph): d.next}
 	for _, kind := range d.Kinds() {
-		builders[Prompt(kind.Graph)] = func(n *net) { prompt(n, kind) }
-		builders[Step(kind.Graph)] = func(n *net) { step(n, kind) }
+		builders[Prompt(kind.Graph)] = func(n *net) { d.prompt(n, kind, ofPrompt) }
+		builders[Step(kind.Graph)] = func(n *net) { d.step(n, kind, ofStep) }
 	}
 	return buildAll(builders, t)
 }
 
-// prompt is a layer over whole prompts [B·S,D], whose cache is empty.
-func (d Decoder) prompt(n *net, kind LayerKind) {
+// A way to attend declares inputs: the cache, and what says where in it tokens lie. It gives what then takes queries, keys and values.
+type way func(c *cache) attention
+
+// attention extends a cache, in place, by keys and values, and attends to it.
+type attention func(q, k, v *onnx.Value) *onnx.Value
+
+// prompt is a layer over whole prompts [B·S,D], whose cache is empty; its attention takes and gives [B,S,·].
+func (d Decoder) prompt(n *net, kind LayerKind, how way) {
 	B, S := onnx.Sym("B"), onnx.Sym("S")
 	x := n.Input("x", n.types.Compute, B.Mul(S), onnx.Const(int64(d.Hidden)))
 	sequences := n.Input("sequences", onnx.Int64, onnx.Const(3))
 	sequences.Elems = []onnx.Dim{B, S, onnx.Const(-1)}
-	c := n.cache(d, kind, B.Mul(S))
+	c := &cache{n, n.newLayout(d, kind, B.Mul(S)), kind}
+	attend := how(c)
 	apart := func(x *onnx.Value) *onnx.Value { return n.Op("Reshape", n.of(x, sequences), nil) }
 	n.Output("y", d.layer(n, x, kind, c.layout, func(q, k, v *onnx.Value) *onnx.Value {
-		return n.reshape(n.cached(apart(q), apart(k), apart(v), c), -1, int64(d.Heads*d.HeadDim))
+		return n.reshape(attend(apart(q), apart(k), apart(v)), -1, c.heads*c.headDim)
 	}))
 }
 
-// step is a layer over one token of each sequence [B,D].
-func (d Decoder) step(n *net, kind LayerKind) {
+// step is a layer over one token of each sequence [B,D], as its attention takes and gives them.
+func (d Decoder) step(n *net, kind LayerKind, how way) {
 	n.few = true
 	x := n.Input("x", n.types.Compute, onnx.Sym("B"), onnx.Const(int64(d.Hidden)))
-	c := n.cache(d, kind, onnx.Sym("B"))
-	alone := func(x *onnx.Value) *onnx.Value { return n.Op("Unsqueeze", n.of(x, n.Ints(1)), nil) }
-	n.Output("y", d.layer(n, x, kind, c.layout, func(q, k, v *onnx.Value) *onnx.Value {
-		return n.flat(n.cached(alone(q), alone(k), alone(v), c))
-	}))
+	c := &cache{n, n.newLayout(d, kind, onnx.Sym("B")), kind}
+	n.Output("y", d.layer(n, x, kind, c.layout, how(c)))
 }
 
 // next gives, of each row, the logits of all tokens [R,V], their log-sum-exp [R], and the tokens' probabilities [R,V] where logits are
@@ -75,28 +79,41 @@ func (d Decoder) next(n *net) {
 	n.Output("probs", n.Op("Softmax", n.of(n.mul(logits, sharpness)), onnx.Attrs{"axis": -1}))
 }
 
-// cache holds a block's inputs that say where tokens lie, and what came before them.
+// cache is a block's graph as it attends to tokens before.
 type cache struct {
+	*net
 	*layout
-	past
-	window int
+	kind LayerKind
 }
 
-func (n *net) cache(d Decoder, kind LayerKind, rows onnx.Dim) *cache {
-	t := n.types.Compute
-	c := &cache{layout: n.newLayout(d, kind, rows), window: kind.Window}
-	before := []onnx.Dim{onnx.Sym("B"), onnx.Const(c.kvHeads), onnx.Sym("M"), onnx.Const(c.padded())}
-	c.keys, c.values = n.Input("past_key", t, before...), n.Input("past_value", t, before...)
-	c.last, c.total = n.Input("last", onnx.Int32, onnx.Sym("B")), n.Input("total", onnx.Int32, onnx.Const(1))
-	return c
+// past declares the keys and values before, in heads of so many entries.
+func (c *cache) past(entries int64) past {
+	before := []onnx.Dim{onnx.Sym("B"), onnx.Const(c.kvHeads), onnx.Sym("M"), onnx.Const(entries)}
+	return past{keys: c.Input("past_key", c.types.Compute, before...), values: c.Input("past_value", c.types.Compute, before...)}
 }
 
-// cached is attention of queries [B,S,H·d] to the keys in the cache and to their own, [B,S,KV·d], which go into it.
-func (n *net) cached(q, k, v *onnx.Value, c *cache) *onnx.Value {
-	out, keys, values := n.grouped(q, k, v, c.past, c.layout, c.window)
-	n.Output("present_key", keys)
-	n.Output("present_value", values)
-	return out
+// present gives out those that the cache then holds.
+func (c *cache) present(keys, values *onnx.Value) {
+	c.Output("present_key", keys)
+	c.Output("present_value", values)
+}
+
+// grouped attends by one operator: queries [B,S,H·d] to the keys in the cache and to their own, [B,S,KV·d].
+func (c *cache) grouped() attention {
+	p := c.past(c.padded())
+	p.last, p.total = c.Input("last", onnx.Int32, onnx.Sym("B")), c.Input("total", onnx.Int32, onnx.Const(1))
+	return func(q, k, v *onnx.Value) *onnx.Value {
+		out, keys, values := c.net.grouped(q, k, v, p, c.layout, c.kind.Window)
+		c.present(keys, values)
+		return out
+	}
+}
+
+// groupedStep is grouped for one token of each sequence, [B,·].
+func (c *cache) groupedStep() attention {
+	attend := c.grouped()
+	alone := func(x *onnx.Value) *onnx.Value { return c.Op("Unsqueeze", c.of(x, c.Ints(1)), nil) }
+	return func(q, k, v *onnx.Value) *onnx.Value { return c.flat(attend(alone(q), alone(k), alone(v))) }
 }
 
 // turned is w·xᵀ + bias, [out,T]: of few rows it is faster, since ONNX Runtime packs a product's right factor anew each time, and takes
