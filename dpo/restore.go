@@ -71,7 +71,7 @@ func (t *Trainer) goOn(s state, files map[string]*safetensors.File) error {
 		return fmt.Errorf("its steps were taken by another plan than %s has: put back the plan %+v", t.path(configFile), s.Plan)
 	}
 	if (s.Scale == nil) != (t.state.Scale == nil) {
-		return fmt.Errorf("its state has a loss scale where the run has none, or the other way round: put back the state, or begin anew with another --out")
+		return errors.New("its state has a loss scale where the run has none, or the other way round: put back the state, or begin anew with another --out")
 	}
 	t.state = s
 	if t.stream != nil {
