@@ -132,7 +132,7 @@ func (g *generator) promptBatch(prompts []*prompt) *engine.Batch {
 	in.positions = slices.Repeat(in.positions, len(prompts))
 	b := g.batch(in, g.prompts, models.Prompt)
 	b.Inputs["sequences"] = engine.Int64s([]int64{b.Sizes["B"], in.S, -1}, 3)
-	if !g.device.OnHost() {
+	if g.network.plain {
 		in.plainPrompts(b, g.network.model.Decoder)
 	}
 	return b
@@ -148,7 +148,7 @@ func (g *generator) stepBatch(active []*drawing) *engine.Batch {
 		in.positions = append(in.positions, int64(at))
 	}
 	b := g.batch(in, g.cache, models.Step)
-	if !g.device.OnHost() {
+	if g.network.plain {
 		in.plainSteps(b, g.network.model.Decoder)
 	}
 	return b

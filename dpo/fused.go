@@ -8,7 +8,7 @@ import (
 )
 
 // fuses reports whether graphs with fused attention (models.Fused) are worth having on a device. A GPU has the kernel in half precision
-// alone. The CPU gains a tenth at most, for which equal weights would no longer give equal bits in scoring and in training.
+// alone. On the CPU they take longer, and equal weights would no longer give equal bits in scoring and in training.
 func fuses(d ort.Device, compute onnx.DType) bool { return !d.OnHost() && compute.Size() == 2 }
 
 // mostRepeated bounds how much more fused attention may compute than attention in two parts, which has each prompt but once. The fused

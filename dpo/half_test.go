@@ -181,6 +181,11 @@ func TestFloat16RefusesLargeWeights(t *testing.T) {
 	if _, err := train(t, c, false, nil); err == nil || !strings.Contains(err.Error(), "tensor model.layers.1.mlp.up_proj.weight holds 70144, and float16 ends at 65,504") {
 		t.Errorf("error %v", err)
 	}
+	follows := half(t)
+	follows.Model, follows.Ref, follows.SyncRefModel = golden.Testdata(t, "models", "tiny-llama-untied"), c.Model, true
+	if _, err := train(t, follows, false, nil); err == nil || !strings.Contains(err.Error(), "reference: compute ") {
+		t.Errorf("of a reference that follows: error %v", err)
+	}
 	if n, err := openFrozen(c.Model, onnx.Float16, engine.Options{}); err == nil {
 		n.close()
 		t.Error("it is opened to score with")

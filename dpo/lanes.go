@@ -35,13 +35,9 @@ func (s *Scorer) openLanes() error {
 	if m.Scalar && s.Ref != "" {
 		return errors.Join(Usage("%s is a reward model (%s), whose rewards are its own: leave out --ref", s.Model, m.Architecture), m.Close())
 	}
-	several := m.Parameters() <= laneModel && s.options.Device.OnHost()
-	if err := m.Close(); err != nil {
-		return err
-	}
 	n := 1
 	s.microTokens = mostTokens(s.options.Device)
-	if several {
+	if m.Parameters() <= laneModel && s.options.Device.OnHost() {
 		threads := cmp.Or(s.Threads, runtime.GOMAXPROCS(0))
 		n, s.microTokens = min(threads, mostLanes), laneTokens
 		s.options.Threads = threads / n
@@ -49,13 +45,13 @@ func (s *Scorer) openLanes() error {
 	for range n {
 		s.lanes = append(s.lanes, &lane{})
 	}
-	return s.open(s.Model, func(l *lane) **network { return &l.policy })
+	return s.open(m, func(l *lane) **network { return &l.policy })
 }
 
-// open opens a model once, and in each lane an engine for it.
-func (s *Scorer) open(dir string, in func(*lane) **network) (err error) {
+// open opens in each lane an engine for a model, which is closed with the first, or where there can be none.
+func (s *Scorer) open(m *models.Model, in func(*lane) **network) (err error) {
 	first := in(s.lanes[0])
-	if *first, err = openFrozen(dir, s.precision, s.options); err != nil {
+	if *first, err = networkOf(m, Export{Types: models.Types{Compute: s.precision}}, s.options); err != nil {
 		return err
 	}
 	for _, l := range s.lanes[1:] {
@@ -72,7 +68,12 @@ func (s *Scorer) openReference() error {
 	if err != nil {
 		return fmt.Errorf("reference: %w", err)
 	}
-	defer m.Close()
+	own := true
+	defer func() {
+		if own {
+			m.Close()
+		}
+	}()
 	if m.Scalar {
 		return fmt.Errorf("reference %s is a reward model (%s): it must be a language model", s.Ref, m.Architecture)
 	}
@@ -85,7 +86,8 @@ func (s *Scorer) openReference() error {
 	if s.digests.model, err = weightsDigest(s.model()); err != nil || s.digests.model == s.digests.ref {
 		return err
 	}
-	if err := s.open(s.Ref, func(l *lane) **network { return &l.ref }); err != nil {
+	own = false
+	if err := s.open(m, func(l *lane) **network { return &l.ref }); err != nil {
 		return fmt.Errorf("reference: %w", err)
 	}
 	return nil

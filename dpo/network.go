@@ -26,6 +26,7 @@ type network struct {
 	tail    *float64 // see tailWeights; nil for 1
 	engine  *engine.Engine
 	weights *engine.Weights
+	plain   bool // graphs that continue sequences are of plain operators
 	lent    bool // model and weights are another network's
 }
 
@@ -39,8 +40,17 @@ func openFrozen(dir string, compute onnx.DType, o engine.Options) (*network, err
 
 // openAs opens a model with further graphs. Weights are mapped from the files where x has no other type for them. Of what can be
 // offloaded it has the parameters alone.
-func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
-	n = &network{compute: x.Types.Compute, long: longFrom(o.Device)}
+func openAs(dir string, x Export, o engine.Options) (*network, error) {
+	m, err := models.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return networkOf(m, x, o)
+}
+
+// networkOf is openAs of a model that is open, and is closed with the network, or where there can be none.
+func networkOf(m *models.Model, x Export, o engine.Options) (n *network, err error) {
+	n = &network{model: m, compute: x.Types.Compute, long: longFrom(o.Device)}
 	if o.Offload == engine.OffloadStates {
 		o.Offload = ""
 	}
@@ -49,13 +59,11 @@ func openAs(dir string, x Export, o engine.Options) (n *network, err error) {
 			err = errors.Join(err, n.close())
 		}
 	}()
-	if n.model, err = models.Open(dir); err != nil {
-		return n, err
-	}
 	if err := holds(n.compute, n.model); err != nil {
 		return n, err
 	}
-	x.Types.Weights, x.Plain = cmp.Or(x.Types.Weights, storedType(n.model)), !o.Device.OnHost()
+	n.plain = !o.Device.OnHost()
+	x.Types.Weights, x.Plain = cmp.Or(x.Types.Weights, storedType(n.model)), n.plain
 	x.Types.Fused = x.Types.Fused || fuses(o.Device, x.Types.Compute)
 	a, err := NewArtifact(n.model.Architecture, n.model.Decoder, x)
 	if err != nil {

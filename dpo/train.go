@@ -328,8 +328,10 @@ func (t *Trainer) identify(resume bool) (err error) {
 		if m.Scalar {
 			return fmt.Errorf("reference %s is a reward model (%s): it must be a language model", t.Ref, m.Architecture)
 		}
-		if err := holds(t.compute, m); err != nil {
-			return fmt.Errorf("reference: %w", err)
+		if t.SyncRefModel { // others are looked at as they are opened to be run
+			if err := holds(t.compute, m); err != nil {
+				return fmt.Errorf("reference: %w", err)
+			}
 		}
 		if t.identity.Ref, err = weightsDigest(m); err != nil {
 			return err

@@ -40,6 +40,7 @@ type Optimizer struct {
 	engine  *Engine
 	weights *Weights
 	grads   *Gradients
+	stages  []staging // of each worker, where weights are offloaded
 	units   []unit
 	parts   []part
 	sums    *ort.Buffer        // [parts]: what the norm's graph gave of each
@@ -72,6 +73,9 @@ func (e *Engine) NewOptimizer(w *Weights, grads *Gradients) (*Optimizer, error) 
 		return nil, err
 	}
 	o := &Optimizer{States: map[string]*Weights{}, engine: e, weights: w, grads: grads, of: map[string]segment{}}
+	if e.opts.Offload != "" {
+		o.stages = make([]staging, e.workers(e.home()))
+	}
 	for name, of := range shapes {
 		state, err := e.cleared(of, e.weights, e.home())
 		if err != nil {
@@ -328,18 +332,10 @@ func (o *Optimizer) update(scalars map[string]float64, of []unit) error {
 		}
 		graphs[u.graph] = g
 	}
-	workers := o.engine.workers(o.engine.home())
-	stages := make([]staging, workers)
-	defer func() {
-		for i := range stages {
-			stages[i].gradient.free()
-			stages[i].rounded.free()
-		}
-	}()
-	return each(len(of), workers, func(worker, i int) (err error) {
+	return each(len(of), o.engine.workers(o.engine.home()), func(worker, i int) (err error) {
 		g := graphs[of[i].graph]
 		if o.engine.opts.Offload != "" {
-			err = g.runOffloaded(&of[i], &stages[worker])
+			err = g.runOffloaded(&of[i], &o.stages[worker])
 		} else {
 			err = g.run(&of[i])
 		}
@@ -454,6 +450,10 @@ func each(n, workers int, f func(worker, i int) error) error {
 func (o *Optimizer) Close() error {
 	for _, u := range o.units {
 		u.bound.close()
+	}
+	for i := range o.stages {
+		o.stages[i].gradient.free()
+		o.stages[i].rounded.free()
 	}
 	o.units, o.parts = nil, nil
 	if o.sums != nil {
