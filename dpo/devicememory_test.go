@@ -23,19 +23,26 @@ func adapterOver(t *testing.T, model string) string {
 	return dir
 }
 
-// The frozen weights of an adapter's base stay in the type of its file where a run computes in a wider one.
-func TestFrozenWeightsStayNarrow(t *testing.T) {
-	c := tinyConfig(t)
-	c.Model = adapterOver(t, "tiny-llama-bf16")
+// holding opens a run until the test ends, and says what it holds.
+func holding(t *testing.T, c Config) (*Trainer, engine.Held) {
+	t.Helper()
 	run, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer run.Close()
+	t.Cleanup(func() { run.Close() })
 	held, err := run.policy.engine.Held()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return run, held
+}
+
+// The frozen weights of an adapter's base stay in the type of its file where a run computes in a wider one.
+func TestFrozenWeightsStayNarrow(t *testing.T) {
+	c := tinyConfig(t)
+	c.Model = adapterOver(t, "tiny-llama-bf16")
+	run, held := holding(t, c)
 	stored := run.policy.model.Parameters() - run.policy.model.Elements(run.policy.model.Trained())
 	if held.Frozen != stored*int64(onnx.BFloat16.Size()) {
 		t.Errorf("%d frozen parameters take %d bytes", stored, held.Frozen)
@@ -160,15 +167,7 @@ func TestHostUpdatesAreCounted(t *testing.T) {
 	updates := func(optimizer, dtype string, threads int) (updates, gradients int64) {
 		c := tinyConfig(t)
 		c.Device, c.DType, c.Offload, c.Optimizer, c.Threads = guarded.String(), dtype, "states", optimizer, threads
-		run, err := NewTrainer(c, loadTokenizer(t, c.Model), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer run.Close()
-		held, err := run.policy.engine.Held()
-		if err != nil {
-			t.Fatal(err)
-		}
+		run, held := holding(t, c)
 		if total := held.HostWeights + held.HostStates + held.HostUpdates; run.expected.Host != total || held.States != 0 {
 			t.Errorf("%d bytes of the host are planned, %d held; states on the device %d", run.expected.Host, total, held.States)
 		}
@@ -205,7 +204,7 @@ func TestStateWithoutLossScale(t *testing.T) {
 }
 
 // A fixed scale that overflows is what to lower, and one without float16 is told the type that it is for.
-func TestFixedLossScaleSaysWhatToDo(t *testing.T) {
+func TestFixedLossScaleHints(t *testing.T) {
 	c := half(t)
 	c.LossScale = "1e12"
 	if _, err := train(t, c, false, nil); err == nil || !strings.Contains(err.Error(), "or lower --loss-scale (dynamic finds one)") {

@@ -40,16 +40,7 @@ func prepareFused(t testing.TB, dir string, o engine.Options, change func(*model
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := preparePolicy(m, a, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return n
+	return prepared(t, m, a, o)
 }
 
 // manyAnswers are groups of so many answers whose prompts, one of them empty, and answers have many lengths.

@@ -202,7 +202,7 @@ func scoresAsTheCPU(t *testing.T, d ort.Device) {
 	}
 }
 
-// groupsOf reads a file of pairs.
+// groupsOf reads a file of preferences.
 func groupsOf(t *testing.T, path string) (groups []datasets.Group) {
 	t.Helper()
 	for g, err := range datasets.Read([]string{path}, datasets.Options{}) {

@@ -32,10 +32,13 @@ func openForLoss(t testing.TB, loss, dir string, compute onnx.DType, o engine.Op
 	if err != nil {
 		t.Fatal(err)
 	}
+	return loaded(t, prepared(t, m, a, o))
+}
+
+// prepared is a network that is closed with the test; its weights are still to be loaded.
+func prepared(t testing.TB, m *models.Model, a *artifact.Artifact, o engine.Options) *network {
+	t.Helper()
 	n, err := preparePolicy(m, a, o)
-	if err == nil {
-		err = n.load()
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +47,14 @@ func openForLoss(t testing.TB, loss, dir string, compute onnx.DType, o engine.Op
 			t.Error(err)
 		}
 	})
+	return n
+}
+
+func loaded(t testing.TB, n *network) *network {
+	t.Helper()
+	if err := n.load(); err != nil {
+		t.Fatal(err)
+	}
 	return n
 }
 

@@ -35,19 +35,7 @@ func openMixed(t *testing.T, dir, optimizer string, cast bool, options engine.Op
 	if options.Updates, err = (Config{Optimizer: optimizer}).updates(m.Decoder); err != nil {
 		t.Fatal(err)
 	}
-	n, err := preparePolicy(m, a, options)
-	if err == nil {
-		err = n.load()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return n
+	return loaded(t, prepared(t, m, a, options))
 }
 
 // castAgain puts the casts of weights into the graphs of stages that precast took out, and takes the outputs that are in their place.

@@ -15,7 +15,7 @@ func TestRankingsTeachAsPairsDo(t *testing.T) {
 	if !golden.Long() {
 		t.Skip("needs DPO_ORT_LONG=1: six runs of a minute or two")
 	}
-	dir, held := golden.Shared(t, "models/stories260K-hf"), heldOut(t, golden.Shared(t, "pref/stories-sentiment-test.ranked.jsonl"))
+	dir, held := golden.Shared(t, "models/stories260K-hf"), groupsOf(t, golden.Shared(t, "pref/stories-sentiment-test.ranked.jsonl"))
 	sum := make([]float64, len(held))
 	for seed := range 3 {
 		pairs := orderedShares(t, dir, held, "sigmoid", golden.Shared(t, "pref/stories-sentiment-train.pairs.jsonl"), seed)
@@ -35,18 +35,6 @@ func TestRankingsTeachAsPairsDo(t *testing.T) {
 	if !(d >= -e) {
 		t.Errorf("rankings order held-out pairs worse by %.4f, a standard error is %.4f", -d, e)
 	}
-}
-
-// heldOut reads rankings.
-func heldOut(t *testing.T, path string) (groups []datasets.Group) {
-	t.Helper()
-	for g, err := range datasets.Read([]string{path}, datasets.Options{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		groups = append(groups, g)
-	}
-	return groups
 }
 
 // orderedShares trains on data and gives, for each held-out ranking, the share of its pairs that the implicit rewards put in order.
